@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Compiler attributes and tiny generic macros that every room uses.
+ * Any thread; no state.
+ */
+#pragma once
+
+#include <stddef.h>
+
+/* The caller must look at the result; ignoring on purpose is IGNORE_RESULT plus a reason. */
+#define MUST_CHECK __attribute__((warn_unused_result))
+#define IGNORE_RESULT(call)                                                                        \
+    do {                                                                                           \
+        if (call) {                                                                                \
+        }                                                                                          \
+    } while (0)
+#define PRINTF_LIKE(fmt_idx, arg_idx) __attribute__((format(printf, fmt_idx, arg_idx)))
+#define LIKELY(x) __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+
+/* The object of type `type` whose member `member` is at `ptr`. */
+#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))

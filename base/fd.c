@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * File descriptors: closing, whole reads and writes, eventfds, whole files, table size.
+ * Any thread; no state.
+ */
+#include "base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/ck.h"
+
+/* Entries of the fd table when the limit is absent or absurd (cli.md A.2). */
+#define FD_TABLE_FALLBACK 2048u
+#define FD_TABLE_MAX (1024u * 1024u)
+
+/* First buffer for a file that does not tell its size (pipes, /proc). */
+#define FD_READ_START_SIZE 4096u
+
+void fd_close(int *fd)
+{
+    if (*fd < 0)
+        return;
+    int saved = errno;
+    /* The fd is gone whatever close says; what it carried was written with checked writes. */
+    (void)close(*fd);
+    *fd = FD_NONE;
+    errno = saved;
+}
+
+ssize_t fd_read_full(int fd, void *buf, size_t len)
+{
+    size_t done = 0;
+
+    while (done < len) {
+        ssize_t n = read(fd, (char *)buf + done, len - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        if (n == 0)
+            break;
+        done += (size_t)n;
+    }
+    return (ssize_t)done;
+}
+
+ssize_t fd_pread_full(int fd, void *buf, size_t len, uint64_t off)
+{
+    uint64_t end;
+    if (!ck_add(off, (uint64_t)len, &end) || end > INT64_MAX)
+        return -EOVERFLOW;
+
+    size_t done = 0;
+    while (done < len) {
+        ssize_t n = pread(fd, (char *)buf + done, len - done, (int64_t)(off + done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        if (n == 0)
+            break;
+        done += (size_t)n;
+    }
+    return (ssize_t)done;
+}
+
+int fd_write_full(int fd, const void *buf, size_t len)
+{
+    size_t done = 0;
+
+    while (done < len) {
+        ssize_t n = write(fd, (const char *)buf + done, len - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        if (n == 0)
+            return -EIO;
+        done += (size_t)n;
+    }
+    return 0;
+}
+
+int fd_presize_table(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return -errno;
+
+    uint64_t entries = limit.rlim_cur > FD_TABLE_MAX ? FD_TABLE_FALLBACK : limit.rlim_cur;
+    if (entries == 0)
+        return -EMFILE;
+    /* The lowest free fd from the last entry on, so that no open fd is replaced. */
+    int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, (int)(entries - 1));
+    if (fd < 0 && errno == EMFILE)
+        return 0; /* the last entry is in use: the table has its full size */
+    if (fd < 0)
+        return -errno;
+    fd_close(&fd);
+    return 0;
+}
+
+int fd_eventfd(void)
+{
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return fd < 0 ? -errno : fd;
+}
+
+int fd_event_raise(int fd)
+{
+    const uint64_t one = 1;
+
+    for (;;) {
+        ssize_t n = write(fd, &one, sizeof(one));
+        if (n == (ssize_t)sizeof(one))
+            return 0;
+        if (n >= 0)
+            return -EIO;
+        if (errno == EAGAIN)
+            return 0; /* full: whoever waits is awake already */
+        if (errno != EINTR)
+            return -errno;
+    }
+}
+
+int fd_event_take(int fd)
+{
+    uint64_t count;
+
+    for (;;) {
+        ssize_t n = read(fd, &count, sizeof(count));
+        if (n == (ssize_t)sizeof(count))
+            return 1;
+        if (n >= 0)
+            return -EIO;
+        if (errno == EAGAIN)
+            return 0;
+        if (errno != EINTR)
+            return -errno;
+    }
+}
+
+/* Reads to the end of file into a growing buffer of at most max_size + 1 bytes; hint: bytes expected. */
+static int read_all(int fd, size_t hint, size_t max_size, char **ret_buf, size_t *ret_len)
+{
+    size_t size = hint < FD_READ_START_SIZE ? FD_READ_START_SIZE : hint + 1;
+    char *buf = NULL;
+    size_t len = 0;
+
+    for (;;) {
+        /* One byte beyond the limit tells a file of just that size from a larger one. */
+        if (size > max_size + 1)
+            size = max_size + 1;
+        char *grown = realloc(buf, size + 1);
+        if (!grown) {
+            free(buf);
+            return -ENOMEM;
+        }
+        buf = grown;
+        ssize_t n = fd_read_full(fd, buf + len, size - len);
+        if (n < 0 || len + (size_t)n > max_size) {
+            free(buf);
+            return n < 0 ? (int)n : -EFBIG;
+        }
+        len += (size_t)n;
+        if (len < size)
+            break;
+        size = size > SIZE_MAX / 4 ? max_size + 1 : size * 2;
+    }
+    buf[len] = '\0';
+    *ret_buf = buf;
+    *ret_len = len;
+    return 0;
+}
+
+int fd_read_file(const char *path, size_t max_size, char **ret_buf, size_t *ret_len,
+                 struct err *err)
+{
+    if (max_size > SIZE_MAX / 4)
+        return err_set(err, -EINVAL, "Cannot read %s: size limit out of range", path);
+
+    FD_AUTO int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_set(err, -errno, "Cannot open %s: %s", path, ERR_OS(errno));
+
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return err_set(err, -errno, "Cannot examine %s: %s", path, ERR_OS(errno));
+    if (S_ISDIR(st.st_mode))
+        return err_set(err, -EISDIR, "Cannot read %s: %s; name a file", path, ERR_OS(EISDIR));
+
+    size_t hint = S_ISREG(st.st_mode) && st.st_size > 0 ? (size_t)st.st_size : 0;
+    int rc = hint > max_size ? -EFBIG : read_all(fd, hint, max_size, ret_buf, ret_len);
+    if (rc == -EFBIG)
+        return err_set(err, rc, "Cannot read %s: it is larger than the limit of %zu bytes", path,
+                       max_size);
+    if (rc < 0)
+        return err_set(err, rc, "Cannot read %s: %s", path, ERR_OS(rc));
+    return 0;
+}

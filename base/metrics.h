@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Metrics: Firecracker 1.16's groups and fields (cli.md F.2) as structs of atomic values, made from one
+ * table (base/metrics_table.h) that also drives rendering. Any thread may count; one thread flushes.
+ * A delta field is written as the difference since the last successful flush; a store field as it is.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/metrics_table.h"
+
+/* One value. `flushed` (in a line that was written) and `pending` (in the line at hand) belong to the
+ * flushing thread. */
+typedef struct {
+    _Atomic uint64_t value;
+    uint64_t flushed;
+    uint64_t pending;
+} metric_t;
+
+/* min/max in microseconds are stores for the whole life (min 0: no sample above 0 yet), sum is a delta. */
+typedef struct {
+    _Atomic uint64_t min_us;
+    _Atomic uint64_t max_us;
+    metric_t sum_us;
+} metric_agg_t;
+
+/* struct metrics_uart { metric_t error_count; ... }; and so on for every group of the table. */
+#define METRIC_MEMBER_D_(name) metric_t name;
+#define METRIC_MEMBER_S_(name) metric_t name;
+#define METRIC_MEMBER_A_(name) metric_agg_t name;
+#define METRIC_GROUP_STRUCT_(group)                                                                \
+    struct metrics_##group {                                                                       \
+        METRICS_FIELDS_##group(METRIC_MEMBER_D_, METRIC_MEMBER_S_, METRIC_MEMBER_A_)               \
+    };
+METRICS_GROUPS(METRIC_GROUP_STRUCT_)
+
+/* One group of each kind. block and net count what belongs to no device; the line's groups of these names
+ * are that plus the sum over all devices, so nobody counts a device's event here as well. */
+#define METRIC_GROUP_MEMBER_(group) struct metrics_##group group;
+struct metrics {
+    METRICS_GROUPS(METRIC_GROUP_MEMBER_)
+};
+
+/* The process's metrics: the one allowed mutable global beside the log's state (style.md rule 4). */
+extern struct metrics metrics;
+
+/* Adds n (relaxed; counters order nothing). Any thread. */
+static inline void metric_add(metric_t *metric, uint64_t n)
+{
+    atomic_fetch_add_explicit(&metric->value, n, memory_order_relaxed);
+}
+
+static inline void metric_inc(metric_t *metric)
+{
+    metric_add(metric, 1);
+}
+
+/* Replaces a store metric. Any thread. */
+static inline void metric_store(metric_t *metric, uint64_t value)
+{
+    atomic_store_explicit(&metric->value, value, memory_order_relaxed);
+}
+
+/* Current value since process start. */
+static inline uint64_t metric_get(const metric_t *metric)
+{
+    return atomic_load_explicit(&metric->value, memory_order_relaxed);
+}
+
+/* Records one sample of `us` microseconds. Any thread. */
+void metric_agg_record(metric_agg_t *agg, uint64_t us);
+
+/*
+ * Per-device groups "block_<id>" and "net_<id>": they live until the process ends, and asking again for an
+ * id yields the same counters (cli.md F.2). id: copied. Returns NULL when memory is short or
+ * METRICS_INSTANCES_MAX is reached. Thread: vmm.
+ */
+#define METRICS_INSTANCES_MAX 64u
+struct metrics_block *metrics_block_of(const char *id);
+struct metrics_net *metrics_net_of(const char *id);
+
+/*
+ * Opens the metrics file or FIFO (read-write, create, non-blocking, append); only once per process.
+ * Returns 0, -EALREADY when open already, or -errno.
+ */
+MUST_CHECK int metrics_open(const char *path, struct err *err);
+
+/*
+ * Writes one JSON line with every group; without an open file does nothing. On a failed write no delta is
+ * lost, logger.missed_metrics_count counts it. Thread: vmm, or a fatal signal handler.
+ * Returns 0 or -errno.
+ */
+MUST_CHECK int metrics_flush(struct err *err);
