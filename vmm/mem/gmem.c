@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Guest memory: the regions and the one checked door (style.md, G1-G3, G8). Any thread; the regions are made
+ * once and never change, dirty words are atomic. Loads that decide anything go through volatile words, because
+ * a compiler may load a plain lvalue twice (style.md section 6).
+ */
+#include "vmm/mem/gmem.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/ck.h"
+
+#define GMEM_PAGES_PER_WORD 64u
+/* Linux moves at most this much per read(2). */
+#define GMEM_READ_CHUNK_SIZE 0x7ffff000ull
+
+#ifdef GMEM_SCRIBBLE
+enum { GMEM_SCRIBBLE_ON = 1 };
+#else
+enum { GMEM_SCRIBBLE_ON = 0 };
+#endif
+#define GMEM_SCRIBBLE_BYTE 0xa5
+
+struct gmem_region {
+    uint64_t base;
+    uint64_t size;
+    uint8_t *host;
+    void *map_base; /* mmap's result: host minus the slack in front */
+    uint64_t map_size;
+    _Atomic uint64_t *dirty; /* NULL: not tracked */
+};
+
+struct gmem {
+    struct gmem_region regions[GMEM_REGIONS_MAX];
+    uint32_t regions_count;
+};
+
+static int region_map(struct gmem_region *region, enum gmem_backing backing, struct err *err)
+{
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    uint64_t slack = GMEM_HUGE_SIZE;
+
+    if (backing == GMEM_BACKING_HUGETLB) {
+        flags |= MAP_HUGETLB | (21 << MAP_HUGE_SHIFT);
+        slack = 0; /* the kernel aligns to the page size */
+    }
+    uint64_t map_size;
+    if (!ck_align_up(region->size, backing == GMEM_BACKING_HUGETLB ? GMEM_HUGE_SIZE : 4096,
+                     &map_size) ||
+        !ck_add(map_size, slack, &map_size) || map_size > SIZE_MAX / 2)
+        return err_set(err, -ENOMEM, "Cannot create mmap region: %s", ERR_OS(ENOMEM));
+
+    void *map = mmap(NULL, map_size, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (map == MAP_FAILED)
+        return err_set(err, -errno, "Cannot create mmap region: %s", ERR_OS(errno));
+
+    /* The slack in front stays mapped and untouched: it costs address space only. */
+    uint64_t congruent = (region->base - (uint64_t)(uintptr_t)map) & (GMEM_HUGE_SIZE - 1);
+    region->map_base = map;
+    region->map_size = map_size;
+    region->host = (uint8_t *)map + (slack ? congruent : 0);
+    if (backing == GMEM_BACKING_THP && madvise(map, map_size, MADV_HUGEPAGE) < 0)
+        return err_set(err, -errno, "Cannot advise huge pages for guest memory: %s", ERR_OS(errno));
+    return 0;
+}
+
+static int region_track(struct gmem_region *region)
+{
+    uint64_t words =
+        (region->size / GMEM_PAGE_SIZE + GMEM_PAGES_PER_WORD - 1) / GMEM_PAGES_PER_WORD;
+    region->dirty = calloc(words, sizeof(*region->dirty));
+    return region->dirty ? 0 : -ENOMEM;
+}
+
+static bool ranges_valid(const struct gmem_range *ranges, uint32_t count)
+{
+    uint64_t free_from = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t end;
+        if (ranges[i].size == 0 || (ranges[i].base.v | ranges[i].size) % GMEM_PAGE_SIZE ||
+            ranges[i].base.v < free_from || !ck_add(ranges[i].base.v, ranges[i].size, &end))
+            return false;
+        free_from = end;
+    }
+    return count >= 1 && count <= GMEM_REGIONS_MAX;
+}
+
+int gmem_create(const struct gmem_range *ranges, uint32_t ranges_count, enum gmem_backing backing,
+                bool track_dirty, struct gmem **ret_gmem, struct err *err)
+{
+    if (!ranges_valid(ranges, ranges_count))
+        return err_set(err, -EINVAL, "guest memory ranges overlap or are not whole pages");
+    struct gmem *gmem = calloc(1, sizeof(*gmem));
+    if (!gmem)
+        return err_set(err, -ENOMEM, "no memory for the guest memory table");
+
+    int rc = 0;
+    for (uint32_t i = 0; i < ranges_count; i++) {
+        struct gmem_region *region = &gmem->regions[i];
+        region->base = ranges[i].base.v;
+        region->size = ranges[i].size;
+        gmem->regions_count = i + 1;
+        rc = region_map(region, backing, err);
+        if (rc < 0)
+            goto err_free;
+        if (track_dirty && region_track(region) < 0) {
+            rc = err_set(err, -ENOMEM, "no memory for dirty bits of %llu bytes",
+                         (unsigned long long)region->size);
+            goto err_free;
+        }
+    }
+    *ret_gmem = gmem;
+    return 0;
+
+err_free:
+    gmem_free(gmem);
+    return rc;
+}
+
+void gmem_free(struct gmem *gmem)
+{
+    if (!gmem)
+        return;
+    for (uint32_t i = 0; i < gmem->regions_count; i++) {
+        struct gmem_region *region = &gmem->regions[i];
+        if (region->map_base)
+            (void)munmap(region->map_base, region->map_size); /* our own mapping: cannot fail */
+        free(region->dirty);
+    }
+    free(gmem);
+}
+
+uint32_t gmem_regions_count(const struct gmem *gmem)
+{
+    return gmem->regions_count;
+}
+
+struct gmem_region_view gmem_region_at(const struct gmem *gmem, uint32_t idx)
+{
+    assert(idx < gmem->regions_count);
+    const struct gmem_region *region = &gmem->regions[idx];
+    return (struct gmem_region_view){gpa(region->base), region->size, region->host};
+}
+
+uint64_t gmem_total_size(const struct gmem *gmem)
+{
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < gmem->regions_count; i++)
+        total += gmem->regions[i].size;
+    return total;
+}
+
+/* The region that holds all of [addr, addr + len), or NULL (G2: the whole range, wrap included). */
+static const struct gmem_region *region_find(const struct gmem *gmem, gpa_t addr, uint64_t len)
+{
+    for (uint32_t i = 0; i < gmem->regions_count; i++) {
+        const struct gmem_region *region = &gmem->regions[i];
+        if (addr.v >= region->base && ck_range(addr.v - region->base, len, region->size))
+            return region;
+    }
+    return NULL;
+}
+
+bool gmem_contains(const struct gmem *gmem, gpa_t addr, uint64_t len)
+{
+    return region_find(gmem, addr, len) != NULL;
+}
+
+static void region_mark(const struct gmem_region *region, uint64_t off, uint64_t len)
+{
+    if (!region->dirty || len == 0)
+        return;
+    uint64_t last = (off + len - 1) / GMEM_PAGE_SIZE;
+    for (uint64_t page = off / GMEM_PAGE_SIZE; page <= last; page++)
+        atomic_fetch_or_explicit(&region->dirty[page / GMEM_PAGES_PER_WORD],
+                                 1ull << (page % GMEM_PAGES_PER_WORD), memory_order_relaxed);
+}
+
+/* Fetches every byte exactly once: natural words where the source is aligned, bytes at the ends. */
+static void fetch_once(void *dst, const uint8_t *src, size_t len)
+{
+    uint8_t *out = dst;
+    while (len && ((uintptr_t)src % sizeof(uint64_t))) {
+        *out++ = *(const volatile uint8_t *)src++;
+        len--;
+    }
+    for (; len >= sizeof(uint64_t); len -= sizeof(uint64_t)) {
+        uint64_t word = *(const volatile uint64_t *)(const void *)src;
+        memcpy(out, &word, sizeof(word));
+        src += sizeof(word);
+        out += sizeof(word);
+    }
+    while (len--)
+        *out++ = *(const volatile uint8_t *)src++;
+}
+
+static void fetch(void *dst, uint8_t *src, size_t len)
+{
+    fetch_once(dst, src, len);
+    if (GMEM_SCRIBBLE_ON)
+        memset(src, GMEM_SCRIBBLE_BYTE, len);
+}
+
+int gmem_read(const struct gmem *gmem, gpa_t addr, void *dst, size_t len)
+{
+    const struct gmem_region *region = region_find(gmem, addr, len);
+    if (!region)
+        return -EFAULT;
+    fetch(dst, region->host + (addr.v - region->base), len);
+    return 0;
+}
+
+int gmem_write(struct gmem *gmem, gpa_t addr, const void *src, size_t len)
+{
+    const struct gmem_region *region = region_find(gmem, addr, len);
+    if (!region)
+        return -EFAULT;
+    memcpy(region->host + (addr.v - region->base), src, len);
+    region_mark(region, addr.v - region->base, len);
+    return 0;
+}
+
+int gmem_zero(struct gmem *gmem, gpa_t addr, uint64_t len)
+{
+    const struct gmem_region *region = region_find(gmem, addr, len);
+    if (!region)
+        return -EFAULT;
+    memset(region->host + (addr.v - region->base), 0, len);
+    region_mark(region, addr.v - region->base, len);
+    return 0;
+}
+
+int gmem_read_file(struct gmem *gmem, gpa_t addr, int fd, uint64_t off, uint64_t len)
+{
+    const struct gmem_region *region = region_find(gmem, addr, len);
+    if (!region || off > INT64_MAX || len > INT64_MAX - off)
+        return -EFAULT;
+    uint8_t *host = region->host + (addr.v - region->base);
+    region_mark(region, addr.v - region->base, len);
+    while (len) {
+        size_t want = len < GMEM_READ_CHUNK_SIZE ? len : GMEM_READ_CHUNK_SIZE;
+        ssize_t got = pread(fd, host, want, (off_t)off);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -errno;
+        if (got == 0)
+            return -ENODATA;
+        host += got;
+        off += (uint64_t)got;
+        len -= (uint64_t)got;
+    }
+    return 0;
+}
+
+int gmem_iov(struct gmem *gmem, gpa_t addr, size_t len, bool device_writes, struct iovec *ret_iov)
+{
+    const struct gmem_region *region = region_find(gmem, addr, len);
+    if (!region)
+        return -EFAULT;
+    if (device_writes)
+        region_mark(region, addr.v - region->base, len);
+    *ret_iov = (struct iovec){region->host + (addr.v - region->base), len};
+    return 0;
+}
+
+int gmem_window_open(struct gmem *gmem, gpa_t addr, uint64_t size, uint64_t align,
+                     struct gmem_window *ret_window)
+{
+    if (addr.v & (align - 1))
+        return -EINVAL;
+    const struct gmem_region *region = region_find(gmem, addr, size);
+    if (!region || size == 0)
+        return -EFAULT;
+    *ret_window = (struct gmem_window){
+        .host_ = region->host + (addr.v - region->base),
+        .base = addr.v,
+        .size = size,
+        .gmem = gmem,
+    };
+    return 0;
+}
+
+/* The region found again for dirty bits only: the untracked case stays a pointer test. */
+static void window_mark(const struct gmem_window *window, uint64_t off, uint64_t len)
+{
+    if (!window->gmem->regions[0].dirty)
+        return;
+    const struct gmem_region *region = region_find(window->gmem, gpa(window->base + off), len);
+    assert(region);
+    region_mark(region, window->base + off - region->base, len);
+}
+
+void gmem_window_read(const struct gmem_window *window, uint64_t off, void *dst, size_t len)
+{
+    assert(ck_range(off, len, window->size));
+    fetch(dst, window->host_ + off, len);
+}
+
+void gmem_window_write(const struct gmem_window *window, uint64_t off, const void *src, size_t len)
+{
+    assert(ck_range(off, len, window->size));
+    memcpy(window->host_ + off, src, len);
+    window_mark(window, off, len);
+}
+
+static _Atomic uint16_t *window_u16(const struct gmem_window *window, uint64_t off)
+{
+    assert(off % sizeof(uint16_t) == 0 && ck_range(off, sizeof(uint16_t), window->size));
+    return (_Atomic uint16_t *)(void *)(window->host_ + off);
+}
+
+uint16_t gmem_window_load_u16_acquire(const struct gmem_window *window, uint64_t off)
+{
+    return le16toh(atomic_load_explicit(window_u16(window, off), memory_order_acquire));
+}
+
+uint16_t gmem_window_load_u16_relaxed(const struct gmem_window *window, uint64_t off)
+{
+    return le16toh(atomic_load_explicit(window_u16(window, off), memory_order_relaxed));
+}
+
+void gmem_window_store_u16_release(const struct gmem_window *window, uint64_t off, uint16_t value)
+{
+    atomic_store_explicit(window_u16(window, off), htole16(value), memory_order_release);
+    window_mark(window, off, sizeof(value));
+}
+
+int gmem_dirty_take(struct gmem *gmem, uint32_t region_idx, uint64_t *words, size_t words_count)
+{
+    if (region_idx >= gmem->regions_count)
+        return -EINVAL;
+    struct gmem_region *region = &gmem->regions[region_idx];
+    if (!region->dirty)
+        return -ENOTSUP;
+    size_t have =
+        (region->size / GMEM_PAGE_SIZE + GMEM_PAGES_PER_WORD - 1) / GMEM_PAGES_PER_WORD;
+    if (words_count < have)
+        return -EINVAL;
+    for (size_t i = 0; i < have; i++)
+        words[i] = atomic_exchange_explicit(&region->dirty[i], 0, memory_order_relaxed);
+    return 0;
+}
