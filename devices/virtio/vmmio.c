@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * virtio-mmio registers (virtio 1.2, 4.2.2) and the strict status machine of devices.md 2. vCPU threads through the
+ * bus, the vmm thread through the kick eventfds; all state is under the device's lock.
+ */
+#include "devices/virtio/vmmio.h"
+
+#include <errno.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_mmio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "base/fd.h"
+#include "base/le.h"
+#include "base/log.h"
+
+#define VMMIO_MAGIC 0x74726976u
+#define VMMIO_VERSION 2u
+#define VMMIO_VENDOR 0u
+#define VMMIO_NO_SHM 0xffffffffu /* a shared-memory region that does not exist has length -1 */
+
+#define STATUS_ACK VIRTIO_CONFIG_S_ACKNOWLEDGE
+#define STATUS_DRIVER (STATUS_ACK | VIRTIO_CONFIG_S_DRIVER)
+#define STATUS_FEATURES (STATUS_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK)
+#define STATUS_RUNNING (STATUS_FEATURES | VIRTIO_CONFIG_S_DRIVER_OK)
+
+struct queue_kick {
+    struct vmmio *vmmio;
+    uint32_t idx;
+    int fd;
+    struct loop_src src;
+};
+
+struct vmmio {
+    struct virtio_dev *dev;
+    struct gmem *gmem;
+    struct loop *loop;
+    uint32_t status;
+    uint32_t device_features_sel;
+    uint32_t driver_features_sel;
+    uint32_t queue_sel;
+    struct queue_kick kicks[VIRTIO_QUEUES_MAX];
+};
+
+static void serve(struct vmmio *vmmio, uint32_t idx)
+{
+    struct virtio_dev *dev = vmmio->dev;
+    if (dev->active && !dev->broken)
+        dev->ops->on_queue(dev, idx);
+}
+
+static void on_kick(struct loop_src *src, uint32_t revents)
+{
+    struct queue_kick *queue = src->ctx;
+    (void)revents; /* only EPOLLIN is asked for */
+    if (fd_event_take(queue->fd) <= 0)
+        return;
+    (void)pthread_mutex_lock(&queue->vmmio->dev->lock);
+    serve(queue->vmmio, queue->idx);
+    (void)pthread_mutex_unlock(&queue->vmmio->dev->lock);
+}
+
+static void needs_reset(void *transport)
+{
+    struct vmmio *vmmio = transport;
+    vmmio->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+}
+
+static void kick(void *transport, uint32_t queue_idx)
+{
+    struct vmmio *vmmio = transport;
+    IGNORE_RESULT(fd_event_raise(vmmio->kicks[queue_idx].fd)); /* full: a kick is pending */
+}
+
+static const struct virtio_transport_ops transport_ops = {
+    .needs_reset = needs_reset,
+    .kick = kick,
+};
+
+static struct vq *selected_queue(struct vmmio *vmmio)
+{
+    return vmmio->queue_sel < vmmio->dev->queues_count ? &vmmio->dev->queues[vmmio->queue_sel]
+                                                       : NULL;
+}
+
+static uint32_t features_word(uint64_t features, uint32_t sel)
+{
+    return sel < 2 ? (uint32_t)(features >> (32 * sel)) : 0;
+}
+
+static uint32_t register_read(struct vmmio *vmmio, uint32_t off)
+{
+    const struct virtio_dev *dev = vmmio->dev;
+    const struct vq *vq = selected_queue(vmmio);
+
+    switch (off) {
+    case VIRTIO_MMIO_MAGIC_VALUE:
+        return VMMIO_MAGIC;
+    case VIRTIO_MMIO_VERSION:
+        return VMMIO_VERSION;
+    case VIRTIO_MMIO_DEVICE_ID:
+        return dev->device_type;
+    case VIRTIO_MMIO_VENDOR_ID:
+        return VMMIO_VENDOR;
+    case VIRTIO_MMIO_DEVICE_FEATURES:
+        return features_word(dev->offered, vmmio->device_features_sel);
+    case VIRTIO_MMIO_QUEUE_NUM_MAX:
+        return vq ? VQ_SIZE_MAX : 0;
+    case VIRTIO_MMIO_QUEUE_READY:
+        return vq ? vq->setup.ready : 0;
+    case VIRTIO_MMIO_INTERRUPT_STATUS:
+        return atomic_load_explicit(&dev->irq_status, memory_order_acquire);
+    case VIRTIO_MMIO_STATUS:
+        return vmmio->status;
+    case VIRTIO_MMIO_SHM_LEN_LOW:
+    case VIRTIO_MMIO_SHM_LEN_HIGH:
+        return VMMIO_NO_SHM;
+    case VIRTIO_MMIO_CONFIG_GENERATION:
+        return dev->config_generation;
+    default:
+        log_guest_warn("virtio-mmio: read of register 0x%x, which cannot be read", off);
+        return 0;
+    }
+}
+
+static void set_low(uint64_t *field, uint32_t value)
+{
+    *field = (*field & ~0xffffffffull) | value;
+}
+
+static void set_high(uint64_t *field, uint32_t value)
+{
+    *field = (*field & 0xffffffffull) | ((uint64_t)value << 32);
+}
+
+/* Queue registers are writable between FEATURES_OK and DRIVER_OK only. */
+static void queue_write(struct vmmio *vmmio, uint32_t off, uint32_t value)
+{
+    struct vq *vq = selected_queue(vmmio);
+    if (!vq || vmmio->status != STATUS_FEATURES) {
+        log_guest_warn("virtio-mmio: write to queue register 0x%x in status 0x%x ignored", off,
+                       vmmio->status);
+        return;
+    }
+    switch (off) {
+    case VIRTIO_MMIO_QUEUE_NUM:
+        vq->setup.size = value <= VQ_SIZE_MAX ? (uint16_t)value : 0; /* 0: refused at activation */
+        break;
+    case VIRTIO_MMIO_QUEUE_READY:
+        vq->setup.ready = value == 1;
+        break;
+    case VIRTIO_MMIO_QUEUE_DESC_LOW:
+        set_low(&vq->setup.desc, value);
+        break;
+    case VIRTIO_MMIO_QUEUE_DESC_HIGH:
+        set_high(&vq->setup.desc, value);
+        break;
+    case VIRTIO_MMIO_QUEUE_AVAIL_LOW:
+        set_low(&vq->setup.avail, value);
+        break;
+    case VIRTIO_MMIO_QUEUE_AVAIL_HIGH:
+        set_high(&vq->setup.avail, value);
+        break;
+    case VIRTIO_MMIO_QUEUE_USED_LOW:
+        set_low(&vq->setup.used, value);
+        break;
+    default: /* VIRTIO_MMIO_QUEUE_USED_HIGH: the caller's switch names them all */
+        set_high(&vq->setup.used, value);
+        break;
+    }
+}
+
+static void features_write(struct vmmio *vmmio, uint32_t value)
+{
+    struct virtio_dev *dev = vmmio->dev;
+    if (vmmio->status != STATUS_DRIVER) {
+        log_guest_warn("virtio-mmio: features written in status 0x%x ignored", vmmio->status);
+        return;
+    }
+    uint32_t sel = vmmio->driver_features_sel;
+    uint64_t bits = sel < 2 ? (uint64_t)value << (32 * sel) : 0;
+    uint64_t mask = sel < 2 ? 0xffffffffull << (32 * sel) : 0;
+    if ((bits & ~dev->offered) || (sel >= 2 && value))
+        log_guest_warn("virtio-mmio: features 0x%x (word %u) hold bits that were not offered", value,
+                       sel);
+    dev->acked = (dev->acked & ~mask) | (bits & dev->offered);
+}
+
+static void reset(struct vmmio *vmmio)
+{
+    virtio_dev_reset(vmmio->dev);
+    vmmio->status = 0;
+    vmmio->device_features_sel = 0;
+    vmmio->driver_features_sel = 0;
+    vmmio->queue_sel = 0;
+}
+
+static void driver_ok(struct vmmio *vmmio)
+{
+    struct virtio_dev *dev = vmmio->dev;
+    vmmio->status = STATUS_RUNNING;
+    if (virtio_dev_activate(dev, vmmio->gmem) < 0)
+        return; /* needs-reset was said */
+    /* Requests queued before DRIVER_OK are not lost. */
+    for (uint32_t i = 0; i < dev->queues_count; i++)
+        kick(vmmio, i);
+}
+
+static void status_write(struct vmmio *vmmio, uint32_t value)
+{
+    if (value == 0) {
+        reset(vmmio);
+        return;
+    }
+    if (value & VIRTIO_CONFIG_S_FAILED) {
+        vmmio->status |= VIRTIO_CONFIG_S_FAILED;
+        return;
+    }
+    uint32_t sticky = VIRTIO_CONFIG_S_NEEDS_RESET;
+    uint32_t now = vmmio->status & ~sticky;
+    if (now == 0 && value == STATUS_ACK)
+        vmmio->status = value;
+    else if (now == STATUS_ACK && value == STATUS_DRIVER)
+        vmmio->status = value;
+    else if (now == STATUS_DRIVER && value == STATUS_FEATURES &&
+             virtio_has(vmmio->dev, VIRTIO_F_VERSION_1))
+        vmmio->status = value;
+    else if (now == STATUS_FEATURES && value == STATUS_RUNNING)
+        driver_ok(vmmio);
+    else
+        log_guest_warn("virtio-mmio: status 0x%x written in status 0x%x ignored", value,
+                       vmmio->status);
+}
+
+static void irq_ack(struct vmmio *vmmio, uint32_t value)
+{
+    if ((vmmio->status & VIRTIO_CONFIG_S_DRIVER_OK) == 0)
+        return;
+    atomic_fetch_and_explicit(&vmmio->dev->irq_status, ~value, memory_order_acq_rel);
+}
+
+static void register_write(struct vmmio *vmmio, uint32_t off, uint32_t value)
+{
+    switch (off) {
+    case VIRTIO_MMIO_DEVICE_FEATURES_SEL:
+        vmmio->device_features_sel = value;
+        break;
+    case VIRTIO_MMIO_DRIVER_FEATURES:
+        features_write(vmmio, value);
+        break;
+    case VIRTIO_MMIO_DRIVER_FEATURES_SEL:
+        vmmio->driver_features_sel = value;
+        break;
+    case VIRTIO_MMIO_QUEUE_SEL:
+        vmmio->queue_sel = value;
+        break;
+    case VIRTIO_MMIO_QUEUE_NUM:
+    case VIRTIO_MMIO_QUEUE_READY:
+    case VIRTIO_MMIO_QUEUE_DESC_LOW:
+    case VIRTIO_MMIO_QUEUE_DESC_HIGH:
+    case VIRTIO_MMIO_QUEUE_AVAIL_LOW:
+    case VIRTIO_MMIO_QUEUE_AVAIL_HIGH:
+    case VIRTIO_MMIO_QUEUE_USED_LOW:
+    case VIRTIO_MMIO_QUEUE_USED_HIGH:
+        queue_write(vmmio, off, value);
+        break;
+    case VIRTIO_MMIO_QUEUE_NOTIFY:
+        if (value < vmmio->dev->queues_count)
+            serve(vmmio, value);
+        break;
+    case VIRTIO_MMIO_INTERRUPT_ACK:
+        irq_ack(vmmio, value);
+        break;
+    case VIRTIO_MMIO_STATUS:
+        status_write(vmmio, value);
+        break;
+    case VIRTIO_MMIO_SHM_SEL: /* no shared-memory regions: any selection has length -1 */
+        break;
+    default:
+        log_guest_warn("virtio-mmio: write to register 0x%x, which cannot be written", off);
+        break;
+    }
+}
+
+static void config_read(const struct virtio_dev *dev, uint64_t off, void *data, uint32_t len)
+{
+    memset(data, 0, len);
+    if (off < dev->config_size) {
+        uint32_t have = dev->config_size - (uint32_t)off;
+        memcpy(data, dev->config + off, len < have ? len : have);
+    }
+}
+
+static void vmmio_read(void *ctx, uint64_t off, void *data, uint32_t len)
+{
+    struct vmmio *vmmio = ctx;
+    if (off < VIRTIO_MMIO_CONFIG && (len != sizeof(uint32_t) || off % sizeof(uint32_t))) {
+        log_guest_warn("virtio-mmio: %u-byte read of register 0x%x ignored", len, (unsigned)off);
+        memset(data, 0, len);
+        return;
+    }
+    (void)pthread_mutex_lock(&vmmio->dev->lock);
+    if (off >= VIRTIO_MMIO_CONFIG) {
+        config_read(vmmio->dev, off - VIRTIO_MMIO_CONFIG, data, len);
+    } else {
+        le32_t value = le32_put(register_read(vmmio, (uint32_t)off));
+        memcpy(data, &value, sizeof(value));
+    }
+    (void)pthread_mutex_unlock(&vmmio->dev->lock);
+}
+
+static void vmmio_write(void *ctx, uint64_t off, const void *data, uint32_t len)
+{
+    struct vmmio *vmmio = ctx;
+    if (off >= VIRTIO_MMIO_CONFIG) {
+        log_guest_warn("virtio-mmio: write to the config space refused");
+        return;
+    }
+    if (len != sizeof(uint32_t) || off % sizeof(uint32_t)) {
+        log_guest_warn("virtio-mmio: %u-byte write to register 0x%x ignored", len, (unsigned)off);
+        return;
+    }
+    le32_t value;
+    memcpy(&value, data, sizeof(value));
+    (void)pthread_mutex_lock(&vmmio->dev->lock);
+    register_write(vmmio, (uint32_t)off, le32_get(value));
+    (void)pthread_mutex_unlock(&vmmio->dev->lock);
+}
+
+const struct bus_ops vmmio_bus_ops = {.read = vmmio_read, .write = vmmio_write};
+
+static int kick_open(struct vmmio *vmmio, uint32_t idx, struct err *err)
+{
+    struct queue_kick *queue = &vmmio->kicks[idx];
+    int fd = fd_eventfd();
+    if (fd < 0)
+        return err_set(err, fd, "eventfd for a queue: %s", ERR_OS(fd));
+    queue->vmmio = vmmio;
+    queue->idx = idx;
+    queue->fd = fd;
+    queue->src = (struct loop_src){.fd = fd, .events = EPOLLIN, .fn = on_kick, .ctx = queue};
+    int rc = loop_add(vmmio->loop, &queue->src);
+    if (rc < 0)
+        return err_set(err, rc, "watching a queue's eventfd: %s", ERR_OS(rc));
+    return 0;
+}
+
+int vmmio_create(struct virtio_dev *dev, struct gmem *gmem, const struct irq_line *irq,
+                 struct loop *loop, struct vmmio **ret_vmmio, struct err *err)
+{
+    struct vmmio *vmmio = calloc(1, sizeof(*vmmio));
+    if (!vmmio)
+        return err_set(err, -ENOMEM, "no memory for a virtio transport");
+    vmmio->dev = dev;
+    vmmio->gmem = gmem;
+    vmmio->loop = loop;
+    for (uint32_t i = 0; i < VIRTIO_QUEUES_MAX; i++)
+        vmmio->kicks[i].fd = FD_NONE;
+    for (uint32_t i = 0; i < dev->queues_count; i++) {
+        int rc = kick_open(vmmio, i, err);
+        if (rc < 0) {
+            vmmio_free(vmmio);
+            return rc;
+        }
+    }
+    dev->irq = irq;
+    dev->transport_ops = &transport_ops;
+    dev->transport = vmmio;
+    *ret_vmmio = vmmio;
+    return 0;
+}
+
+void vmmio_free(struct vmmio *vmmio)
+{
+    if (!vmmio)
+        return;
+    (void)pthread_mutex_lock(&vmmio->dev->lock);
+    reset(vmmio);
+    vmmio->dev->irq = NULL;
+    vmmio->dev->transport_ops = NULL;
+    vmmio->dev->transport = NULL;
+    (void)pthread_mutex_unlock(&vmmio->dev->lock);
+    for (uint32_t i = 0; i < VIRTIO_QUEUES_MAX; i++) {
+        loop_remove(vmmio->loop, &vmmio->kicks[i].src);
+        fd_close(&vmmio->kicks[i].fd);
+    }
+    free(vmmio);
+}
+
+int vmmio_kick_fd(const struct vmmio *vmmio, uint32_t idx)
+{
+    return vmmio->kicks[idx].fd;
+}
