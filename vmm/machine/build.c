@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Building a machine, in the order KVM is quick with: VM, memory slots, kernel, irqchip, vCPUs, devices, tables,
+ * boot state (architecture.md, speed decisions). Thread: vmm.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "base/ck.h"
+#include "base/fd.h"
+#include "vmm/machine/machine_int.h"
+
+static int build_memory(struct machine *machine, const struct cfg_machine *config, struct err *err)
+{
+    static const enum gmem_backing backings[] = {
+        [CFG_HUGE_PAGES_NONE] = GMEM_BACKING_DEFAULT,
+        [CFG_HUGE_PAGES_TRANSPARENT] = GMEM_BACKING_THP,
+        [CFG_HUGE_PAGES_2M] = GMEM_BACKING_HUGETLB,
+    };
+    struct gmem_range ranges[GMEM_REGIONS_MAX];
+    uint32_t ranges_count;
+    uint64_t size;
+
+    if (!ck_mul(config->mem_size_mib, 1024ull * 1024, &size))
+        return err_set(err, -ENOMEM,
+                       "Invalid Memory Configuration: Cannot create mmap region: %s",
+                       ERR_OS(ENOMEM));
+    int rc = arch_memory_ranges(size, ranges, &ranges_count, err);
+    if (rc == 0)
+        rc = gmem_create(ranges, ranges_count, backings[config->huge_pages],
+                         config->track_dirty_pages, &machine->gmem, err);
+    if (rc < 0)
+        return err_prefix(err, "Invalid Memory Configuration: ");
+    return hv_vm_add_memory(&machine->vm, machine->gmem, config->track_dirty_pages, err);
+}
+
+static int build_vm(struct machine *machine, struct err *err)
+{
+    int rc = hv_open(machine->options.kvm_path, &machine->hv, err);
+    if (rc == 0)
+        rc = hv_vm_create(&machine->hv, &machine->vm, err);
+    return rc < 0 ? err_prefix(err, "Kvm error: ") : 0;
+}
+
+/* What leads from the kernel file to the first instruction. */
+struct boot {
+    struct arch_kernel kernel;
+    struct arch_initrd initrd;
+    struct arch_cmdline cmdline;
+    uint8_t rng_seed[ARCH_RNG_SEED_SIZE];
+};
+
+static int load_images(struct machine *machine, struct boot *boot, struct err *err)
+{
+    int rc = arch_load_kernel(machine->gmem, machine->kernel_fd, &boot->kernel, err);
+    if (rc < 0)
+        return err_prefix(err, "System configuration error: ");
+    if (machine->initrd_fd == FD_NONE)
+        return 0;
+    rc = arch_load_initrd(machine->gmem, machine->initrd_fd, &boot->kernel, &boot->initrd, err);
+    return rc < 0 ? err_prefix(err, "Error with initrd initialization: ") : 0;
+}
+
+static int write_acpi(struct machine *machine, uint64_t tables_base, uint64_t *ret_rsdp,
+                      struct err *err)
+{
+    struct acpi_mmio_device devices[LAYOUT_VIRTIO_DEVICES_MAX];
+    for (uint32_t i = 0; i < machine->placed_count; i++)
+        devices[i] =
+            (struct acpi_mmio_device){machine->placed[i].base, machine->placed[i].gsi};
+    const struct acpi_config config = {
+        .vcpus_count = machine->vcpus_count,
+        .mmio_devices = devices,
+        .mmio_devices_count = machine->placed_count,
+        .tables_base = tables_base,
+        .sleep_control_port = PM_SLEEP_CONTROL_PORT,
+        .sleep_status_port = PM_SLEEP_STATUS_PORT,
+        .reset_port = PM_RESET_PORT,
+        .reset_value = PM_RESET_VALUE,
+        .s5_sleep_type = PM_S5_SLEEP_TYPE,
+    };
+    return acpi_write_tables(machine->gmem, &config, ret_rsdp, err);
+}
+
+static int write_tables(struct machine *machine, struct boot *boot, struct err *err)
+{
+    uint64_t mptable_end;
+    uint64_t rsdp = 0;
+    int rc = arch_write_mptable(machine->gmem, machine->vcpus_count, &mptable_end, err);
+    if (rc == 0)
+        rc = write_acpi(machine, mptable_end, &rsdp, err);
+    if (rc < 0)
+        return rc;
+    if (getrandom(boot->rng_seed, sizeof(boot->rng_seed), 0) != sizeof(boot->rng_seed))
+        return err_set(err, -errno, "getrandom for the guest's RNG seed: %s", ERR_OS(errno));
+    const struct arch_boot params = {
+        .kernel = &boot->kernel,
+        .initrd = &boot->initrd,
+        .cmdline = &boot->cmdline,
+        .rsdp = rsdp,
+        .rng_seed = boot->rng_seed,
+    };
+    return arch_write_boot(machine->gmem, &params, err);
+}
+
+static int build(struct machine *machine, const struct cfg_vm *config, struct boot *boot,
+                 struct err *err)
+{
+    int rc = build_vm(machine, err);
+    if (rc == 0)
+        rc = build_memory(machine, &config->machine, err);
+    if (rc == 0)
+        rc = load_images(machine, boot, err);
+    if (rc == 0)
+        rc = arch_cmdline_init(&boot->cmdline, config->boot_source.boot_args, err);
+    if (rc == 0)
+        rc = hv_vm_create_irqchip(&machine->vm, machine->options.irqchip, err);
+    if (rc == 0)
+        rc = machine_create_vcpus(machine, &config->machine, err);
+    if (rc == 0)
+        rc = machine_place_legacy(machine, err);
+    if (rc == 0)
+        rc = machine_place_devices(machine, config, &boot->cmdline, err);
+    if (rc == 0)
+        rc = write_tables(machine, boot, err);
+    if (rc == 0)
+        rc = machine_setup_vcpus(machine, config, &boot->kernel, err);
+    return rc;
+}
+
+int machine_build(struct machine *machine, const struct cfg_vm *config, struct err *err)
+{
+    if (machine->kernel_fd == FD_NONE)
+        return err_set(err, -EINVAL, "Cannot start microvm without kernel configuration.");
+    machine->boot_timer.start_ns = clock_now_ns(machine->options.clock);
+    machine->boot_timer.start_cpu_ns = clock_process_cpu_ns();
+    struct boot *boot = calloc(1, sizeof(*boot));
+    if (!boot)
+        return err_set(err, -ENOMEM, "no memory for the boot parameters");
+    int rc = build(machine, config, boot, err);
+    free(boot);
+    return rc;
+}

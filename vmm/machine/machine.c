@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The machine's life: staging, start, end, teardown (the mirror image of building). Thread: vmm; only
+ * machine_report_end is called from vCPU threads.
+ */
+#include "vmm/machine/machine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "vmm/machine/machine_int.h"
+
+void machine_report_end(struct machine *machine, enum machine_end end, const struct err *reason)
+{
+    (void)pthread_mutex_lock(&machine->end_lock);
+    if (end > machine->end) {
+        machine->end = end;
+        if (reason)
+            machine->end_reason = *reason;
+    }
+    (void)pthread_mutex_unlock(&machine->end_lock);
+    /* The guest executes nothing more: every vCPU leaves at its next exit, this one at once. */
+    atomic_store_explicit(&machine->stopping, true, memory_order_release);
+    IGNORE_RESULT(fd_event_raise(machine->end_fd)); /* full: the loop is told already */
+}
+
+static void on_end_event(struct loop_src *src, uint32_t revents)
+{
+    struct machine *machine = src->ctx;
+    (void)revents; /* only EPOLLIN is asked for */
+    if (fd_event_take(src->fd) <= 0)
+        return;
+    loop_remove(machine->options.loop, src);
+    machine_stop_vcpus(machine); /* an error of another vCPU still counts; after this nobody writes `end` */
+    machine->options.on_end(machine->options.ctx, machine->end, &machine->end_reason);
+}
+
+int machine_create(const struct machine_options *options, struct machine **ret_machine,
+                   struct err *err)
+{
+    struct machine *machine = calloc(1, sizeof(*machine));
+    if (!machine)
+        return err_set(err, -ENOMEM, "no memory for a machine");
+    machine->options = *options;
+    machine->hv.fd = machine->vm.fd = FD_NONE;
+    machine->kernel_fd = machine->initrd_fd = FD_NONE;
+    machine->serial_irq.fd = machine->i8042_irq.fd = FD_NONE;
+    bus_init(&machine->pio);
+    bus_init(&machine->mmio);
+    int rc = -pthread_mutex_init(&machine->routes.lock, NULL);
+    if (rc == 0)
+        rc = -pthread_mutex_init(&machine->end_lock, NULL);
+    machine->end_fd = rc == 0 ? fd_eventfd() : FD_NONE;
+    if (rc == 0 && machine->end_fd < 0)
+        rc = machine->end_fd;
+    if (rc == 0) {
+        machine->end_src = (struct loop_src){
+            .fd = machine->end_fd, .events = EPOLLIN, .fn = on_end_event, .ctx = machine};
+        rc = loop_add(options->loop, &machine->end_src);
+    }
+    if (rc < 0) {
+        fd_close(&machine->end_fd);
+        free(machine);
+        return err_set(err, rc, "event for the end of the guest: %s", ERR_OS(rc));
+    }
+    *ret_machine = machine;
+    return 0;
+}
+
+void machine_free(struct machine *machine)
+{
+    if (!machine)
+        return;
+    machine_stop_vcpus(machine);
+    loop_remove(machine->options.loop, &machine->end_src);
+    machine_unplace(machine);
+    for (uint32_t i = 0; i < machine->drives_count; i++)
+        blk_free(machine->drives[i].blk);
+    free(machine->drives);
+    disk_ring_close(machine->ring);
+    machine_close_vcpus(machine);
+    hv_vm_close(&machine->vm);
+    hv_close(&machine->hv);
+    gmem_free(machine->gmem);
+    fd_close(&machine->kernel_fd);
+    fd_close(&machine->initrd_fd);
+    fd_close(&machine->end_fd);
+    (void)pthread_mutex_destroy(&machine->routes.lock); /* nobody holds them any more */
+    (void)pthread_mutex_destroy(&machine->end_lock);
+    free(machine);
+}
+
+static int open_for_boot(const char *path, const char *sentence, int *ret_fd, struct err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not block us */
+    if (fd < 0)
+        return err_set(err, -errno, "%s %s (%s)", sentence, ERR_OS(errno), path);
+    *ret_fd = fd;
+    return 0;
+}
+
+int machine_stage_boot_source(struct machine *machine, const struct cfg_boot_source *boot,
+                              struct err *err)
+{
+    FD_AUTO int kernel_fd = FD_NONE;
+    FD_AUTO int initrd_fd = FD_NONE;
+    int rc = open_for_boot(boot->kernel_image_path, "The kernel file cannot be opened:", &kernel_fd,
+                           err);
+    if (rc == 0 && boot->initrd_path)
+        rc = open_for_boot(
+            boot->initrd_path,
+            "The initrd file cannot be opened due to invalid path or invalid permissions.",
+            &initrd_fd, err);
+    if (rc < 0)
+        return rc;
+    fd_close(&machine->kernel_fd);
+    fd_close(&machine->initrd_fd);
+    machine->kernel_fd = fd_steal(&kernel_fd);
+    machine->initrd_fd = fd_steal(&initrd_fd);
+    return 0;
+}
+
+static int ring_ready(struct machine *machine, const struct cfg_drive *drive, struct err *err)
+{
+    if (drive->io_engine != CFG_IO_ENGINE_ASYNC || machine->ring)
+        return 0;
+    int rc = disk_ring_open(machine->options.loop, &machine->ring, err);
+    if (rc < 0)
+        return err_prefix(err, "Unable to create the virtio block device: ");
+    return 0;
+}
+
+static int drive_append(struct machine *machine, const char *id, struct blk *blk)
+{
+    struct staged_drive *drives =
+        realloc(machine->drives, (machine->drives_count + 1) * sizeof(*drives));
+    if (!drives)
+        return -ENOMEM;
+    machine->drives = drives;
+    struct staged_drive *drive = &drives[machine->drives_count];
+    if (strlen(id) >= sizeof(drive->id))
+        return -ENAMETOOLONG;
+    memcpy(drive->id, id, strlen(id) + 1);
+    drive->blk = blk;
+    machine->drives_count++;
+    return 0;
+}
+
+int machine_stage_drive(struct machine *machine, const struct cfg_drive *drive,
+                        uint32_t *ret_tail_size, struct err *err)
+{
+    int rc = ring_ready(machine, drive, err);
+    if (rc < 0)
+        return rc;
+    const struct blk_env env = {machine->options.loop, machine->options.clock, machine->ring,
+                                disk_open};
+    struct blk *blk = NULL;
+    rc = blk_create(drive, &env, &blk, err);
+    if (rc < 0)
+        return err_prefix(err, "Unable to create the virtio block device: ");
+    uint32_t tail_size = blk_invisible_tail_size(blk);
+    for (uint32_t i = 0; i < machine->drives_count; i++) {
+        if (strcmp(machine->drives[i].id, drive->drive_id) == 0) {
+            blk_free(machine->drives[i].blk);
+            machine->drives[i].blk = blk;
+            *ret_tail_size = tail_size;
+            return 0;
+        }
+    }
+    rc = drive_append(machine, drive->drive_id, blk);
+    if (rc < 0) {
+        blk_free(blk);
+        return err_set(err, rc, "drive %s: %s", drive->drive_id, ERR_OS(rc));
+    }
+    *ret_tail_size = tail_size;
+    return 0;
+}
+
+int machine_start(struct machine *machine, struct err *err)
+{
+    return machine_start_vcpus(machine, err);
+}
+
+void machine_stop(struct machine *machine)
+{
+    machine_stop_vcpus(machine);
+}
+
+int machine_ctrl_alt_del(struct machine *machine, struct err *err)
+{
+    if (!machine->i8042)
+        return err_set(err, -ENODEV, "there is no keyboard before the machine is built");
+    return i8042_ctrl_alt_del(machine->i8042, err);
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside vmm/machine: the machine's parts. Built on the vmm thread; afterwards only the fields marked otherwise
+ * change.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "devices/backend/disk.h"
+#include "devices/blk/blk.h"
+#include "devices/legacy/boot_timer.h"
+#include "devices/legacy/i8042.h"
+#include "devices/legacy/ioapic.h"
+#include "devices/legacy/pm.h"
+#include "devices/legacy/serial.h"
+#include "devices/virtio/vmmio.h"
+#include "vmm/arch/x86_64/acpi.h"
+#include "vmm/arch/x86_64/arch.h"
+#include "vmm/arch/x86_64/cpu.h"
+#include "vmm/bus/bus.h"
+#include "vmm/bus/irq.h"
+#include "vmm/machine/machine.h"
+
+/* A drive that was opened; becomes a device when the machine is built. */
+struct staged_drive {
+    char id[CFG_STRING_MAX_LEN + 1];
+    struct blk *blk;
+};
+
+/* One placed virtio device: where it is, and its transport. */
+struct placed {
+    struct virtio_dev *dev; /* borrowed from the device */
+    struct vmmio *vmmio;
+    struct irq_line irq;
+    uint64_t base;
+    uint32_t gsi;
+};
+
+/* One vCPU and its thread. `hv` belongs to the thread while it runs, but for hv_vcpu_kick. */
+struct vcpu {
+    struct machine *machine;
+    struct hv_vcpu hv;
+    pthread_t thread;
+    bool started;
+    char name[16];
+};
+
+/* GSI table of the split irqchip; guarded by lock (vCPU threads write RTEs). */
+struct routes {
+    pthread_mutex_t lock;
+    struct ioapic_msi pins[IOAPIC_PINS_COUNT];
+};
+
+struct machine {
+    struct machine_options options;
+    struct hv hv;
+    struct hv_vm vm;
+    struct gmem *gmem;
+    struct bus pio;
+    struct bus mmio;
+    struct routes routes;
+
+    struct serial *serial;
+    struct irq_line serial_irq;
+    struct i8042 *i8042;
+    struct irq_line i8042_irq;
+    struct ioapic *ioapic; /* split irqchip only */
+    struct pm pm;
+    struct boot_timer boot_timer;
+
+    struct disk_ring *ring; /* made when the first Async drive asks */
+    struct staged_drive *drives;
+    uint32_t drives_count;
+    int kernel_fd;
+    int initrd_fd;
+
+    struct placed placed[LAYOUT_VIRTIO_DEVICES_MAX];
+    uint32_t placed_count;
+
+    struct vcpu *vcpus;
+    uint32_t vcpus_count;
+    _Atomic bool stopping; /* vCPU threads leave their loop */
+    pthread_mutex_t end_lock;
+    enum machine_end end;  /* under end_lock */
+    struct err end_reason; /* under end_lock; of the first error */
+    int end_fd;            /* eventfd: `end` was set */
+    struct loop_src end_src;
+};
+
+/* Notes how the guest ended and wakes the loop; the first end counts, but an error beats OK. reason: NULL for OK.
+ * Any thread. */
+void machine_report_end(struct machine *machine, enum machine_end end, const struct err *reason);
+
+/* vcpu.c */
+MUST_CHECK int machine_create_vcpus(struct machine *machine, const struct cfg_machine *config,
+                                    struct err *err);
+MUST_CHECK int machine_setup_vcpus(struct machine *machine, const struct cfg_vm *config,
+                                   const struct arch_kernel *kernel, struct err *err);
+MUST_CHECK int machine_start_vcpus(struct machine *machine, struct err *err);
+void machine_stop_vcpus(struct machine *machine);
+void machine_close_vcpus(struct machine *machine);
+
+/* place.c: legacy devices, then every virtio device in attach order. */
+MUST_CHECK int machine_place_legacy(struct machine *machine, struct err *err);
+MUST_CHECK int machine_place_devices(struct machine *machine, const struct cfg_vm *config,
+                                     struct arch_cmdline *cmdline, struct err *err);
+void machine_unplace(struct machine *machine);
+
+/* routes.c: machine's side of the IOAPIC. */
+extern const struct ioapic_ops machine_ioapic_ops;

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Placement: every device gets its window, its line and its place on a bus (devices.md 2, 8). Boot and restore
+ * share machine_place_at; they differ only in who chose address and interrupt. Thread: vmm, before the guest runs.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "vmm/machine/machine_int.h"
+
+static int line_connect(struct machine *machine, struct irq_line *line, uint32_t gsi,
+                        struct err *err)
+{
+    int rc = irq_line_open(line);
+    if (rc < 0)
+        return err_set(err, rc, "eventfd for interrupt line %u: %s", gsi, ERR_OS(rc));
+    return hv_vm_irqfd(&machine->vm, line->fd, gsi, err);
+}
+
+static void on_i8042_reset(void *ctx)
+{
+    machine_report_end(ctx, MACHINE_END_OK, NULL);
+}
+
+static void on_pm_event(void *ctx, enum pm_event event)
+{
+    (void)event; /* power-off and reset both end the VM (deltas.md 7) */
+    machine_report_end(ctx, MACHINE_END_OK, NULL);
+}
+
+static int place_serial(struct machine *machine, struct err *err)
+{
+    int rc = line_connect(machine, &machine->serial_irq, SERIAL_GSI, err);
+    if (rc == 0)
+        rc = serial_create(&machine->serial_irq, machine->options.console_out_fd, &machine->serial,
+                           err);
+    if (rc == 0 && machine->options.console_in_fd != FD_NONE)
+        rc = serial_attach_input(machine->serial, machine->options.loop,
+                                 machine->options.console_in_fd, err);
+    if (rc < 0)
+        return rc;
+    const struct bus_range range = {SERIAL_PORT_BASE, SERIAL_PORT_SIZE, &serial_bus_ops,
+                                    machine->serial, "COM1"};
+    return bus_insert(&machine->pio, &range, err);
+}
+
+static int place_i8042(struct machine *machine, struct err *err)
+{
+    int rc = line_connect(machine, &machine->i8042_irq, I8042_GSI, err);
+    if (rc == 0)
+        rc = i8042_create(&machine->i8042_irq, on_i8042_reset, machine, &machine->i8042, err);
+    if (rc < 0)
+        return rc;
+    const struct bus_range range = {I8042_PORT_BASE, I8042_PORT_SIZE, &i8042_bus_ops,
+                                    machine->i8042, "i8042"};
+    return bus_insert(&machine->pio, &range, err);
+}
+
+static int place_ioapic(struct machine *machine, struct err *err)
+{
+    if (machine->options.irqchip != HV_IRQCHIP_SPLIT)
+        return 0;
+    int rc = ioapic_create(&machine_ioapic_ops, machine, &machine->ioapic, err);
+    if (rc < 0)
+        return rc;
+    const struct bus_range range = {IOAPIC_BASE, IOAPIC_SIZE, &ioapic_bus_ops, machine->ioapic,
+                                    "IOAPIC"};
+    return bus_insert(&machine->mmio, &range, err);
+}
+
+int machine_place_legacy(struct machine *machine, struct err *err)
+{
+    machine->pm = (struct pm){on_pm_event, machine};
+    const struct bus_range pm = {PM_PORT_BASE, PM_PORT_SIZE, &pm_bus_ops, &machine->pm, "ACPI PM"};
+    const struct bus_range timer = {BOOT_TIMER_BASE, BOOT_TIMER_SIZE, &boot_timer_bus_ops,
+                                    &machine->boot_timer, "boot timer"};
+    int rc = place_ioapic(machine, err);
+    if (rc == 0)
+        rc = place_serial(machine, err);
+    if (rc == 0)
+        rc = place_i8042(machine, err);
+    if (rc == 0)
+        rc = bus_insert(&machine->pio, &pm, err);
+    if (rc == 0 && machine->options.boot_timer)
+        rc = bus_insert(&machine->mmio, &timer, err);
+    return rc;
+}
+
+/* One device at a given window and line. */
+static int machine_place_at(struct machine *machine, struct virtio_dev *dev, uint64_t base,
+                            uint32_t gsi, struct err *err)
+{
+    if (machine->placed_count == LAYOUT_VIRTIO_DEVICES_MAX)
+        return err_set(err, -ENOSPC,
+                       "Could not allocate GSI: The requested resource is not available.");
+    struct placed *placed = &machine->placed[machine->placed_count++];
+    *placed = (struct placed){.dev = dev, .irq = {FD_NONE}, .base = base, .gsi = gsi};
+    int rc = line_connect(machine, &placed->irq, gsi, err);
+    if (rc == 0)
+        rc = vmmio_create(dev, machine->gmem, &placed->irq, machine->options.loop, &placed->vmmio,
+                          err);
+    if (rc < 0)
+        return rc;
+    for (uint32_t queue = 0; queue < dev->queues_count; queue++) {
+        rc = hv_vm_ioeventfd(&machine->vm, vmmio_kick_fd(placed->vmmio, queue),
+                             gpa(base + VMMIO_QUEUE_NOTIFY_OFF), queue, err);
+        if (rc < 0)
+            return rc;
+    }
+    const struct bus_range range = {base, VMMIO_WINDOW_SIZE, &vmmio_bus_ops, placed->vmmio,
+                                    "virtio-mmio"};
+    return bus_insert(&machine->mmio, &range, err);
+}
+
+/* The next free window and line, told to the guest's command line too (acpi=off). */
+static int place_next(struct machine *machine, struct virtio_dev *dev, struct arch_cmdline *cmdline,
+                      struct err *err)
+{
+    uint64_t base =
+        LAYOUT_VIRTIO_MMIO_BASE + machine->placed_count * LAYOUT_VIRTIO_MMIO_STEP;
+    uint32_t gsi = LAYOUT_GSI_VIRTIO_FIRST + machine->placed_count;
+    int rc = machine_place_at(machine, dev, base, gsi, err);
+    if (rc < 0)
+        return rc;
+    return arch_cmdline_append(cmdline, err, "virtio_mmio.device=4K@0x%llx:%u",
+                               (unsigned long long)base, gsi);
+}
+
+static struct blk *staged_blk(const struct machine *machine, const char *drive_id)
+{
+    for (uint32_t i = 0; i < machine->drives_count; i++)
+        if (strcmp(machine->drives[i].id, drive_id) == 0)
+            return machine->drives[i].blk;
+    return NULL;
+}
+
+static int place_drives(struct machine *machine, const struct cfg_vm *config,
+                        struct arch_cmdline *cmdline, struct err *err)
+{
+    for (uint32_t i = 0; i < config->drives_count; i++) {
+        const struct cfg_drive *drive = &config->drives[i];
+        struct blk *blk = staged_blk(machine, drive->drive_id);
+        if (!blk)
+            return err_set(err, -ENODEV, "drive %s was not opened", drive->drive_id);
+        int rc = 0;
+        if (drive->is_root_device && drive->partuuid)
+            rc = arch_cmdline_append(cmdline, err, "root=PARTUUID=%s", drive->partuuid);
+        else if (drive->is_root_device)
+            rc = arch_cmdline_append(cmdline, err, "root=/dev/vda");
+        if (rc == 0 && drive->is_root_device)
+            rc = arch_cmdline_append(cmdline, err, "%s", drive->is_read_only ? "ro" : "rw");
+        if (rc == 0)
+            rc = place_next(machine, blk_virtio(blk), cmdline, err);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* Every device class, in attach order (devices.md 2). */
+struct device_class {
+    const char *name;
+    int (*place)(struct machine *machine, const struct cfg_vm *config,
+                 struct arch_cmdline *cmdline, struct err *err);
+};
+
+static const struct device_class device_classes[] = {
+    {"block", place_drives},
+};
+
+int machine_place_devices(struct machine *machine, const struct cfg_vm *config,
+                          struct arch_cmdline *cmdline, struct err *err)
+{
+    for (size_t i = 0; i < ARRAY_LEN(device_classes); i++) {
+        int rc = device_classes[i].place(machine, config, cmdline, err);
+        if (rc < 0)
+            return err_prefix(err, "%s device: ", device_classes[i].name);
+    }
+    return 0;
+}
+
+void machine_unplace(struct machine *machine)
+{
+    while (machine->placed_count) {
+        struct placed *placed = &machine->placed[--machine->placed_count];
+        vmmio_free(placed->vmmio);
+        irq_line_close(&placed->irq);
+    }
+    ioapic_free(machine->ioapic);
+    machine->ioapic = NULL;
+    i8042_free(machine->i8042);
+    machine->i8042 = NULL;
+    if (machine->serial)
+        serial_detach_input(machine->serial);
+    serial_free(machine->serial);
+    machine->serial = NULL;
+    irq_line_close(&machine->i8042_irq);
+    irq_line_close(&machine->serial_irq);
+    bus_init(&machine->pio);
+    bus_init(&machine->mmio);
+}
