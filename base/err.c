@@ -16,8 +16,9 @@
 #define ERR_TEXT_NONE "No error information"
 
 /*
- * Every errno of Linux with musl's text, in the kernel's order. One string and one byte array, because an
- * array of pointers would need relocating, and so touching, at every start of a static-pie program.
+ * Every errno of Linux with musl's text, in the kernel's order. One string and one byte array,
+ * because an array of pointers would need relocating, and so touching, at every start of a
+ * static-pie program.
  */
 #define ERR_TABLE(X)                                                                               \
     X(EPERM, "Operation not permitted")                                                            \

@@ -147,7 +147,8 @@ int fd_event_take(int fd)
     }
 }
 
-/* Reads to the end of file into a growing buffer of at most max_size + 1 bytes; hint: bytes expected. */
+/* Reads to the end of file into a growing buffer of at most max_size + 1 bytes; hint: bytes
+ * expected. */
 static int read_all(int fd, size_t hint, size_t max_size, char **ret_buf, size_t *ret_len)
 {
     size_t size = hint < FD_READ_START_SIZE ? FD_READ_START_SIZE : hint + 1;

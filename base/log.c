@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The log: level, sink, module filter and the line format of cli.md E. Any thread, signal handlers too:
- * the state is atomic words, a line is built on the stack and leaves in one write(). Limits for guest-made
- * lines stand in log_limit.c.
+ * The log: level, sink, module filter and the line format of cli.md E. Any thread, signal handlers
+ * too: the state is atomic words, a line is built on the stack and leaves in one write(). Limits
+ * for guest-made lines stand in log_limit.c.
  */
 #include "base/log.h"
 
@@ -30,7 +30,8 @@
 #define LOG_HEAD_MAX_SIZE 384u
 #define LOG_LINE_MAX_SIZE (LOG_HEAD_MAX_SIZE + LOG_MSG_MAX_SIZE + 1)
 
-/* This file's path from the source root: what precedes it in __FILE__ precedes every file's path. */
+/* This file's path from the source root: what precedes it in __FILE__ precedes every file's
+ * path. */
 #define LOG_OWN_PATH "base/log.c"
 
 enum {
@@ -39,7 +40,8 @@ enum {
     LOG_LEVEL_MASK = 0xffu,
 };
 
-/* The log's state (the globals that style.md rule 4 allows). Written by any thread, each word by itself. */
+/* The log's state (the globals that style.md rule 4 allows). Written by any thread, each word by
+ * itself. */
 static struct {
     _Atomic uint32_t settings; /* enum log_level | LOG_SHOW_* */
     _Atomic int fd;
@@ -82,7 +84,8 @@ void log_set_module(const char *prefix)
 {
     size_t len = prefix ? strnlen(prefix, LOG_MODULE_MAX_LEN) : 0;
 
-    /* A line that another thread builds meanwhile may see a mixture; it is kept or dropped wrongly, once. */
+    /* A line that another thread builds meanwhile may see a mixture; it is kept or dropped
+     * wrongly, once. */
     for (size_t i = 0; i < LOG_MODULE_MAX_LEN; i++)
         atomic_store_explicit(&state.module[i], i < len ? prefix[i] : '\0', memory_order_relaxed);
 }
@@ -99,7 +102,8 @@ int log_open(const char *path, struct err *err)
         atomic_store_explicit(&state.fd, fd_steal(&fd), memory_order_release);
         return 0;
     }
-    /* The number stays: a line on its way in another thread can reach the old or the new file only. */
+    /* The number stays: a line on its way in another thread can reach the old or the new file
+     * only. */
     if (dup3(fd, old, O_CLOEXEC) < 0)
         return err_set(err, -errno, "Failed to open target file: %s", ERR_OS(errno));
     return 0;
@@ -160,7 +164,7 @@ static const char *path_from_root(const char *file)
     size_t root_len = sizeof(__FILE__) - sizeof(LOG_OWN_PATH);
 
     if (strncmp(file, __FILE__, root_len) == 0)
-        return file + root_len;
+        file += root_len;
     while (strncmp(file, "../", 3) == 0)
         file += 3;
     return file;

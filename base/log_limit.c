@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Limits for what a guest can make the monitor log: a bucket per call site, kept as the one moment at which
- * it would be full again (cli.md E). Any thread; lock-free.
+ * Limits for what a guest can make the monitor log: a bucket per call site, kept as the one moment
+ * at which it would be full again (cli.md E). Any thread; lock-free.
  */
 #include <inttypes.h>
 

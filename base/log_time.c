@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Local time for log lines (cli.md E). Any thread, signal handlers too. libc's localtime_r takes a lock, so
- * only one thread at a time asks it, never one that interrupted another inside, and only when a quarter of
- * an hour begins (zones change there and nowhere else); between, the offset is one cached word.
+ * Local time for log lines (cli.md E). Any thread, signal handlers too. libc's localtime_r takes a
+ * lock, so only one thread at a time asks it, never one that interrupted another inside, and only
+ * when a quarter of an hour begins (zones change there and nowhere else); between, the offset is
+ * one cached word.
  */
 #include "base/log_int.h"
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Metrics: counting, the per-device groups and the flush (cli.md F). Counting: any thread. Flushing: the vmm
- * thread or a fatal signal handler; `busy` keeps them apart by giving up, never by waiting in a handler, and
- * nothing is allocated while flushing. The line is made by metrics_line.c.
+ * Metrics: counting, the per-device groups and the flush (cli.md F). Counting: any thread.
+ * Flushing: the vmm thread or a fatal signal handler; `busy` keeps them apart by giving up, never
+ * by waiting in a handler, and nothing is allocated while flushing. The line is made by
+ * metrics_line.c.
  */
 #include "base/metrics.h"
 
@@ -18,7 +19,8 @@
 
 struct metrics metrics;
 
-/* The flush's state; part of the globals that style.md rule 4 allows. Belongs to the holder of `busy`. */
+/* The flush's state; part of the globals that style.md rule 4 allows. Belongs to the holder of
+ * `busy`. */
 static struct {
     atomic_flag busy;
     _Atomic int fd;
@@ -53,9 +55,8 @@ void metric_agg_record(metric_agg_t *agg, uint64_t us)
                                                   memory_order_relaxed))
         ;
     seen = atomic_load_explicit(&agg->max_us, memory_order_relaxed);
-    while (us > seen &&
-           !atomic_compare_exchange_weak_explicit(&agg->max_us, &seen, us, memory_order_relaxed,
-                                                  memory_order_relaxed))
+    while (us > seen && !atomic_compare_exchange_weak_explicit(
+                            &agg->max_us, &seen, us, memory_order_relaxed, memory_order_relaxed))
         ;
     metric_add(&agg->sum_us, us);
 }
@@ -147,7 +148,8 @@ int metrics_open(const char *path, struct err *err)
     return rc;
 }
 
-/* Writes the bytes in one go. Returns 0, or -errno with *ret_torn telling whether a part was written. */
+/* Writes the bytes in one go. Returns 0, or -errno with *ret_torn telling whether a part was
+ * written. */
 static int write_once(int fd, const char *buf, size_t len, bool *ret_torn)
 {
     ssize_t n;

@@ -95,6 +95,7 @@ MUST_CHECK int metrics_open(const char *path, struct err *err);
 /*
  * Writes one JSON line with every group; without an open file does nothing. On a failed write no delta is
  * lost, logger.missed_metrics_count counts it. Thread: vmm, or a fatal signal handler.
- * Returns 0 or -errno.
+ * Returns 0, -EBUSY while another flush is under way (then that one's line tells), or -errno of the write;
+ * -EIO when only a part of the line went out.
  */
 MUST_CHECK int metrics_flush(struct err *err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside the metrics: the per-device groups and the rendering of one line. Thread: the holder of the
- * flush's `busy` flag in metrics.c.
+ * Inside the metrics: the per-device groups and the rendering of one line. Thread: the holder of
+ * the flush's `busy` flag in metrics.c.
  */
 #pragma once
 
@@ -24,8 +24,9 @@ struct metrics_instances {
 size_t metrics_line_bound(const struct metrics_instances *instances);
 
 /*
- * Renders one line with its line feed into `buf` and notes in every metric what it says (`pending`).
- * new_line: begin with a line feed. Returns 0 with *ret_len, or -EMSGSIZE when `size` is too small.
+ * Renders one line with its line feed into `buf` and notes in every metric what it says
+ * (`pending`). new_line: begin with a line feed. Returns 0 with *ret_len, or -EMSGSIZE when `size`
+ * is too small.
  */
 MUST_CHECK int metrics_line_render(const struct metrics_instances *instances, bool new_line,
                                    char *buf, size_t size, size_t *ret_len);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One metrics line (cli.md F.2), driven by the schema of base/metrics_table.h. The schema is one string that
- * is walked beside the structs, so it needs no relocating at start. No libc beyond memcpy and clocks: it also
- * runs in fatal signal handlers. Thread: the holder of the flush's `busy` flag.
+ * One metrics line (cli.md F.2), driven by the schema of base/metrics_table.h. The schema is one
+ * string that is walked beside the structs, so it needs no relocating at start. No libc beyond
+ * memcpy and clocks: it also runs in fatal signal handlers. Thread: the holder of the flush's
+ * `busy` flag.
  */
 #include <assert.h>
 #include <errno.h>
@@ -12,8 +13,8 @@
 #include "base/ck.h"
 #include "base/metrics_int.h"
 
-/* Kind and name, NUL-terminated: 'G' group, then its fields 'D' delta, 'S' store, 'A' aggregate. The NUL
- * that ends the whole string is the end mark. */
+/* Kind and name, NUL-terminated: 'G' group, then its fields 'D' delta, 'S' store, 'A' aggregate.
+ * The NUL that ends the whole string is the end mark. */
 #define SCHEMA_D_(name) "D" #name "\0"
 #define SCHEMA_S_(name) "S" #name "\0"
 #define SCHEMA_A_(name) "A" #name "\0"
@@ -145,7 +146,8 @@ static uint64_t metric_note(metric_t *metric, char kind)
     return kind == 'S' ? metric->pending : metric->pending - metric->flushed;
 }
 
-/* What the line says of the same field of every instance, together. off: of the metric in the group. */
+/* What the line says of the same field of every instance, together. off: of the metric in the
+ * group. */
 static uint64_t instances_sum(const struct metrics_instance *instances, size_t off)
 {
     uint64_t sum = 0;
@@ -157,8 +159,8 @@ static uint64_t instances_sum(const struct metrics_instance *instances, size_t o
     return sum;
 }
 
-/* Renders one group's object and moves the walk behind it. instances: whose deltas are added, rendered
- * before; NULL: none. */
+/* Renders one group's object and moves the walk behind it. instances: whose deltas are added,
+ * rendered before; NULL: none. */
 static void out_group(struct line_out *out, struct line_walk *walk,
                       const struct metrics_instance *instances)
 {

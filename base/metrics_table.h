@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The metrics schema as data: Firecracker 1.16's groups and fields in line order (cli.md F.2).
- * METRICS_GROUPS(X) lists the groups; METRICS_FIELDS_<group>(D, S, A) lists a group's fields: D delta
- * counter, S store, A aggregate of latencies. Groups of devices that Mayfly does not have stay zero:
- * consumers require them. No code, no state.
+ * METRICS_GROUPS(X) lists the groups; METRICS_FIELDS_<group>(D, S, A) lists a group's fields: D
+ * delta counter, S store, A aggregate of latencies. Groups of devices that Mayfly does not have
+ * stay zero: consumers require them. No code, no state.
  */
 #pragma once
 
