@@ -17,7 +17,7 @@
 
 #define PROBE_MEMORY_SIZE (4u * 1024 * 1024)
 #define PROBE_CODE 0x100000ull
-#define PROBE_AREA 0x110000ull /* XSAVE area, zeroed: everything in its initial state */
+#define PROBE_AREA_HI 0x11 /* XSAVE area at 0x110000, zeroed: everything in its initial state */
 #define PROBE_PORT 0x80u
 #define PROBE_OK 0x4du
 #define PROBE_SECONDS_MAX 1u
@@ -30,7 +30,7 @@
 #define CR4_OSXSAVE (1ull << 18)
 
 static const uint8_t probe_code[] = {
-    0xbe, 0x00, 0x00, 0x11, 0x00,       /* mov esi, PROBE_AREA */
+    0xbe, 0x00, 0x00, PROBE_AREA_HI, 0x00, /* mov esi, 0x110000 */
     0x0f, 0x10, 0x06,                   /* movups xmm0, [rsi] */
     0x31, 0xc0, 0x31, 0xd2,             /* xor eax, eax; xor edx, edx */
     0x31, 0xdb, 0x31, 0xc9,             /* xor ebx, ebx; xor ecx, ecx */

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Command line: one table of options, one pass (cli.md A). Thread: main, at start.
+ */
+#include "vmm/app/args.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+
+struct option {
+    const char *name;
+    bool takes_value;
+    size_t off; /* of a `const char *` or a `bool` in struct app_args */
+    const char *fallback;
+    const char *requires; /* option that must be there too */
+    const char *excludes; /* option that must not be there */
+    const char *help;
+};
+
+#define VALUE(n, member, def, req, excl, text)                                                     \
+    {                                                                                              \
+        n, true, offsetof(struct app_args, member), def, req, excl, text                           \
+    }
+#define FLAG(n, member, req, excl, text)                                                           \
+    {                                                                                              \
+        n, false, offsetof(struct app_args, member), NULL, req, excl, text                         \
+    }
+
+/* Alphabetical: requirements are checked in this order (cli.md A.1). */
+static const struct option options[] = {
+    VALUE("api-sock", api_sock, "/run/firecracker.socket", NULL, NULL,
+          "Path to the Unix socket of the API."),
+    FLAG("boot-timer", boot_timer, NULL, NULL, "Log how long the guest's boot took."),
+    VALUE("config-file", config_file, NULL, NULL, NULL,
+          "Path to a JSON file that describes the VM to boot at start."),
+    VALUE("describe-snapshot", describe_snapshot, NULL, NULL, NULL,
+          "Print the format version of the given snapshot state file."),
+    FLAG("enable-pci", enable_pci, NULL, NULL, "Accepted; devices stay on the MMIO transport."),
+    FLAG("help", help, NULL, NULL, "Print this text."),
+    VALUE("http-api-max-payload-size", http_api_max_payload_size, "51200", NULL, NULL,
+          "Largest body of an API request, in bytes."),
+    VALUE("id", id, "anonymous-instance", NULL, NULL, "Identifier of this VM."),
+    VALUE("irqchip", irqchip, "split", NULL, NULL,
+          "split (IOAPIC in the monitor) or full (all in the kernel)."),
+    VALUE("level", level, NULL, NULL, NULL, "Log level: Error, Warning, Info, Debug or Off."),
+    VALUE("log-path", log_path, NULL, NULL, NULL, "File or FIFO for the log, instead of stdout."),
+    VALUE("metadata", metadata, NULL, NULL, NULL, "Path to a JSON file for the metadata store."),
+    VALUE("metrics-path", metrics_path, NULL, NULL, NULL, "File or FIFO for the metrics."),
+    VALUE("mmds-size-limit", mmds_size_limit, NULL, NULL, NULL,
+          "Largest metadata store, in bytes."),
+    VALUE("module", module, NULL, NULL, NULL, "Log only lines of files with this path prefix."),
+    FLAG("no-api", no_api, "config-file", NULL, "Run without the API; needs --config-file."),
+    FLAG("no-seccomp", no_seccomp, NULL, NULL, "Run without seccomp filters. Not for production."),
+    VALUE("parent-cpu-time-us", parent_cpu_time_us, NULL, NULL, NULL,
+          "CPU time of the parent (microseconds), set by the jailer."),
+    FLAG("probe", probe, NULL, NULL, "Say whether this host's KVM can run Linux, and exit."),
+    VALUE("seccomp-filter", seccomp_filter, NULL, NULL, "no-seccomp",
+          "Path to a file with seccomp filters."),
+    FLAG("show-level", show_level, NULL, NULL, "Show the level in log lines."),
+    FLAG("show-log-origin", show_log_origin, NULL, NULL, "Show file and line in log lines."),
+    FLAG("snapshot-version", snapshot_version, NULL, NULL, "Print the snapshot format's version."),
+    VALUE("start-time-cpu-us", start_time_cpu_us, NULL, NULL, NULL,
+          "Process CPU time at start (microseconds), set by the jailer."),
+    VALUE("start-time-us", start_time_us, NULL, NULL, NULL,
+          "Time of the start (monotonic microseconds), set by the jailer."),
+    FLAG("version", version, NULL, NULL, "Print the version."),
+};
+
+static const struct option *option_find(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(options); i++)
+        if (strcmp(options[i].name, name) == 0)
+            return &options[i];
+    return NULL;
+}
+
+static const char **value_slot(struct app_args *args, const struct option *option)
+{
+    return (const char **)(void *)((char *)args + option->off);
+}
+
+static bool *flag_slot(struct app_args *args, const struct option *option)
+{
+    return (bool *)((char *)args + option->off);
+}
+
+static bool given(struct app_args *args, const struct option *option)
+{
+    return option->takes_value ? *value_slot(args, option) != NULL : *flag_slot(args, option);
+}
+
+/* --help and --version short-circuit everything, faults included. */
+static bool short_circuit(int argc, char *const *argv, struct app_args *args)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        args->help |= strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0;
+        args->version |= strcmp(argv[i], "--version") == 0;
+    }
+    return args->help || args->version;
+}
+
+static int parse_one(int argc, char *const *argv, int *idx, struct app_args *args, struct err *err)
+{
+    const char *word = argv[*idx];
+    bool dashed = strncmp(word, "--", 2) == 0;
+    const struct option *option = dashed ? option_find(word + 2) : NULL;
+    char quoted[128];
+
+    if (!option) {
+        const char *shown = dashed ? word + 2 : word;
+        return err_set(err, -EINVAL,
+                       "Found argument '%s' which wasn't expected, or isn't valid in this context.",
+                       log_quote(shown, strlen(shown), quoted, sizeof(quoted)));
+    }
+    if (given(args, option))
+        return err_set(err, -EINVAL, "The argument '%s' was provided more than once.",
+                       option->name);
+    if (!option->takes_value) {
+        *flag_slot(args, option) = true;
+        return 0;
+    }
+    if (*idx + 1 >= argc || strncmp(argv[*idx + 1], "--", 2) == 0)
+        return err_set(err, -EINVAL,
+                       "The argument '%s' requires a value, but none was supplied.", option->name);
+    *value_slot(args, option) = argv[++*idx];
+    return 0;
+}
+
+static int check_relations(struct app_args *args, struct err *err)
+{
+    for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+        const struct option *option = &options[i];
+        if (!given(args, option))
+            continue;
+        if (option->requires && !given(args, option_find(option->requires)))
+            return err_set(err, -EINVAL, "Argument '%s' required, but not found.",
+                           option->requires);
+        if (option->excludes && given(args, option_find(option->excludes)))
+            return err_set(err, -EINVAL,
+                           "Argument '%s' cannot be used together with argument '%s'.",
+                           option->excludes, option->name);
+    }
+    return 0;
+}
+
+int app_args_parse(int argc, char *const *argv, struct app_args *ret_args, struct err *err)
+{
+    struct app_args args = {0};
+    if (short_circuit(argc, argv, &args)) {
+        *ret_args = args;
+        return 0;
+    }
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        int rc = parse_one(argc, argv, &i, &args, err);
+        if (rc < 0)
+            return rc;
+    }
+    int rc = check_relations(&args, err);
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < ARRAY_LEN(options); i++)
+        if (options[i].takes_value && !given(&args, &options[i]))
+            *value_slot(&args, &options[i]) = options[i].fallback;
+    *ret_args = args;
+    return 0;
+}
+
+size_t app_args_help(char *buf, size_t size)
+{
+    size_t len = 0;
+    const int name_width = 60;
+    for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+        const struct option *option = &options[i];
+        char name[96];
+        if (option->takes_value)
+            (void)snprintf(name, sizeof(name), "--%s <%s>", option->name, option->name);
+        else
+            (void)snprintf(name, sizeof(name), "--%s", option->name);
+        char *at = len < size ? buf + len : NULL;
+        size_t left = len < size ? size - len : 0;
+        int wrote = snprintf(at, left, "  %-*s%s%s%s%s\n", name_width, name, option->help,
+                             option->fallback ? " [default: \"" : "",
+                             option->fallback ? option->fallback : "",
+                             option->fallback ? "\"]" : "");
+        len += wrote > 0 ? (size_t)wrote : 0;
+    }
+    return len;
+}
+
+int app_id_validate(const char *id, struct err *err)
+{
+    size_t len = strlen(id);
+    if (len < 1 || len > LOG_ID_MAX_LEN)
+        return err_set(err, -EINVAL,
+                       "Invalid instance ID: Invalid len (%zu);  the length must be between 1 and %u",
+                       len, LOG_ID_MAX_LEN);
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)id[i];
+        bool alphanumeric = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+                            (c >= 'A' && c <= 'Z') || c >= 0x80;
+        if (!alphanumeric && c != '-')
+            return err_set(err, -EINVAL, "Invalid instance ID: Invalid char (%c) at position %zu",
+                           c >= 0x20 && c < 0x7f ? c : '?', i);
+    }
+    return 0;
+}

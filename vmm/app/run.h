@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Runs one VM from a config file to its end. Thread: main, which becomes the vmm thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "vmm/hv/hv.h"
+
+struct app_run_options {
+    const char *config_path;
+    enum hv_irqchip irqchip;
+    bool boot_timer;
+};
+
+/* Returns 0 when the guest ended itself, or -errno with the sentence of cli.md B or of what the guest did. */
+MUST_CHECK int app_run(const struct app_run_options *options, struct err *err);

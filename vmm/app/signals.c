@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Signal handlers (cli.md D). They may interrupt a thread that is logging or counting: log and metrics are made for
+ * that (base/log.h, base/metrics.h).
+ */
+#include "vmm/app/signals.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "vmm/app/exit_code.h"
+
+/* The one thing a handler must find: what to give back to the terminal. Set once before any handler can run. */
+static const struct console *signal_console;
+
+struct fatal_signal {
+    int signum;
+    enum exit_code code;
+    metric_t *metric;
+};
+
+static const struct fatal_signal fatal_signals[] = {
+    {SIGBUS, EXIT_CODE_SIGBUS, &metrics.signals.sigbus},
+    {SIGSEGV, EXIT_CODE_SIGSEGV, &metrics.signals.sigsegv},
+    {SIGXFSZ, EXIT_CODE_SIGXFSZ, &metrics.signals.sigxfsz},
+    {SIGXCPU, EXIT_CODE_SIGXCPU, &metrics.signals.sigxcpu},
+    {SIGHUP, EXIT_CODE_SIGHUP, &metrics.signals.sighup},
+    {SIGILL, EXIT_CODE_SIGILL, &metrics.signals.sigill},
+};
+
+static void end_now(enum exit_code code)
+{
+    struct err err = ERR_INIT;
+    IGNORE_RESULT(metrics_flush(&err)); /* on the way out: counted where it can be, nobody left to tell */
+    console_restore(signal_console);
+    _exit((int)code);
+}
+
+static void on_fatal(int signum, siginfo_t *info, void *context)
+{
+    (void)context; /* registers are not looked at */
+    for (size_t i = 0; i < ARRAY_LEN(fatal_signals); i++) {
+        if (fatal_signals[i].signum != signum)
+            continue;
+        metric_store(fatal_signals[i].metric, 1);
+        log_error("Shutting down VM after intercepting signal %d, code %d.", signum, info->si_code);
+        end_now(fatal_signals[i].code);
+    }
+}
+
+static void on_sigsys(int signum, siginfo_t *info, void *context)
+{
+    enum { SI_CODE_SECCOMP = 1 }; /* SYS_SECCOMP */
+    (void)context; /* registers are not looked at */
+    metric_store(&metrics.seccomp.num_faults, 1);
+    log_error("Shutting down VM after intercepting signal %d, code %d.", signum, info->si_code);
+    if (info->si_code != SI_CODE_SECCOMP)
+        end_now(EXIT_CODE_UNEXPECTED);
+    log_error("Shutting down VM after intercepting a bad syscall (%d).", info->si_syscall);
+    end_now(EXIT_CODE_BAD_SYSCALL);
+}
+
+static void on_sigpipe(int signum, siginfo_t *info, void *context)
+{
+    int saved = errno;
+    (void)context; /* registers are not looked at */
+    metric_inc(&metrics.signals.sigpipe);
+    log_error("Received signal %d, code %d.", signum, info->si_code);
+    errno = saved;
+}
+
+/* SIGTERM and SIGINT: the parent must see death by signal. */
+static void on_terminate(int signum, siginfo_t *info, void *context)
+{
+    (void)info;    /* the sender does not matter */
+    (void)context; /* registers are not looked at */
+    console_restore(signal_console);
+    (void)raise(signum); /* SA_RESETHAND: the default action now; delivered when the handler returns */
+}
+
+static int install(int signum, void (*handler)(int, siginfo_t *, void *), int flags, struct err *err)
+{
+    struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | flags};
+    if (sigaction(signum, &action, NULL) < 0)
+        return err_set(err, -errno, "installing the handler of signal %d: %s", signum,
+                       ERR_OS(errno));
+    return 0;
+}
+
+int app_signals_install(const struct console *console, struct err *err)
+{
+    int rc = 0;
+    signal_console = console;
+    for (size_t i = 0; rc == 0 && i < ARRAY_LEN(fatal_signals); i++)
+        rc = install(fatal_signals[i].signum, on_fatal, 0, err);
+    if (rc == 0)
+        rc = install(SIGSYS, on_sigsys, 0, err);
+    if (rc == 0)
+        rc = install(SIGPIPE, on_sigpipe, SA_RESTART, err);
+    if (rc == 0)
+        rc = install(SIGTERM, on_terminate, (int)SA_RESETHAND, err);
+    if (rc == 0)
+        rc = install(SIGINT, on_terminate, (int)SA_RESETHAND, err);
+    return rc;
+}

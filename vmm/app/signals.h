@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Signals of cli.md D: fatal ones name themselves, flush the metrics, give the terminal back and exit with their
+ * code; SIGTERM and SIGINT give the terminal back and then die of the signal. Any thread; async-signal-safe.
+ */
+#pragma once
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "devices/backend/console.h"
+
+/* Installs all handlers. console: restored by every fatal handler; borrowed until the process ends.
+ * Call once, before the second thread. */
+MUST_CHECK int app_signals_install(const struct console *console, struct err *err);
