@@ -97,7 +97,8 @@ static int fail_parse(const char *text, size_t len, const json_error_t *theirs, 
     if (code == json_error_out_of_memory)
         return err_set(err, -ENOMEM, "out of memory while parsing JSON");
     const char *context = json_scan_eof_context(text, len);
-    if (code == json_error_premature_end_of_input || (off == len && strcmp(context, "a string") == 0))
+    if (code == json_error_premature_end_of_input ||
+        (off == len && strcmp(context, "a string") == 0))
         return json_err_at_text(text, len, err, -EINVAL, "EOF while parsing %s", context);
     if (code == json_error_end_of_input_expected)
         return json_err_at_text(text, off, err, -EINVAL, "trailing characters");

@@ -81,8 +81,8 @@ bool json_as_bool(struct json_val val);
 int64_t json_as_int(struct json_val val);
 const char *json_as_text(struct json_val val, size_t *ret_len);
 
-/* Bytes up to the value's end, the white space behind it and, when that comes next, the bracket that
- * closes the container: where the reference stands when it checks a text after reading it. */
+/* Bytes up to the value's end, the white space behind it and, when that comes next, the bracket
+ * that closes the container: where the reference stands when it checks a text it has read. */
 size_t json_close_off(struct json_val val);
 
 /* Members of an object or elements of an array; 0 for any other value. */

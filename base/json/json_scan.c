@@ -144,8 +144,8 @@ const char *json_scan_eof_context(const char *text, size_t len)
     return in_object[depth] ? "an object" : "a list";
 }
 
-static int PRINTF_LIKE(5, 0) err_at(const char *text, size_t off, struct err *err, int code, const char *fmt,
-                  va_list args)
+static int PRINTF_LIKE(5, 0)
+    err_at(const char *text, size_t off, struct err *err, int code, const char *fmt, va_list args)
 {
     char msg[ERR_MSG_MAX_SIZE - POSITION_MAX_SIZE];
     size_t line = 1;

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the user asked for, as plain data: one struct per API object (api.md 6, 7; cli.md B). No
+ * fds, no live objects. Strings are heap-owned by the struct that holds them and released by
+ * cfg_object_done through the object's field table (cfg_fields.h). Thread: the one that builds the
+ * config.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+
+#define CFG_VCPUS_MAX 32u
+#define CFG_CMDLINE_MAX_SIZE 2048u /* bytes with the NUL (devices.md 8.3) */
+#define CFG_DRIVES_MAX 64u         /* accepted in a config; fewer fit the interrupt lines */
+#define CFG_NICS_MAX 64u
+#define CFG_STRING_MAX_LEN 16384u /* any string of a request, bytes without the NUL */
+#define CFG_CPUID_LEAVES_MAX 256u
+#define CFG_MSRS_MAX 256u
+#define CFG_CAPABILITIES_MAX 64u
+#define CFG_MMDS_NICS_MAX CFG_NICS_MAX
+#define CFG_MMDS_IPV4_DEFAULT "169.254.169.254"
+#define CFG_MTU_MIN 68u
+
+enum cfg_huge_pages { CFG_HUGE_PAGES_NONE, CFG_HUGE_PAGES_TRANSPARENT, CFG_HUGE_PAGES_2M };
+
+/* Declaration order is the order of serde's messages (api.md 7). */
+enum cfg_template {
+    CFG_TEMPLATE_C3,
+    CFG_TEMPLATE_T2,
+    CFG_TEMPLATE_T2S,
+    CFG_TEMPLATE_NONE,
+    CFG_TEMPLATE_T2CL,
+    CFG_TEMPLATE_T2A,
+};
+
+struct cfg_machine {
+    uint8_t vcpu_count;
+    uint64_t mem_size_mib;
+    bool smt;
+    bool has_cpu_template; /* cpu_template was given and not null */
+    enum cfg_template cpu_template;
+    bool track_dirty_pages;
+    enum cfg_huge_pages huge_pages;
+};
+
+struct cfg_boot_source {
+    char *kernel_image_path;
+    char *initrd_path; /* NULL: none */
+    char *boot_args;   /* NULL: the default command line; "" stays empty */
+};
+
+/* "No limit" when !present or size or refill_time_ms is 0. */
+struct cfg_bucket {
+    bool present;
+    uint64_t size; /* bytes or operations */
+    uint64_t one_time_burst;
+    uint64_t refill_time_ms;
+};
+
+struct cfg_rate_limiter {
+    bool present;
+    struct cfg_bucket bandwidth;
+    struct cfg_bucket ops;
+};
+
+enum cfg_cache { CFG_CACHE_UNSAFE, CFG_CACHE_WRITEBACK };
+enum cfg_io_engine { CFG_IO_ENGINE_SYNC, CFG_IO_ENGINE_ASYNC };
+
+struct cfg_drive {
+    char *drive_id;
+    char *partuuid; /* NULL: none */
+    bool is_root_device;
+    enum cfg_cache cache_type;
+    bool is_read_only;
+    char *path_on_host;
+    struct cfg_rate_limiter rate_limiter;
+    enum cfg_io_engine io_engine;
+    char *socket; /* vhost-user: parsed to be refused */
+};
+
+struct cfg_nic {
+    char *iface_id;
+    char *host_dev_name;
+    bool has_guest_mac;
+    uint8_t guest_mac[6];
+    bool has_mtu;
+    uint16_t mtu;
+    struct cfg_rate_limiter rx_rate_limiter;
+    struct cfg_rate_limiter tx_rate_limiter;
+};
+
+struct cfg_vsock {
+    uint32_t guest_cid;
+    char *uds_path;
+    char *vsock_id; /* deprecated, ignored */
+};
+
+enum cfg_mmds_version { CFG_MMDS_V1, CFG_MMDS_V2 };
+
+struct cfg_mmds {
+    char *network_interfaces[CFG_MMDS_NICS_MAX];
+    uint32_t network_interfaces_count;
+    enum cfg_mmds_version version;
+    char *ipv4_address; /* NULL: 169.254.169.254 */
+    bool imds_compat;
+};
+
+struct cfg_logger {
+    char *log_path;
+    char *level; /* NULL: Info */
+    bool has_show_level;
+    bool show_level;
+    bool has_show_log_origin;
+    bool show_log_origin;
+    char *module;
+};
+
+struct cfg_metrics {
+    char *metrics_path;
+    bool emit_id;
+};
+
+/* One register or MSR: bits of `mask` are forced to those of `value`. */
+struct cfg_cpuid_modifier {
+    uint32_t leaf;
+    uint32_t subleaf;
+    uint32_t flags;
+    uint32_t mask[4];  /* eax ebx ecx edx */
+    uint32_t value[4]; /* eax ebx ecx edx */
+};
+
+struct cfg_msr_modifier {
+    uint32_t addr;
+    uint64_t mask;
+    uint64_t value;
+};
+
+/* Custom CPU template (devices.md 9.1). Arrays are heap-owned. */
+struct cfg_cpu_template {
+    struct cfg_cpuid_modifier *cpuid;
+    uint32_t cpuid_count;
+    struct cfg_msr_modifier *msrs;
+    uint32_t msrs_count;
+    uint32_t caps_add[CFG_CAPABILITIES_MAX];
+    uint32_t caps_add_count;
+    uint32_t caps_remove[CFG_CAPABILITIES_MAX];
+    uint32_t caps_remove_count;
+};
+
+/* Everything one VM is made from. `has_x` false: the section was absent or null. */
+struct cfg_vm {
+    struct cfg_machine machine;
+    bool has_boot_source;
+    struct cfg_boot_source boot_source;
+    struct cfg_drive drives[CFG_DRIVES_MAX]; /* attach order; a root drive first */
+    uint32_t drives_count;
+    struct cfg_nic nics[CFG_NICS_MAX];
+    uint32_t nics_count;
+    bool has_vsock;
+    struct cfg_vsock vsock;
+    bool has_mmds;
+    struct cfg_mmds mmds;
+    bool has_logger;
+    struct cfg_logger logger;
+    bool has_metrics;
+    struct cfg_metrics metrics;
+    bool has_cpu_template;
+    struct cfg_cpu_template cpu_template;
+};
+
+/* Defaults of an empty configuration: 1 vCPU, 128 MiB, nothing else. */
+void cfg_vm_init(struct cfg_vm *vm);
+
+/* Releases every string and array and leaves an empty configuration. */
+void cfg_vm_done(struct cfg_vm *vm);
+
+/*
+ * Range and cross-field rules of one object; shape and types are the decoder's. Sentences are
+ * Firecracker's without the category prefix. Return 0 or -EINVAL.
+ */
+MUST_CHECK int cfg_machine_validate(const struct cfg_machine *machine, struct err *err);
+MUST_CHECK int cfg_boot_source_validate(const struct cfg_boot_source *boot, struct err *err);
+MUST_CHECK int cfg_drive_validate(const struct cfg_drive *drive, struct err *err);
+MUST_CHECK int cfg_nic_validate(const struct cfg_nic *nic, struct err *err);
+MUST_CHECK int cfg_vsock_validate(const struct cfg_vsock *vsock, struct err *err);
+MUST_CHECK int cfg_mmds_validate(const struct cfg_mmds *mmds, struct err *err);
+
+/* Third check of MMDS, which needs the VM's interfaces: every id exists. Returns 0 or -EINVAL. */
+MUST_CHECK int cfg_mmds_check_nics(const struct cfg_mmds *mmds, const struct cfg_vm *vm,
+                                   struct err *err);
+
+/* Does the bucket limit anything? Not when absent, 0 in size or time, or too slow for 64-bit
+ * nanoseconds. */
+bool cfg_bucket_limits(const struct cfg_bucket *bucket);
+
+/*
+ * Puts a drive into the list: an id that exists is replaced in place, a root drive is moved to the
+ * front, a second root (other id) is refused ("A root block device already exists!"). Takes
+ * ownership of *drive's strings on success and zeroes *drive; on failure nothing changes. Returns
+ * 0, -EEXIST or -ENOSPC.
+ */
+MUST_CHECK int cfg_drives_put(struct cfg_vm *vm, struct cfg_drive *drive, struct err *err);
+
+/* The drive of an id, or NULL. Borrowed. */
+const struct cfg_drive *cfg_drives_find(const struct cfg_vm *vm, const char *drive_id);
+
+/*
+ * Puts an interface into the list: an id that exists is taken out (the last takes its place) and
+ * the new one goes to the end; a MAC of another interface is refused ("The MAC address is already
+ * in use: <mac>"). Ownership as in cfg_drives_put. Returns 0, -EEXIST or -ENOSPC.
+ */
+MUST_CHECK int cfg_nics_put(struct cfg_vm *vm, struct cfg_nic *nic, struct err *err);
+
+/* The interface of an id, or NULL. Borrowed. */
+const struct cfg_nic *cfg_nics_find(const struct cfg_vm *vm, const char *iface_id);

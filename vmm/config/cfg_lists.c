@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The arrays inside objects (struct cfg_list) and the drive and interface lists of a VM, with their
+ * rules for order and identity (api.md 7, 9). Thread: the one that builds the config.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/config/cfg_lists_int.h"
+
+/* Elements of one "modifiers" array: four registers exist, repetition is legal. */
+#define REGISTER_MODIFIERS_MAX 64u
+
+static int fail_full(struct err *err, const char *what, unsigned max)
+{
+    return err_set(err, -ENOSPC, "too many %s: at most %u are accepted", what, max);
+}
+
+static int fail_memory(struct err *err)
+{
+    return err_set(err, -ENOMEM, "out of memory while storing the configuration");
+}
+
+/* ------------------------------------------------------------------ interfaces of MMDS */
+
+static int mmds_nics_add(void *owner, const void *elem, struct err *err)
+{
+    struct cfg_mmds *mmds = owner;
+
+    if (mmds->network_interfaces_count == CFG_MMDS_NICS_MAX)
+        return fail_full(err, "network interfaces", CFG_MMDS_NICS_MAX);
+    char *id = strdup(elem);
+    if (!id)
+        return fail_memory(err);
+    mmds->network_interfaces[mmds->network_interfaces_count++] = id;
+    return 0;
+}
+
+static void mmds_nics_done(void *owner)
+{
+    struct cfg_mmds *mmds = owner;
+
+    while (mmds->network_interfaces_count > 0)
+        free(mmds->network_interfaces[--mmds->network_interfaces_count]);
+}
+
+static const char *mmds_nics_text(const void *owner, uint32_t idx)
+{
+    const struct cfg_mmds *mmds = owner;
+
+    return idx < mmds->network_interfaces_count ? mmds->network_interfaces[idx] : NULL;
+}
+
+const struct cfg_list cfg_list_mmds_nics = {
+    .max_count = CFG_MMDS_NICS_MAX,
+    .add = mmds_nics_add,
+    .done = mmds_nics_done,
+    .text = mmds_nics_text,
+};
+
+/* ------------------------------------------------------------------ cpu-config */
+
+static int capabilities_add(void *owner, const void *elem, struct err *err)
+{
+    struct cfg_cpu_template *tmpl = owner;
+    uint32_t capability;
+    bool removal;
+
+    int ret = cfg_capability_parse(elem, &capability, &removal, err);
+    if (ret < 0)
+        return ret;
+    uint32_t *list = removal ? tmpl->caps_remove : tmpl->caps_add;
+    uint32_t *count = removal ? &tmpl->caps_remove_count : &tmpl->caps_add_count;
+    if (*count == CFG_CAPABILITIES_MAX)
+        return fail_full(err, "KVM capabilities", CFG_CAPABILITIES_MAX);
+    list[(*count)++] = capability;
+    return 0;
+}
+
+const struct cfg_list cfg_list_capabilities = {
+    .max_count = 2 * CFG_CAPABILITIES_MAX,
+    .add = capabilities_add,
+};
+
+static int registers_add(void *owner, const void *elem, struct err *err)
+{
+    struct cfg_cpuid_modifier *cpuid = owner;
+    const struct cfg_register_modifier *modifier = elem;
+
+    if (modifier->reg >= ARRAY_LEN(cpuid->mask))
+        return err_set(err, -EINVAL, "CPUID register %u does not exist", modifier->reg);
+    /* Later elements win where both force a bit, as if applied one behind the other. */
+    uint32_t kept = cpuid->value[modifier->reg] & ~modifier->bitmap.mask;
+    cpuid->value[modifier->reg] = kept | modifier->bitmap.value;
+    cpuid->mask[modifier->reg] |= modifier->bitmap.mask;
+    return 0;
+}
+
+const struct cfg_list cfg_list_registers = {
+    .object = &cfg_object_register_modifier,
+    .max_count = REGISTER_MODIFIERS_MAX,
+    .add = registers_add,
+};
+
+static int cpuid_add(void *owner, const void *elem, struct err *err)
+{
+    struct cfg_cpu_template *tmpl = owner;
+    uint32_t count = tmpl->cpuid_count;
+
+    if (count == CFG_CPUID_LEAVES_MAX)
+        return fail_full(err, "CPUID modifiers", CFG_CPUID_LEAVES_MAX);
+    struct cfg_cpuid_modifier *grown = reallocarray(tmpl->cpuid, count + 1u, sizeof(*grown));
+    if (!grown)
+        return fail_memory(err);
+    memcpy(&grown[count], elem, sizeof(*grown));
+    tmpl->cpuid = grown;
+    tmpl->cpuid_count = count + 1;
+    return 0;
+}
+
+static void cpuid_done(void *owner)
+{
+    struct cfg_cpu_template *tmpl = owner;
+
+    free(tmpl->cpuid);
+    tmpl->cpuid = NULL;
+    tmpl->cpuid_count = 0;
+}
+
+const struct cfg_list cfg_list_cpuid = {
+    .object = &cfg_object_cpuid_modifier,
+    .max_count = CFG_CPUID_LEAVES_MAX,
+    .add = cpuid_add,
+    .done = cpuid_done,
+};
+
+static int msrs_add(void *owner, const void *elem, struct err *err)
+{
+    struct cfg_cpu_template *tmpl = owner;
+    uint32_t count = tmpl->msrs_count;
+
+    if (count == CFG_MSRS_MAX)
+        return fail_full(err, "MSR modifiers", CFG_MSRS_MAX);
+    struct cfg_msr_modifier *grown = reallocarray(tmpl->msrs, count + 1u, sizeof(*grown));
+    if (!grown)
+        return fail_memory(err);
+    memcpy(&grown[count], elem, sizeof(*grown));
+    tmpl->msrs = grown;
+    tmpl->msrs_count = count + 1;
+    return 0;
+}
+
+static void msrs_done(void *owner)
+{
+    struct cfg_cpu_template *tmpl = owner;
+
+    free(tmpl->msrs);
+    tmpl->msrs = NULL;
+    tmpl->msrs_count = 0;
+}
+
+const struct cfg_list cfg_list_msrs = {
+    .object = &cfg_object_msr_modifier,
+    .max_count = CFG_MSRS_MAX,
+    .add = msrs_add,
+    .done = msrs_done,
+};
+
+/* ------------------------------------------------------------------ drives of a VM */
+
+/* Index of a drive's id, or drives_count. */
+static uint32_t drive_idx(const struct cfg_vm *vm, const char *drive_id)
+{
+    uint32_t idx = 0;
+
+    while (idx < vm->drives_count && strcmp(vm->drives[idx].drive_id, drive_id) != 0)
+        idx++;
+    return idx;
+}
+
+const struct cfg_drive *cfg_drives_find(const struct cfg_vm *vm, const char *drive_id)
+{
+    uint32_t idx = drive_idx(vm, drive_id);
+
+    return idx < vm->drives_count ? &vm->drives[idx] : NULL;
+}
+
+int cfg_drives_put(struct cfg_vm *vm, struct cfg_drive *drive, struct err *err)
+{
+    uint32_t idx = drive_idx(vm, drive->drive_id);
+
+    for (uint32_t i = 0; drive->is_root_device && i < vm->drives_count; i++) {
+        if (vm->drives[i].is_root_device && i != idx)
+            return err_set(err, -EEXIST, "A root block device already exists!");
+    }
+    if (idx == CFG_DRIVES_MAX)
+        return fail_full(err, "drives", CFG_DRIVES_MAX);
+    if (idx < vm->drives_count)
+        cfg_object_done(&cfg_object_drive, &vm->drives[idx]);
+    else
+        vm->drives_count++;
+    vm->drives[idx] = *drive;
+    *drive = (struct cfg_drive){0};
+    if (vm->drives[idx].is_root_device && idx != 0) {
+        struct cfg_drive first = vm->drives[0];
+        vm->drives[0] = vm->drives[idx];
+        vm->drives[idx] = first;
+    }
+    return 0;
+}
+
+/* ------------------------------------------------------------------ interfaces of a VM */
+
+/* Index of an interface's id, or nics_count. */
+static uint32_t nic_idx(const struct cfg_vm *vm, const char *iface_id)
+{
+    uint32_t idx = 0;
+
+    while (idx < vm->nics_count && strcmp(vm->nics[idx].iface_id, iface_id) != 0)
+        idx++;
+    return idx;
+}
+
+const struct cfg_nic *cfg_nics_find(const struct cfg_vm *vm, const char *iface_id)
+{
+    uint32_t idx = nic_idx(vm, iface_id);
+
+    return idx < vm->nics_count ? &vm->nics[idx] : NULL;
+}
+
+int cfg_nics_put(struct cfg_vm *vm, struct cfg_nic *nic, struct err *err)
+{
+    uint32_t idx = nic_idx(vm, nic->iface_id);
+
+    for (uint32_t i = 0; nic->has_guest_mac && i < vm->nics_count; i++) {
+        if (i != idx && vm->nics[i].has_guest_mac &&
+            memcmp(vm->nics[i].guest_mac, nic->guest_mac, sizeof(nic->guest_mac)) == 0)
+            return err_set(err, -EEXIST, "The MAC address is already in use: %s",
+                           cfg_mac_text(nic->guest_mac, (char[CFG_MAC_TEXT_SIZE]){0}));
+    }
+    if (idx == CFG_NICS_MAX)
+        return fail_full(err, "network interfaces", CFG_NICS_MAX);
+    if (idx < vm->nics_count) {
+        /* The old one goes first and the last takes its place, as in the reference. */
+        cfg_object_done(&cfg_object_nic, &vm->nics[idx]);
+        vm->nics_count--;
+        vm->nics[idx] = vm->nics[vm->nics_count];
+    }
+    vm->nics[vm->nics_count++] = *nic;
+    *nic = (struct cfg_nic){0};
+    return 0;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Private to vmm/config: how the arrays inside objects are stored. Any thread; constant data.
+ */
+#pragma once
+
+#include "vmm/config/cfg_fields.h"
+#include "vmm/config/cfg_text.h"
+
+/* One element of a CPUID modifier's "modifiers", before it is folded into the modifier's masks. */
+struct cfg_register_modifier {
+    uint32_t reg; /* index into cfg_cpuid_modifier.mask */
+    struct cfg_bitmap32 bitmap;
+};
+
+extern const struct cfg_list cfg_list_mmds_nics;    /* owner: struct cfg_mmds */
+extern const struct cfg_list cfg_list_capabilities; /* owner: struct cfg_cpu_template */
+extern const struct cfg_list cfg_list_cpuid;        /* owner: struct cfg_cpu_template */
+extern const struct cfg_list cfg_list_msrs;         /* owner: struct cfg_cpu_template */
+extern const struct cfg_list cfg_list_registers;    /* owner: struct cfg_cpuid_modifier */
