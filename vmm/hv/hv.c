@@ -158,10 +158,13 @@ int hv_vm_create_irqchip(struct hv_vm *vm, enum hv_irqchip irqchip, struct err *
 int hv_vm_set_routes(struct hv_vm *vm, const struct kvm_irq_routing_entry *entries,
                      uint32_t entries_count, struct err *err)
 {
+    /* struct kvm_irq_routing with room behind its head. */
     struct {
-        struct kvm_irq_routing head;
+        uint32_t nr;
+        uint32_t flags;
         struct kvm_irq_routing_entry entries[HV_ROUTES_MAX];
-    } table = {.head = {.nr = entries_count}};
+    } table = {.nr = entries_count};
+    static_assert(offsetof(struct kvm_irq_routing, entries) == 2 * sizeof(uint32_t), "KVM's head");
 
     assert(entries_count <= HV_ROUTES_MAX);
     memcpy(table.entries, entries, entries_count * sizeof(*entries));
