@@ -17,8 +17,7 @@
 #include "base/ck.h"
 
 /* Entries of the fd table when the limit is absent or absurd (cli.md A.2). */
-#define FD_TABLE_FALLBACK 2048u
-#define FD_TABLE_MAX (1024u * 1024u)
+#define FD_TABLE_ENTRIES 2048u
 
 /* First buffer for a file that does not tell its size (pipes, /proc). */
 #define FD_READ_START_SIZE 4096u
@@ -88,16 +87,9 @@ int fd_write_full(int fd, const void *buf, size_t len)
     return 0;
 }
 
-int fd_presize_table(void)
+/* The lowest free fd from `entries` - 1 on, made and closed, so that no open fd is replaced. */
+static int table_grow(uint64_t entries)
 {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return -errno;
-
-    uint64_t entries = limit.rlim_cur > FD_TABLE_MAX ? FD_TABLE_FALLBACK : limit.rlim_cur;
-    if (entries == 0)
-        return -EMFILE;
-    /* The lowest free fd from the last entry on, so that no open fd is replaced. */
     int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, (int)(entries - 1));
     if (fd < 0 && errno == EMFILE)
         return 0; /* the last entry is in use: the table has its full size */
@@ -105,6 +97,18 @@ int fd_presize_table(void)
         return -errno;
     fd_close(&fd);
     return 0;
+}
+
+int fd_presize_table(void)
+{
+    int rc = table_grow(FD_TABLE_ENTRIES);
+    if (rc != -EINVAL)
+        return rc;
+    /* The soft limit is below that: take all it allows. */
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return -errno;
+    return limit.rlim_cur == 0 ? -EMFILE : table_grow(limit.rlim_cur);
 }
 
 int fd_eventfd(void)

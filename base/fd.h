@@ -38,8 +38,9 @@ MUST_CHECK ssize_t fd_pread_full(int fd, void *buf, size_t len, uint64_t off);
 /* Writes all `len` bytes, going on after short writes and EINTR. Returns 0 or -errno. */
 MUST_CHECK int fd_write_full(int fd, const void *buf, size_t len);
 
-/* Grows the process's fd table to its soft limit (2,048 entries when unlimited or larger than 1 Mi), so that
- * it never grows while threads share it (cli.md A.2). Call while single-threaded. Returns 0 or -errno. */
+/* Grows the process's fd table to 2,048 entries (or its soft limit, when lower), so that it does not grow while
+ * threads share it (cli.md A.2): enough for every device and 1,000 vsock streams, at 16 KiB of kernel memory.
+ * Call while single-threaded. Returns 0 or -errno. */
 MUST_CHECK int fd_presize_table(void);
 
 /* New eventfd, CLOEXEC and non-blocking, counter 0. Returns the fd (caller closes) or -errno. */

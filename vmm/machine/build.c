@@ -133,8 +133,10 @@ int machine_build(struct machine *machine, const struct cfg_vm *config, struct e
 {
     if (machine->kernel_fd == FD_NONE)
         return err_set(err, -EINVAL, "Cannot start microvm without kernel configuration.");
-    machine->boot_timer.start_ns = clock_now_ns(machine->options.clock);
-    machine->boot_timer.start_cpu_ns = clock_process_cpu_ns();
+    if (machine->options.boot_timer) {
+        machine->boot_timer.start_ns = clock_now_ns(machine->options.clock);
+        machine->boot_timer.start_cpu_ns = clock_process_cpu_ns();
+    }
     struct boot *boot = calloc(1, sizeof(*boot));
     if (!boot)
         return err_set(err, -ENOMEM, "no memory for the boot parameters");

@@ -8,7 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sys/prctl.h>
 
 #include "base/log.h"
 #include "base/metrics.h"
@@ -91,6 +91,7 @@ static void *vcpu_main(void *arg)
     struct machine *machine = vcpu->machine;
     struct err err = ERR_INIT;
 
+    (void)prctl(PR_SET_NAME, vcpu->name); /* 15 bytes at most: cannot fail */
     log_name_thread(vcpu->name);
     while (!atomic_load_explicit(&machine->stopping, memory_order_acquire)) {
         enum hv_exit why;
@@ -229,7 +230,6 @@ int machine_start_vcpus(struct machine *machine, struct err *err)
         if (rc < 0)
             break;
         vcpu->started = true;
-        (void)pthread_setname_np(vcpu->thread, vcpu->name); /* 15 bytes at most: cannot fail */
     }
     (void)pthread_attr_destroy(&attr);
     if (rc < 0)
