@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Checked arithmetic for values from outside (guest, API, file). Every macro yields true and stores the
- * result when the mathematical result fits the type of *ret, and false (result unspecified) otherwise.
- * Any thread; no state.
+ * Checked arithmetic for values from outside (guest, API, file). Every macro yields true and
+ * stores the result when the mathematical result fits the type of *ret, and false (result
+ * unspecified) otherwise. Any thread; no state.
  */
 #pragma once
 

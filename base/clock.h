@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Time as a parameter: code that measures or waits takes a `struct clock`, so that tests bring their own.
- * Any thread; the real clock has no state.
+ * Time as a parameter: code that measures or waits takes a `struct clock`, so that tests bring
+ * their own. Any thread; the real clock has no state.
  */
 #pragma once
 

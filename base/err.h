@@ -16,11 +16,9 @@ struct err {
 };
 
 /* Empty error, for `struct err err = ERR_INIT;`. */
-#define ERR_INIT            \
-    {                       \
-        .code = 0, .msg = { \
-            0               \
-        }                   \
+#define ERR_INIT                                                                                   \
+    {                                                                                              \
+        .code = 0, .msg = { 0 }                                                                    \
     }
 
 /*
@@ -36,8 +34,9 @@ int err_set(struct err *err, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
  */
 int err_prefix(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-/* The text clients match: "No such file or directory (os error 2)", musl's table (api.md 3.1). Takes a
- * positive or negative errno; writes at most `size` bytes with NUL into `buf` and returns buf. */
+/* The text clients match: "No such file or directory (os error 2)", musl's table (api.md 3.1).
+ * Takes a positive or negative errno; writes at most `size` bytes with NUL into `buf` and returns
+ * buf. */
 const char *err_os_text(int errnum, char *buf, size_t size);
 
 /* Room for any text of err_os_text. */

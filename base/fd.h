@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * File descriptors: closing, ownership, whole reads and writes. Every fd that Mayfly makes is CLOEXEC and
- * starts life as FD_NONE. Any thread; no state.
+ * File descriptors: closing, ownership, whole reads and writes. Every fd that Mayfly makes is
+ * CLOEXEC and starts life as FD_NONE. Any thread; no state.
  */
 #pragma once
 
@@ -28,8 +28,8 @@ static inline int fd_steal(int *fd)
 /* A local fd that closes itself at the end of its block. */
 #define FD_AUTO __attribute__((cleanup(fd_close)))
 
-/* Reads up to `len` bytes, going on after short reads and EINTR. Returns bytes read (less than len only at end
- * of file) or -errno. */
+/* Reads up to `len` bytes, going on after short reads and EINTR. Returns bytes read (less than
+ * len only at end of file) or -errno. */
 MUST_CHECK ssize_t fd_read_full(int fd, void *buf, size_t len);
 
 /* As fd_read_full, at file offset `off` bytes. */
@@ -38,22 +38,24 @@ MUST_CHECK ssize_t fd_pread_full(int fd, void *buf, size_t len, uint64_t off);
 /* Writes all `len` bytes, going on after short writes and EINTR. Returns 0 or -errno. */
 MUST_CHECK int fd_write_full(int fd, const void *buf, size_t len);
 
-/* Grows the process's fd table to 2,048 entries (or its soft limit, when lower), so that it does not grow while
- * threads share it (cli.md A.2): enough for every device and 1,000 vsock streams, at 16 KiB of kernel memory.
- * Call while single-threaded. Returns 0 or -errno. */
+/* Grows the process's fd table to 2,048 entries (or its soft limit, when lower), so that it does
+ * not grow while threads share it (cli.md A.2): enough for every device and 1,000 vsock streams,
+ * at 16 KiB of kernel memory. Call while single-threaded. Returns 0 or -errno. */
 MUST_CHECK int fd_presize_table(void);
 
 /* New eventfd, CLOEXEC and non-blocking, counter 0. Returns the fd (caller closes) or -errno. */
 MUST_CHECK int fd_eventfd(void);
 
-/* Adds 1 to an eventfd's counter; a full counter counts as done. Any thread. Returns 0 or -errno. */
+/* Adds 1 to an eventfd's counter; a full counter counts as done. Any thread. Returns 0 or
+ * -errno. */
 MUST_CHECK int fd_event_raise(int fd);
 
 /* Takes an eventfd's counter. Returns 1 when it was raised, 0 when it was not, or -errno. */
 MUST_CHECK int fd_event_take(int fd);
 
-/* The whole file `path` into a heap buffer with a NUL behind it; refuses more than `max_size` bytes, a
- * directory and a path that cannot be opened, each with its sentence. ret_buf: the caller frees.
+/* The whole file `path` into a heap buffer with a NUL behind it; refuses more than `max_size`
+ * bytes, a directory and a path that cannot be opened, each with its sentence. ret_buf: the
+ * caller frees.
  * Returns 0, -EFBIG, or -errno of open/read. */
 MUST_CHECK int fd_read_file(const char *path, size_t max_size, char **ret_buf, size_t *ret_len,
                             struct err *err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Little-endian integers as types of their own: shared or stored bytes are leN_t, converted at the load and
- * at the store and nowhere else. Any thread; no state.
+ * Little-endian integers as types of their own: shared or stored bytes are leN_t, converted at
+ * the load and at the store and nowhere else. Any thread; no state.
  */
 #pragma once
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The log: one line, one write(), Firecracker's line format (cli.md E). Any thread may log; nothing is
- * allocated and no lock is held across the write, so a signal handler may log too.
- * Rule 29: only app, ctl, api and jail main log failures; other rooms return them. What a guest can trigger
- * uses log_guest_*, which is limited per call site.
+ * The log: one line, one write(), Firecracker's line format (cli.md E). Any thread may log;
+ * nothing is allocated and no lock is held across the write, so a signal handler may log too.
+ * Rule 29: only app, ctl, api and jail main log failures; other rooms return them. What a guest
+ * can trigger uses log_guest_*, which is limited per call site.
  */
 #pragma once
 
@@ -36,9 +36,9 @@ struct log_settings {
 };
 
 /*
- * Starts the log with stdout as sink, level Info, no level and no origin shown. id: instance id, at most
- * LOG_ID_MAX_LEN bytes, copied. Reads the time zone once, so that no later line opens a file.
- * Call once, before the second thread.
+ * Starts the log with stdout as sink, level Info, no level and no origin shown. id: instance id,
+ * at most LOG_ID_MAX_LEN bytes, copied. Reads the time zone once, so that no later line opens a
+ * file. Call once, before the second thread.
  */
 void log_init(const char *id);
 
@@ -46,29 +46,32 @@ void log_init(const char *id);
 void log_set(const struct log_settings *settings);
 struct log_settings log_get(void);
 
-/* Keeps only lines whose file path begins with `prefix` (at most 128 bytes, copied); NULL or "" keeps all. */
+/* Keeps only lines whose file path begins with `prefix` (at most 128 bytes, copied); NULL or ""
+ * keeps all. */
 void log_set_module(const char *prefix);
 
 /*
- * Sends lines to the file or FIFO `path`: opened read-write, create, non-blocking, append, no truncate
- * (cli.md E, deltas.md 4). On failure the old sink stays. Returns 0 or -errno.
+ * Sends lines to the file or FIFO `path`: opened read-write, create, non-blocking, append, no
+ * truncate (cli.md E, deltas.md 4). On failure the old sink stays. Returns 0 or -errno.
  */
 MUST_CHECK int log_open(const char *path, struct err *err);
 
-/* Names the calling thread in log lines ("main", "fc_api", "fc_vcpu 0"); `name` is borrowed for ever. */
+/* Names the calling thread in log lines ("main", "fc_api", "fc_vcpu 0"); `name` is borrowed for
+ * ever. */
 void log_name_thread(const char *name);
 
 /* "Off|Trace|Debug|Info|Warn|Warning|Error", any case. Returns 0 with *ret_level, or -EINVAL. */
 MUST_CHECK int log_level_from_name(const char *name, enum log_level *ret_level);
 
-/* Per call site: burst of 10, then one line in 500 ms; what is dropped is counted and said later. */
+/* Per call site: burst of 10, then one line in 500 ms; what is dropped is counted and said
+ * later. */
 struct log_limit {
     _Atomic uint64_t tokens_at_ns; /* time at which the bucket would be full again */
     _Atomic uint32_t dropped;
 };
 
-/* Does one call site may log now? Counts logger.rate_limited_log_count when not. *ret_dropped: lines dropped
- * since the last allowed one. now_ns: monotonic. Any thread. */
+/* Does one call site may log now? Counts logger.rate_limited_log_count when not. *ret_dropped:
+ * lines dropped since the last allowed one. now_ns: monotonic. Any thread. */
 MUST_CHECK bool log_limit_allow(struct log_limit *limit, uint64_t now_ns, uint32_t *ret_dropped);
 
 void log_line(enum log_level level, const char *file, int line, const char *fmt, ...)
@@ -84,16 +87,16 @@ bool log_on(enum log_level level);
 #define log_info(...) log_line(LOG_LEVEL_INFO, __FILE__, __LINE__, __VA_ARGS__)
 #define log_debug(...) log_line(LOG_LEVEL_DEBUG, __FILE__, __LINE__, __VA_ARGS__)
 
-#define LOG_GUEST_(level, ...)                                                     \
-    do {                                                                           \
-        static struct log_limit log_limit_here_;                                   \
-        log_guest_line(&log_limit_here_, (level), __FILE__, __LINE__, __VA_ARGS__); \
+#define LOG_GUEST_(level, ...)                                                                     \
+    do {                                                                                           \
+        static struct log_limit log_limit_here_;                                                   \
+        log_guest_line(&log_limit_here_, (level), __FILE__, __LINE__, __VA_ARGS__);                \
     } while (0)
 #define log_guest_error(...) LOG_GUEST_(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_guest_warn(...) LOG_GUEST_(LOG_LEVEL_WARN, __VA_ARGS__)
 
 /*
- * Quotes a string from outside for a log line: printable ASCII stays, the rest becomes \xNN, cut after
- * `size` - 1 bytes with "...". Returns buf.
+ * Quotes a string from outside for a log line: printable ASCII stays, the rest becomes \xNN, cut
+ * after `size` - 1 bytes with "...". Returns buf.
  */
 const char *log_quote(const char *text, size_t len, char *buf, size_t size);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Metrics: Firecracker 1.16's groups and fields (cli.md F.2) as structs of atomic values, made from one
- * table (base/metrics_table.h) that also drives rendering. Any thread may count; one thread flushes.
- * A delta field is written as the difference since the last successful flush; a store field as it is.
+ * Metrics: Firecracker 1.16's groups and fields (cli.md F.2) as structs of atomic values, made
+ * from one table (base/metrics_table.h) that also drives rendering. Any thread may count; one
+ * thread flushes. A delta field is written as the difference since the last successful flush; a
+ * store field as it is.
  */
 #pragma once
 
@@ -16,15 +17,16 @@
 #include "base/err.h"
 #include "base/metrics_table.h"
 
-/* One value. `flushed` (in a line that was written) and `pending` (in the line at hand) belong to the
- * flushing thread. */
+/* One value. `flushed` (in a line that was written) and `pending` (in the line at hand) belong to
+ * the flushing thread. */
 typedef struct {
     _Atomic uint64_t value;
     uint64_t flushed;
     uint64_t pending;
 } metric_t;
 
-/* min/max in microseconds are stores for the whole life (min 0: no sample above 0 yet), sum is a delta. */
+/* min/max in microseconds are stores for the whole life (min 0: no sample above 0 yet), sum is a
+ * delta. */
 typedef struct {
     _Atomic uint64_t min_us;
     _Atomic uint64_t max_us;
@@ -41,14 +43,16 @@ typedef struct {
     };
 METRICS_GROUPS(METRIC_GROUP_STRUCT_)
 
-/* One group of each kind. block and net count what belongs to no device; the line's groups of these names
- * are that plus the sum over all devices, so nobody counts a device's event here as well. */
+/* One group of each kind. block and net count what belongs to no device; the line's groups of
+ * these names are that plus the sum over all devices, so nobody counts a device's event here as
+ * well. */
 #define METRIC_GROUP_MEMBER_(group) struct metrics_##group group;
 struct metrics {
     METRICS_GROUPS(METRIC_GROUP_MEMBER_)
 };
 
-/* The process's metrics: the one allowed mutable global beside the log's state (style.md rule 4). */
+/* The process's metrics: the one allowed mutable global beside the log's state (style.md rule
+ * 4). */
 extern struct metrics metrics;
 
 /* Adds n (relaxed; counters order nothing). Any thread. */
@@ -78,9 +82,9 @@ static inline uint64_t metric_get(const metric_t *metric)
 void metric_agg_record(metric_agg_t *agg, uint64_t us);
 
 /*
- * Per-device groups "block_<id>" and "net_<id>": they live until the process ends, and asking again for an
- * id yields the same counters (cli.md F.2). id: copied. Returns NULL when memory is short or
- * METRICS_INSTANCES_MAX is reached. Thread: vmm.
+ * Per-device groups "block_<id>" and "net_<id>": they live until the process ends, and asking
+ * again for an id yields the same counters (cli.md F.2). id: copied. Returns NULL when memory is
+ * short or METRICS_INSTANCES_MAX is reached. Thread: vmm.
  */
 #define METRICS_INSTANCES_MAX 64u
 struct metrics_block *metrics_block_of(const char *id);
@@ -93,9 +97,10 @@ struct metrics_net *metrics_net_of(const char *id);
 MUST_CHECK int metrics_open(const char *path, struct err *err);
 
 /*
- * Writes one JSON line with every group; without an open file does nothing. On a failed write no delta is
- * lost, logger.missed_metrics_count counts it. Thread: vmm, or a fatal signal handler.
- * Returns 0, -EBUSY while another flush is under way (then that one's line tells), or -errno of the write;
+ * Writes one JSON line with every group; without an open file does nothing. On a failed write no
+ * delta is lost, logger.missed_metrics_count counts it. Thread: vmm, or a fatal signal handler.
+ * Returns 0, -EBUSY while another flush is under way (then that one's line tells), or -errno of
+ * the write;
  * -EIO when only a part of the line went out.
  */
 MUST_CHECK int metrics_flush(struct err *err);

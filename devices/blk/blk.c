@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * virtio-blk device (virtio 1.2, 5.2; devices.md 3). Parse, throttle, start, finish. Every popped head leaves by one
+ * virtio-blk device (virtio 1.2, 5.2; devices.md 3). Parse, throttle, start, finish. Every popped
+ * head leaves by one
  * exit: the used ring, back into the avail ring, or virtio_mark_broken.
  * Under the device's lock; kicks and completions on the vmm thread.
  */
@@ -50,9 +51,9 @@ struct blk {
     const struct clock *clock;
     struct metrics_block *metrics;
     struct rl rl;
-    bool engine_full; /* a request was put back because the engine took no more */
-    struct vq_chain chain;               /* the one being parsed */
-    struct blk_slot slots[VQ_SIZE_MAX];  /* by head */
+    bool engine_full;                   /* a request was put back because the engine took no more */
+    struct vq_chain chain;              /* the one being parsed */
+    struct blk_slot slots[VQ_SIZE_MAX]; /* by head */
 };
 
 static struct blk *blk_of(struct virtio_dev *dev)
@@ -205,7 +206,8 @@ static void finish_at_once(struct blk *blk, const struct blk_request *req, uint8
     complete(blk, blk->chain.head, writable_addr(&blk->chain, req->status_off), status, written);
 }
 
-/* Hands a transfer or flush to the engine. Returns 1 going or done, 0 put back because the engine is full. */
+/* Hands a transfer or flush to the engine. Returns 1 going or done, 0 put back because the engine
+ * is full. */
 static int slot_start(struct blk *blk, const struct blk_request *req)
 {
     struct blk_slot *slot = &blk->slots[blk->chain.head];
@@ -268,8 +270,8 @@ static int serve_chain(struct blk *blk)
     return 1;
 }
 
-/* Pops and starts until the ring is empty (1), something must be waited for (0), or the budget is spent (0, with a
- * kick to oneself). */
+/* Pops and starts until the ring is empty (1), something must be waited for (0), or the budget is
+ * spent (0, with a kick to oneself). */
 static int serve_pass(struct blk *blk, uint32_t *budget)
 {
     struct vq *vq = blk_queue(blk);
@@ -422,8 +424,8 @@ int blk_create(const struct cfg_drive *drive, const struct blk_env *env, struct 
         goto err_free;
     }
     rc = env->disk_open(drive->path_on_host, drive->is_read_only,
-                        drive->io_engine == CFG_IO_ENGINE_ASYNC ? env->ring : NULL, on_disk_complete,
-                        blk, &blk->disk, err);
+                        drive->io_engine == CFG_IO_ENGINE_ASYNC ? env->ring : NULL,
+                        on_disk_complete, blk, &blk->disk, err);
     if (rc < 0)
         goto err_free;
     blk->cache = drive->cache_type;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * virtio-blk (virtio 1.2, 5.2; devices.md 3, deltas.md 7): one queue, any framing of header, data and status,
- * up to seg_max data descriptors, a rate limiter, a Sync or an Async disk behind it.
- * Everything runs under the virtio device's lock; the disk's completions arrive on the vmm thread.
+ * virtio-blk (virtio 1.2, 5.2; devices.md 3, deltas.md 7): one queue, any framing of header, data
+ * and status, up to seg_max data descriptors, a rate limiter, a Sync or an Async disk behind it.
+ * Everything runs under the virtio device's lock; the disk's completions arrive on the vmm
+ * thread.
  */
 #pragma once
 
@@ -35,8 +36,8 @@ struct blk_env {
 
 /*
  * Opens the drive's file and makes the device; a bad path fails here. drive: read once, not kept.
- * Returns 0 with *ret_blk (blk_free) or -errno with the sentence of api.md 7 (without the category).
- * Thread: vmm.
+ * Returns 0 with *ret_blk (blk_free) or -errno with the sentence of api.md 7 (without the
+ * category). Thread: vmm.
  */
 MUST_CHECK int blk_create(const struct cfg_drive *drive, const struct blk_env *env,
                           struct blk **ret_blk, struct err *err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Parsing of virtio-blk requests (virtio 1.2, 5.2.6). Pure: guest memory is read once, nothing is written.
+ * Parsing of virtio-blk requests (virtio 1.2, 5.2.6). Pure: guest memory is read once, nothing is
+ * written.
  */
 #include "devices/blk/blk_req.h"
 

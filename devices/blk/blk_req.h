@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One virtio-blk request, parsed (virtio 1.2, 5.2.6): pure, so that a unit test and a fuzzer drive it.
+ * One virtio-blk request, parsed (virtio 1.2, 5.2.6): pure, so that a unit test and a fuzzer
+ * drive it.
  */
 #pragma once
 
@@ -38,8 +39,10 @@ struct blk_request {
 /*
  * Parses a popped chain. Returns
  *   1 with *ret_req: carry it out;
- *   0 with *ret_req (op, status_off) and *ret_status: complete it with that status, nothing to carry out;
- *   -EPROTO: no room for header or status byte, so nothing can be said to the driver: the device is broken;
+ *   0 with *ret_req (op, status_off) and *ret_status: complete it with that status, nothing to
+ *   carry out;
+ *   -EPROTO: no room for header or status byte, so nothing can be said to the driver: the device
+ *   is broken;
  *   -EFAULT: the header is not in guest memory.
  */
 MUST_CHECK int blk_req_parse(const struct gmem *gmem, const struct vq_chain *chain,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Split virtqueue, device side (virtio 1.2, 2.7). Runs under the owning device's lock, on the thread that serves
- * the queue. The three rings are windows; ring layout: descriptor table 16 bytes an entry, avail { flags, idx,
- * ring[], used_event }, used { flags, idx, ring[], avail_event }.
+ * Split virtqueue, device side (virtio 1.2, 2.7). Runs under the owning device's lock, on the
+ * thread that serves the queue. The three rings are windows; ring layout: descriptor table 16
+ * bytes an entry, avail { flags, idx, ring[], used_event }, used { flags, idx, ring[],
+ * avail_event }.
  */
 #include "devices/virtio/queue.h"
 
@@ -79,7 +80,8 @@ static bool head_test_set(struct vq *vq, uint16_t head, bool value)
     return was;
 }
 
-/* Adds one descriptor to the chain: order (readable before writable) and total length are checked here. */
+/* Adds one descriptor to the chain: order (readable before writable) and total length are checked
+ * here. */
 static int chain_add(struct vq_chain *chain, const struct wire_desc *desc, uint16_t flags,
                      uint32_t budget)
 {
@@ -99,8 +101,7 @@ static int chain_add(struct vq_chain *chain, const struct wire_desc *desc, uint1
 }
 
 /* Walks an indirect table: its descriptors must end inside it (virtio 1.2, 2.7.5.3). */
-static int walk_indirect(const struct vq *vq, const struct wire_desc *table,
-                         struct vq_chain *chain)
+static int walk_indirect(const struct vq *vq, const struct wire_desc *table, struct vq_chain *chain)
 {
     uint32_t table_len = le32_get(table->len);
     uint32_t count = table_len / DESC_SIZE;
@@ -176,8 +177,8 @@ int vq_pop(struct vq *vq, struct vq_chain *ret_chain)
         return rc;
     uint32_t slot = vq->next_avail & (vq->setup.size - 1u);
     uint32_t head;
-    uint16_t raw = gmem_window_load_u16_relaxed(
-        &vq->avail, RING_ENTRIES_OFF + (uint64_t)slot * AVAIL_ENTRY_SIZE);
+    uint16_t raw = gmem_window_load_u16_relaxed(&vq->avail, RING_ENTRIES_OFF +
+                                                                (uint64_t)slot * AVAIL_ENTRY_SIZE);
     if (!ck_index(raw, vq->setup.size, &head) || head_test_set(vq, (uint16_t)head, true))
         return -EPROTO;
 
@@ -228,8 +229,8 @@ bool vq_needs_kick(struct vq *vq)
     if (vq->published == old)
         return false;
     vq->signalled = vq->published;
-    /* Full fence: our store of used idx before our load of used_event or flags; the driver stores those and
-     * then loads used idx. One of the two must see the other. */
+    /* Full fence: our store of used idx before our load of used_event or flags; the driver stores
+     * those and then loads used idx. One of the two must see the other. */
     atomic_thread_fence(memory_order_seq_cst);
     if (!vq->event_idx)
         return !(gmem_window_load_u16_relaxed(&vq->avail, RING_FLAGS_OFF) &
@@ -249,13 +250,13 @@ void vq_notify_off(struct vq *vq)
 bool vq_notify_on(struct vq *vq)
 {
     if (vq->event_idx)
-        gmem_window_store_u16_release(
-            &vq->used, RING_ENTRIES_OFF + (uint64_t)vq->setup.size * USED_ENTRY_SIZE,
-            vq->next_avail);
+        gmem_window_store_u16_release(&vq->used,
+                                      RING_ENTRIES_OFF + (uint64_t)vq->setup.size * USED_ENTRY_SIZE,
+                                      vq->next_avail);
     else
         gmem_window_store_u16_release(&vq->used, RING_FLAGS_OFF, 0);
-    /* Full fence: our store of avail_event or flags before our load of avail idx; the driver stores idx
-     * and then loads those. One of the two must see the other. */
+    /* Full fence: our store of avail_event or flags before our load of avail idx; the driver
+     * stores idx and then loads those. One of the two must see the other. */
     atomic_thread_fence(memory_order_seq_cst);
     return gmem_window_load_u16_acquire(&vq->avail, RING_IDX_OFF) != vq->next_avail;
 }
@@ -284,8 +285,8 @@ static struct part chain_part(const struct vq_chain *chain, bool writable)
 }
 
 /*
- * Steps through [off, off + len) of a part piece by piece. Starts with idx = 0, in_buf = off; returns true with the
- * next piece while some is left. Bounded by the number of bufs.
+ * Steps through [off, off + len) of a part piece by piece. Starts with idx = 0, in_buf = off;
+ * returns true with the next piece while some is left. Bounded by the number of bufs.
  */
 struct cursor {
     struct part part;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A split virtqueue as the device sees it (virtio 1.2, 2.7): indirect descriptors, EVENT_IDX. Guest indexes and
- * descriptors are fetched once and checked before use; a chain walk has a budget of the queue's size.
- * Locked by the device that owns the queue (struct virtio_dev.lock).
+ * A split virtqueue as the device sees it (virtio 1.2, 2.7): indirect descriptors, EVENT_IDX.
+ * Guest indexes and descriptors are fetched once and checked before use; a chain walk has a
+ * budget of the queue's size. Locked by the device that owns the queue (struct virtio_dev.lock).
  */
 #pragma once
 
@@ -51,11 +51,11 @@ struct vq {
     struct gmem_window desc;
     struct gmem_window avail;
     struct gmem_window used;
-    uint16_t next_avail; /* next avail entry to pop */
-    uint16_t seen_avail; /* avail index at the last look */
-    uint16_t next_used;  /* next used entry to fill */
-    uint16_t published;  /* used index the guest can see */
-    uint16_t signalled;  /* used index at the last interrupt decision */
+    uint16_t next_avail;                  /* next avail entry to pop */
+    uint16_t seen_avail;                  /* avail index at the last look */
+    uint16_t next_used;                   /* next used entry to fill */
+    uint16_t published;                   /* used index the guest can see */
+    uint16_t signalled;                   /* used index at the last interrupt decision */
     uint64_t in_flight[VQ_SIZE_MAX / 64]; /* heads popped and not pushed */
 };
 
@@ -63,27 +63,32 @@ struct vq {
 void vq_reset(struct vq *vq);
 
 /*
- * Opens the rings the driver programmed. gmem: borrowed until vq_reset. Returns 0, -EINVAL (size or alignment) or
+ * Opens the rings the driver programmed. gmem: borrowed until vq_reset. Returns 0, -EINVAL (size
+ * or alignment) or
  * -EFAULT (a ring outside guest memory); then the queue stays inactive.
  */
 MUST_CHECK int vq_activate(struct vq *vq, struct gmem *gmem, bool event_idx, bool indirect);
 
 /*
- * Takes the next chain. Returns 1 with *ret_chain, 0 when the driver has none now, or negative when the queue
- * is broken: -EPROTO (index, flags, order or length against the rules), -EFAULT (indirect table outside memory).
+ * Takes the next chain. Returns 1 with *ret_chain, 0 when the driver has none now, or negative
+ * when the queue is broken: -EPROTO (index, flags, order or length against the rules), -EFAULT
+ * (indirect table outside memory).
  */
 MUST_CHECK int vq_pop(struct vq *vq, struct vq_chain *ret_chain);
 
-/* Gives the chain popped last back, so that the next vq_pop yields it again. Nothing else was popped since. */
+/* Gives the chain popped last back, so that the next vq_pop yields it again. Nothing else was
+ * popped since. */
 void vq_unpop(struct vq *vq, uint16_t head);
 
-/* Puts a popped head into the used ring; len: bytes the device wrote. Not visible before vq_publish. */
+/* Puts a popped head into the used ring; len: bytes the device wrote. Not visible before
+ * vq_publish. */
 void vq_push_used(struct vq *vq, uint16_t head, uint32_t len);
 
 /* Makes everything pushed visible (one release store); nothing pushed is fine. */
 void vq_publish(struct vq *vq);
 
-/* After vq_publish: does the driver want an interrupt for what became visible since the last question? */
+/* After vq_publish: does the driver want an interrupt for what became visible since the last
+ * question? */
 MUST_CHECK bool vq_needs_kick(struct vq *vq);
 
 /* Tells the driver not to notify while the queue is being served. */
@@ -96,7 +101,8 @@ MUST_CHECK bool vq_notify_on(struct vq *vq);
 uint32_t vq_in_flight_count(const struct vq *vq);
 
 /*
- * Copies `len` bytes at byte offset `off` of the chain's readable (or writable) part, whatever way the driver cut it.
+ * Copies `len` bytes at byte offset `off` of the chain's readable (or writable) part, whatever
+ * way the driver cut it.
  * Returns 0, -ENODATA (the part is shorter) or -EFAULT.
  */
 MUST_CHECK int vq_chain_read(const struct gmem *gmem, const struct vq_chain *chain, uint64_t off,

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The device contract: what a virtio device is to its transport. A device has no guest memory and no interrupt
- * until its driver is ready (virtio_dev_activate), and never a KVM fd.
- * Lock: virtio_dev.lock guards the device, its queues and its transport registers; it is taken by the transport
- * before any op. Lock order: bus, then device, then backend. The interrupt status is atomic and outside it.
+ * The device contract: what a virtio device is to its transport. A device has no guest memory and
+ * no interrupt until its driver is ready (virtio_dev_activate), and never a KVM fd. Lock:
+ * virtio_dev.lock guards the device, its queues and its transport registers; it is taken by the
+ * transport before any op. Lock order: bus, then device, then backend. The interrupt status is
+ * atomic and outside it.
  */
 #pragma once
 
@@ -28,9 +29,11 @@
 struct virtio_dev;
 
 struct virtio_dev_ops {
-    /* The driver is ready and the rings are open. Returns 0, or -errno: then the device needs a reset. */
+    /* The driver is ready and the rings are open. Returns 0, or -errno: then the device needs a
+     * reset. */
     int (*activate)(struct virtio_dev *dev);
-    /* The driver wrote 0: finish or forget what is in flight; after this no guest memory is touched. */
+    /* The driver wrote 0: finish or forget what is in flight; after this no guest memory is
+     * touched. */
     void (*reset)(struct virtio_dev *dev);
     /* The driver notified queue `idx`, or the device was just activated. */
     void (*on_queue)(struct virtio_dev *dev, uint32_t idx);
@@ -38,7 +41,7 @@ struct virtio_dev_ops {
 
 /* What a transport does for its device; called under the lock. */
 struct virtio_transport_ops {
-    void (*needs_reset)(void *transport);             /* show DEVICE_NEEDS_RESET in the status */
+    void (*needs_reset)(void *transport);              /* show DEVICE_NEEDS_RESET in the status */
     void (*kick)(void *transport, uint32_t queue_idx); /* serve the queue again, later */
 };
 
@@ -62,7 +65,8 @@ struct virtio_dev {
     void *transport;
 };
 
-/* Prepares the common part; the device sets offered, config and config_size itself. Returns 0 or -errno. */
+/* Prepares the common part; the device sets offered, config and config_size itself. Returns 0 or
+ * -errno. */
 MUST_CHECK int virtio_dev_init(struct virtio_dev *dev, const struct virtio_dev_ops *ops,
                                uint32_t device_type, uint32_t queues_count);
 void virtio_dev_done(struct virtio_dev *dev);
@@ -73,7 +77,8 @@ static inline bool virtio_has(const struct virtio_dev *dev, uint32_t bit)
     return dev->acked & (1ull << bit);
 }
 
-/* Opens every queue the driver made ready and hands gmem to the device. Under the lock; transport only.
+/* Opens every queue the driver made ready and hands gmem to the device. Under the lock; transport
+ * only.
  * Returns 0, or -errno with the device marked broken. */
 MUST_CHECK int virtio_dev_activate(struct virtio_dev *dev, struct gmem *gmem);
 
@@ -83,14 +88,17 @@ void virtio_dev_reset(struct virtio_dev *dev);
 /* Has queue `idx` served again after other devices had their turn. Under the lock. */
 void virtio_kick_self(struct virtio_dev *dev, uint32_t idx);
 
-/* Publishes what queue `idx` pushed and raises the ring interrupt when the driver wants it. Under the lock. */
+/* Publishes what queue `idx` pushed and raises the ring interrupt when the driver wants it. Under
+ * the lock. */
 void virtio_queue_flush(struct virtio_dev *dev, uint32_t idx);
 
-/* The device's config bytes changed: new generation, config interrupt when active. Under the lock. */
+/* The device's config bytes changed: new generation, config interrupt when active. Under the
+ * lock. */
 void virtio_config_changed(struct virtio_dev *dev);
 
 /*
- * The driver broke the rules: needs-reset bit, config interrupt, one limited log line; nothing is served until it
- * resets. what: a sentence part ("queue 0: descriptor index out of range"). Under the lock.
+ * The driver broke the rules: needs-reset bit, config interrupt, one limited log line; nothing is
+ * served until it resets. what: a sentence part ("queue 0: descriptor index out of range"). Under
+ * the lock.
  */
 void virtio_mark_broken(struct virtio_dev *dev, const char *what, int code);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * virtio-mmio registers (virtio 1.2, 4.2.2) and the strict status machine of devices.md 2. vCPU threads through the
- * bus, the vmm thread through the kick eventfds; all state is under the device's lock.
+ * virtio-mmio registers (virtio 1.2, 4.2.2) and the strict status machine of devices.md 2. vCPU
+ * threads through the bus, the vmm thread through the kick eventfds; all state is under the
+ * device's lock.
  */
 #include "devices/virtio/vmmio.h"
 
@@ -183,8 +184,8 @@ static void features_write(struct vmmio *vmmio, uint32_t value)
     uint64_t bits = sel < 2 ? (uint64_t)value << (32 * sel) : 0;
     uint64_t mask = sel < 2 ? 0xffffffffull << (32 * sel) : 0;
     if ((bits & ~dev->offered) || (sel >= 2 && value))
-        log_guest_warn("virtio-mmio: features 0x%x (word %u) hold bits that were not offered", value,
-                       sel);
+        log_guest_warn("virtio-mmio: features 0x%x (word %u) hold bits that were not offered",
+                       value, sel);
     dev->acked = (dev->acked & ~mask) | (bits & dev->offered);
 }
 

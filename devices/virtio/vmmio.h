@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * virtio over MMIO, version 2 (virtio 1.2, 4.2; devices.md 2): registers, status state machine, queue kicks.
- * Register accesses come from vCPU threads, kicks from the loop (or, without an ioeventfd, from the vCPU that wrote
- * QueueNotify). Everything is under the device's lock.
+ * virtio over MMIO, version 2 (virtio 1.2, 4.2; devices.md 2): registers, status state machine,
+ * queue kicks. Register accesses come from vCPU threads, kicks from the loop (or, without an
+ * ioeventfd, from the vCPU that wrote QueueNotify). Everything is under the device's lock.
  */
 #pragma once
 
@@ -20,9 +20,9 @@
 struct vmmio;
 
 /*
- * Wires a device to a transport. All borrowed, all outlive the transport: dev; gmem (handed to the device at
- * activation); irq; loop (watches one kick eventfd a queue). Returns 0 with *ret_vmmio (vmmio_free) or -errno.
- * Thread: vmm, before the guest runs.
+ * Wires a device to a transport. All borrowed, all outlive the transport: dev; gmem (handed to
+ * the device at activation); irq; loop (watches one kick eventfd a queue). Returns 0 with
+ * *ret_vmmio (vmmio_free) or -errno. Thread: vmm, before the guest runs.
  */
 MUST_CHECK int vmmio_create(struct virtio_dev *dev, struct gmem *gmem, const struct irq_line *irq,
                             struct loop *loop, struct vmmio **ret_vmmio, struct err *err);

@@ -93,6 +93,12 @@ static bool given(struct app_args *args, const struct option *option)
     return option->takes_value ? *value_slot(args, option) != NULL : *flag_slot(args, option);
 }
 
+static bool given_by_name(struct app_args *args, const char *name)
+{
+    const struct option *option = option_find(name);
+    return option && given(args, option);
+}
+
 /* --help and --version short-circuit everything, faults included. */
 static bool short_circuit(int argc, char *const *argv, struct app_args *args)
 {
@@ -124,8 +130,8 @@ static int parse_one(int argc, char *const *argv, int *idx, struct app_args *arg
         return 0;
     }
     if (*idx + 1 >= argc || strncmp(argv[*idx + 1], "--", 2) == 0)
-        return err_set(err, -EINVAL,
-                       "The argument '%s' requires a value, but none was supplied.", option->name);
+        return err_set(err, -EINVAL, "The argument '%s' requires a value, but none was supplied.",
+                       option->name);
     *value_slot(args, option) = argv[++*idx];
     return 0;
 }
@@ -136,10 +142,10 @@ static int check_relations(struct app_args *args, struct err *err)
         const struct option *option = &options[i];
         if (!given(args, option))
             continue;
-        if (option->requires && !given(args, option_find(option->requires)))
+        if (option->requires && !given_by_name(args, option->requires))
             return err_set(err, -EINVAL, "Argument '%s' required, but not found.",
                            option->requires);
-        if (option->excludes && given(args, option_find(option->excludes)))
+        if (option->excludes && given_by_name(args, option->excludes))
             return err_set(err, -EINVAL,
                            "Argument '%s' cannot be used together with argument '%s'.",
                            option->excludes, option->name);
@@ -182,10 +188,10 @@ size_t app_args_help(char *buf, size_t size)
             (void)snprintf(name, sizeof(name), "--%s", option->name);
         char *at = len < size ? buf + len : NULL;
         size_t left = len < size ? size - len : 0;
-        int wrote = snprintf(at, left, "  %-*s%s%s%s%s\n", name_width, name, option->help,
-                             option->fallback ? " [default: \"" : "",
-                             option->fallback ? option->fallback : "",
-                             option->fallback ? "\"]" : "");
+        int wrote =
+            snprintf(at, left, "  %-*s%s%s%s%s\n", name_width, name, option->help,
+                     option->fallback ? " [default: \"" : "",
+                     option->fallback ? option->fallback : "", option->fallback ? "\"]" : "");
         len += wrote > 0 ? (size_t)wrote : 0;
     }
     return len;
@@ -195,13 +201,14 @@ int app_id_validate(const char *id, struct err *err)
 {
     size_t len = strlen(id);
     if (len < 1 || len > LOG_ID_MAX_LEN)
-        return err_set(err, -EINVAL,
-                       "Invalid instance ID: Invalid len (%zu);  the length must be between 1 and %u",
-                       len, LOG_ID_MAX_LEN);
+        return err_set(
+            err, -EINVAL,
+            "Invalid instance ID: Invalid len (%zu);  the length must be between 1 and %u", len,
+            LOG_ID_MAX_LEN);
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)id[i];
-        bool alphanumeric = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
-                            (c >= 'A' && c <= 'Z') || c >= 0x80;
+        bool alphanumeric =
+            (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c >= 0x80;
         if (!alphanumeric && c != '-')
             return err_set(err, -EINVAL, "Invalid instance ID: Invalid char (%c) at position %zu",
                            c >= 0x20 && c < 0x7f ? c : '?', i);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The command line of cli.md A: grammar, options as one table, help text. Pure; thread: main, at start.
+ * The command line of cli.md A: grammar, options as one table, help text. Pure; thread: main, at
+ * start.
  */
 #pragma once
 
@@ -41,14 +42,17 @@ struct app_args {
 };
 
 /*
- * Parses argv[1..argc). --help and --version anywhere before a bare "--" win over every other fault.
+ * Parses argv[1..argc). --help and --version anywhere before a bare "--" win over every other
+ * fault.
  * Returns 0 with *ret_args, or -EINVAL with the text of cli.md A.1 (without the wrapper).
  */
 MUST_CHECK int app_args_parse(int argc, char *const *argv, struct app_args *ret_args,
                               struct err *err);
 
-/* Writes the help text behind the program line into buf (cut when too small). Returns its full length. */
+/* Writes the help text behind the program line into buf (cut when too small). Returns its full
+ * length. */
 size_t app_args_help(char *buf, size_t size);
 
-/* Checks an instance id: 1..64 bytes, alphanumerics and '-'. Returns 0 or -EINVAL with the reference's sentence. */
+/* Checks an instance id: 1..64 bytes, alphanumerics and '-'. Returns 0 or -EINVAL with the
+ * reference's sentence. */
 MUST_CHECK int app_id_validate(const char *id, struct err *err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The monitor's main: arguments, log, configuration, machine, loop, exit code (cli.md A-C). Thread: main, which
- * becomes the vmm thread.
+ * The monitor's main: arguments, log, configuration, machine, loop, exit code (cli.md A-C).
+ * Thread: main, which becomes the vmm thread.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -23,7 +23,8 @@
 
 static void say(const char *text)
 {
-    IGNORE_RESULT(fd_write_full(STDOUT_FILENO, text, strlen(text))); /* nobody to tell if stdout is gone */
+    IGNORE_RESULT(
+        fd_write_full(STDOUT_FILENO, text, strlen(text))); /* nobody to tell if stdout is gone */
 }
 
 static void complain(const char *text)
@@ -33,7 +34,8 @@ static void complain(const char *text)
     IGNORE_RESULT(fd_write_full(STDERR_FILENO, line, (size_t)len)); /* as say() */
 }
 
-/* Text for --help, --version and friends, where a short-circuit was asked for. Returns true when it was. */
+/* Text for --help, --version and friends, where a short-circuit was asked for. Returns true when
+ * it was. */
 static bool answer_queries(const struct app_args *args, const char *program)
 {
     char text[8192];
@@ -92,9 +94,10 @@ static int setup_log(const struct app_args *args, struct err *err)
 static int refuse_unsupported(const struct app_args *args, struct err *err)
 {
     if (args->describe_snapshot)
-        return err_set(err, -ENOTSUP,
-                       "When printing Snapshot Data format: snapshots are not yet supported by this "
-                       "build");
+        return err_set(
+            err, -ENOTSUP,
+            "When printing Snapshot Data format: snapshots are not yet supported by this "
+            "build");
     if (args->metadata)
         return err_set(err, -ENOTSUP, "--metadata is not yet supported by this build");
     if (args->seccomp_filter)
@@ -135,7 +138,8 @@ static int start(const struct app_args *args, struct err *err)
     if (fd_presize_table() < 0)
         log_debug("the fd table could not be grown early; it will grow later");
     if (args->enable_pci)
-        log_warn("--enable-pci is not supported by this VMM; virtio devices use the MMIO transport.");
+        log_warn(
+            "--enable-pci is not supported by this VMM; virtio devices use the MMIO transport.");
     return app_run(&options, err);
 }
 

@@ -175,8 +175,8 @@ int app_run(const struct app_run_options *options, struct err *err)
     if (rc == 0) {
         rc = configure(&run, err);
         if (rc < 0)
-            IGNORE_RESULT(err_prefix(
-                err, "RunWithoutApiError error: Failed to build MicroVM from Json: "));
+            IGNORE_RESULT(
+                err_prefix(err, "RunWithoutApiError error: Failed to build MicroVM from Json: "));
     }
     if (rc == 0)
         rc = run_loop(&run, err);

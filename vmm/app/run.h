@@ -16,5 +16,6 @@ struct app_run_options {
     bool boot_timer;
 };
 
-/* Returns 0 when the guest ended itself, or -errno with the sentence of cli.md B or of what the guest did. */
+/* Returns 0 when the guest ended itself, or -errno with the sentence of cli.md B or of what the
+ * guest did. */
 MUST_CHECK int app_run(const struct app_run_options *options, struct err *err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Signal handlers (cli.md D). They may interrupt a thread that is logging or counting: log and metrics are made for
- * that (base/log.h, base/metrics.h).
+ * Signal handlers (cli.md D). They may interrupt a thread that is logging or counting: log and
+ * metrics are made for that (base/log.h, base/metrics.h).
  */
 #include "vmm/app/signals.h"
 
@@ -14,7 +14,8 @@
 #include "base/metrics.h"
 #include "vmm/app/exit_code.h"
 
-/* The one thing a handler must find: what to give back to the terminal. Set once before any handler can run. */
+/* The one thing a handler must find: what to give back to the terminal. Set once before any
+ * handler can run. */
 static const struct console *signal_console;
 
 struct fatal_signal {
@@ -35,7 +36,8 @@ static const struct fatal_signal fatal_signals[] = {
 static void end_now(enum exit_code code)
 {
     struct err err = ERR_INIT;
-    IGNORE_RESULT(metrics_flush(&err)); /* on the way out: counted where it can be, nobody left to tell */
+    IGNORE_RESULT(
+        metrics_flush(&err)); /* on the way out: counted where it can be, nobody left to tell */
     console_restore(signal_console);
     _exit((int)code);
 }
@@ -55,7 +57,7 @@ static void on_fatal(int signum, siginfo_t *info, void *context)
 static void on_sigsys(int signum, siginfo_t *info, void *context)
 {
     enum { SI_CODE_SECCOMP = 1 }; /* SYS_SECCOMP */
-    (void)context; /* registers are not looked at */
+    (void)context;                /* registers are not looked at */
     metric_store(&metrics.seccomp.num_faults, 1);
     log_error("Shutting down VM after intercepting signal %d, code %d.", signum, info->si_code);
     if (info->si_code != SI_CODE_SECCOMP)
@@ -79,10 +81,12 @@ static void on_terminate(int signum, siginfo_t *info, void *context)
     (void)info;    /* the sender does not matter */
     (void)context; /* registers are not looked at */
     console_restore(signal_console);
-    (void)raise(signum); /* SA_RESETHAND: the default action now; delivered when the handler returns */
+    (void)raise(
+        signum); /* SA_RESETHAND: the default action now; delivered when the handler returns */
 }
 
-static int install(int signum, void (*handler)(int, siginfo_t *, void *), int flags, struct err *err)
+static int install(int signum, void (*handler)(int, siginfo_t *, void *), int flags,
+                   struct err *err)
 {
     struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | flags};
     if (sigaction(signum, &action, NULL) < 0)

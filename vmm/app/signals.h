@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Signals of cli.md D: fatal ones name themselves, flush the metrics, give the terminal back and exit with their
- * code; SIGTERM and SIGINT give the terminal back and then die of the signal. Any thread; async-signal-safe.
+ * Signals of cli.md D: fatal ones name themselves, flush the metrics, give the terminal back and
+ * exit with their code; SIGTERM and SIGINT give the terminal back and then die of the signal. Any
+ * thread; async-signal-safe.
  */
 #pragma once
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which names and versions the program gives (architecture.md, programs): "Firecracker v1.16.1" when it is called by
- * that name, its own otherwise. Pure.
+ * Which names and versions the program gives (architecture.md, programs): "Firecracker v1.16.1"
+ * when it is called by that name, its own otherwise. Pure.
  */
 #pragma once
 
 #include <stddef.h>
 
-#define APP_API_LEVEL "1.16.1"         /* the Firecracker release whose clients work unchanged */
-#define APP_SNAPSHOT_VERSION "1.0.0"   /* format of snapshot state files */
+#define APP_API_LEVEL "1.16.1"       /* the Firecracker release whose clients work unchanged */
+#define APP_SNAPSHOT_VERSION "1.0.0" /* format of snapshot state files */
 
 /* Last path component of argv[0]; "mayfly" when there is none. Borrowed from the argument. */
 const char *app_program_name(const char *argv0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The hypervisor handle and the VM: node, memory slots, irqchip, routes, irqfd and ioeventfd (KVM api.rst 4.x).
- * Thread: vmm while building; hv_vm_set_routes also from vCPU threads.
+ * The hypervisor handle and the VM: node, memory slots, irqchip, routes, irqfd and ioeventfd (KVM
+ * api.rst 4.x). Thread: vmm while building; hv_vm_set_routes also from vCPU threads.
  */
 #include "vmm/hv/hv.h"
 
@@ -115,9 +115,9 @@ int hv_vm_add_memory(struct hv_vm *vm, struct gmem *gmem, bool log_dirty, struct
         if (rc < 0) {
             (void)hv_fail(vm->hv, err, rc, "KVM_SET_USER_MEMORY_REGION",
                           HV_NEED(KVM_CAP_USER_MEMORY));
-            return err_prefix(err, "guest memory of %llu MiB at 0x%llx: ",
-                              (unsigned long long)(view.size >> 20),
-                              (unsigned long long)view.base.v);
+            return err_prefix(
+                err, "guest memory of %llu MiB at 0x%llx: ", (unsigned long long)(view.size >> 20),
+                (unsigned long long)view.base.v);
         }
     }
     vm->gmem = gmem;

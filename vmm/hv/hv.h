@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The only KVM ioctls of Mayfly: one hypervisor handle, one VM, its memory slots, interrupt plumbing and
- * vCPUs. Structs of Linux's uapi pass through unchanged. Order that KVM likes (research: 7 ms on current
- * hosts): memory slots before irqchip, irqfds and ioeventfds; one routing table at build.
- * Errors name the call, the errno and, looked up only after a failure, the missing capability (KVM api.rst).
+ * The only KVM ioctls of Mayfly: one hypervisor handle, one VM, its memory slots, interrupt
+ * plumbing and vCPUs. Structs of Linux's uapi pass through unchanged. Order that KVM likes
+ * (research: 7 ms on current hosts): memory slots before irqchip, irqfds and ioeventfds; one
+ * routing table at build. Errors name the call, the errno and, looked up only after a failure,
+ * the missing capability (KVM api.rst).
  */
 #pragma once
 
@@ -43,8 +44,8 @@ struct hv_msrs {
 };
 
 /*
- * Opens the KVM node. path: "/dev/kvm". The sentence tells a missing node, a missing permission and a node that is
- * not KVM apart. Returns 0 (hv_close) or -errno.
+ * Opens the KVM node. path: "/dev/kvm". The sentence tells a missing node, a missing permission
+ * and a node that is not KVM apart. Returns 0 (hv_close) or -errno.
  */
 MUST_CHECK int hv_open(const char *path, struct hv *ret_hv, struct err *err);
 void hv_close(struct hv *hv);
@@ -66,12 +67,13 @@ struct hv_vm {
 MUST_CHECK int hv_vm_create(struct hv *hv, struct hv_vm *ret_vm, struct err *err);
 void hv_vm_close(struct hv_vm *vm);
 
-/* Registers every region of `gmem` as a memory slot, in order; `log_dirty` turns KVM's dirty log on.
- * Call before hv_vm_create_irqchip. gmem outlives the VM. */
+/* Registers every region of `gmem` as a memory slot, in order; `log_dirty` turns KVM's dirty log
+ * on. Call before hv_vm_create_irqchip. gmem outlives the VM. */
 MUST_CHECK int hv_vm_add_memory(struct hv_vm *vm, struct gmem *gmem, bool log_dirty,
                                 struct err *err);
 
-/* Split: LAPICs in the kernel, IOAPIC ours. Full: PIC, IOAPIC and PIT in the kernel. Before the first vCPU. */
+/* Split: LAPICs in the kernel, IOAPIC ours. Full: PIC, IOAPIC and PIT in the kernel. Before the
+ * first vCPU. */
 MUST_CHECK int hv_vm_create_irqchip(struct hv_vm *vm, enum hv_irqchip irqchip, struct err *err);
 
 /* The whole GSI table at once (KVM_SET_GSI_ROUTING). entries: at most HV_ROUTES_MAX. Any thread. */
@@ -113,12 +115,14 @@ void hv_vcpu_close(struct hv_vcpu *vcpu);
 /* Enters the guest until the next exit. Returns 0 with *ret_exit, or -errno of KVM_RUN. */
 MUST_CHECK int hv_vcpu_run(struct hv_vcpu *vcpu, enum hv_exit *ret_exit);
 
-/* Makes the running or next hv_vcpu_run return HV_EXIT_INTERRUPTED at once. Safe in a signal handler. */
+/* Makes the running or next hv_vcpu_run return HV_EXIT_INTERRUPTED at once. Safe in a signal
+ * handler. */
 void hv_vcpu_kick(struct hv_vcpu *vcpu);
 /* Takes the kick back before entering again. The vCPU's own thread. */
 void hv_vcpu_unkick(struct hv_vcpu *vcpu);
 
-/* One port or MMIO access in the run area, unpacked. data: `len` bytes each for `count` accesses (string IO). */
+/* One port or MMIO access in the run area, unpacked. data: `len` bytes each for `count` accesses
+ * (string IO). */
 struct hv_access {
     uint64_t addr;
     uint8_t *data;
@@ -130,8 +134,9 @@ MUST_CHECK int hv_vcpu_io(struct hv_vcpu *vcpu, struct hv_access *ret_access);
 MUST_CHECK int hv_vcpu_mmio(struct hv_vcpu *vcpu, struct hv_access *ret_access);
 
 /*
- * One plain sentence about a HV_EXIT_INTERNAL_ERROR, HV_EXIT_FAIL_ENTRY or HV_EXIT_OTHER: what KVM said, RIP, and
- * for an emulation failure the instruction bytes and that this host's KVM cannot run it. Returns -EIO.
+ * One plain sentence about a HV_EXIT_INTERNAL_ERROR, HV_EXIT_FAIL_ENTRY or HV_EXIT_OTHER: what
+ * KVM said, RIP, and for an emulation failure the instruction bytes and that this host's KVM
+ * cannot run it. Returns -EIO.
  */
 int hv_vcpu_explain_exit(struct hv_vcpu *vcpu, struct err *err);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One plain sentence for an exit that ends the VM: what KVM said, where the guest was, which bytes it could not
- * run (KVM api.rst 5, KVM_EXIT_INTERNAL_ERROR). Thread: the vCPU's own.
+ * One plain sentence for an exit that ends the VM: what KVM said, where the guest was, which
+ * bytes it could not run (KVM api.rst 5, KVM_EXIT_INTERNAL_ERROR). Thread: the vCPU's own.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -31,7 +31,7 @@ static uint32_t insn_bytes(struct hv_vcpu *vcpu, uint64_t rip, uint8_t *bytes)
     uint64_t left_in_page = 4096 - translation.physical_address % 4096;
     uint32_t count = left_in_page < INSN_SIZE_MAX ? (uint32_t)left_in_page : INSN_SIZE_MAX;
     return gmem_read(vcpu->vm->gmem, gpa(translation.physical_address), bytes, count) < 0 ? 0
-                                                                                        : count;
+                                                                                          : count;
 }
 
 static void hex(const uint8_t *bytes, uint32_t count, char *text)
@@ -49,11 +49,12 @@ static int explain_emulation(struct hv_vcpu *vcpu, uint64_t rip, struct err *err
     char text[HEX_SIZE];
     uint32_t count = insn_bytes(vcpu, rip, bytes);
     hex(bytes, count, text);
-    return err_set(err, -EIO,
-                   "vCPU %u: this host cannot run the guest's instruction at RIP 0x%llx (bytes %s): "
-                   "KVM_EXIT_INTERNAL_ERROR, emulation failure. KVM here has no hardware "
-                   "virtualization behind it, or the guest jumped to where no code is",
-                   vcpu->idx, (unsigned long long)rip, count ? text : "not readable");
+    return err_set(
+        err, -EIO,
+        "vCPU %u: this host cannot run the guest's instruction at RIP 0x%llx (bytes %s): "
+        "KVM_EXIT_INTERNAL_ERROR, emulation failure. KVM here has no hardware "
+        "virtualization behind it, or the guest jumped to where no code is",
+        vcpu->idx, (unsigned long long)rip, count ? text : "not readable");
 }
 
 int hv_vcpu_explain_exit(struct hv_vcpu *vcpu, struct err *err)
@@ -68,16 +69,17 @@ int hv_vcpu_explain_exit(struct hv_vcpu *vcpu, struct err *err)
     case KVM_EXIT_INTERNAL_ERROR:
         if (run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION)
             return explain_emulation(vcpu, rip, err);
-        return err_set(err, -EIO,
-                       "vCPU %u: KVM_EXIT_INTERNAL_ERROR, suberror %u, at RIP 0x%llx: KVM met a state "
-                       "it cannot go on from; the host's kernel log may say more",
-                       vcpu->idx, run->internal.suberror, rip);
+        return err_set(
+            err, -EIO,
+            "vCPU %u: KVM_EXIT_INTERNAL_ERROR, suberror %u, at RIP 0x%llx: KVM met a state "
+            "it cannot go on from; the host's kernel log may say more",
+            vcpu->idx, run->internal.suberror, rip);
     case KVM_EXIT_FAIL_ENTRY:
-        return err_set(err, -EIO,
-                       "vCPU %u: the processor refused to enter the guest (KVM_EXIT_FAIL_ENTRY, hardware "
-                       "reason 0x%llx, RIP 0x%llx)",
-                       vcpu->idx, (unsigned long long)run->fail_entry.hardware_entry_failure_reason,
-                       rip);
+        return err_set(
+            err, -EIO,
+            "vCPU %u: the processor refused to enter the guest (KVM_EXIT_FAIL_ENTRY, hardware "
+            "reason 0x%llx, RIP 0x%llx)",
+            vcpu->idx, (unsigned long long)run->fail_entry.hardware_entry_failure_reason, rip);
     default:
         return err_set(err, -EIO, "vCPU %u: unexpected KVM exit reason %u at RIP 0x%llx", vcpu->idx,
                        run->exit_reason, rip);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One vCPU: its run area, entering the guest, and its state (KVM api.rst 4.x, 5). Thread: vmm while building, then
- * the vCPU's own.
+ * One vCPU: its run area, entering the guest, and its state (KVM api.rst 4.x, 5). Thread: vmm
+ * while building, then the vCPU's own.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -107,7 +107,8 @@ void hv_vcpu_unkick(struct hv_vcpu *vcpu)
 int hv_vcpu_io(struct hv_vcpu *vcpu, struct hv_access *ret_access)
 {
     const struct kvm_run *run = vcpu->run;
-    /* Written by the kernel, not by the guest; checked all the same, since it indexes the run area. */
+    /* Written by the kernel, not by the guest; checked all the same, since it indexes the run
+     * area. */
     uint64_t size = (uint64_t)run->io.size * run->io.count;
     if (run->io.data_offset > vcpu->vm->hv->run_size ||
         size > vcpu->vm->hv->run_size - run->io.data_offset)

@@ -16,8 +16,9 @@
 struct loop;
 
 /*
- * One watched fd, in the caller's storage. Set fd, events (EPOLLIN, EPOLLOUT, ...), fn and ctx before
- * loop_add; the loop owns `added`. The fd stays the caller's and must be removed before it is closed.
+ * One watched fd, in the caller's storage. Set fd, events (EPOLLIN, EPOLLOUT, ...), fn and ctx
+ * before loop_add; the loop owns `added`. The fd stays the caller's and must be removed before it
+ * is closed.
  */
 struct loop_src {
     int fd;
@@ -45,12 +46,13 @@ void loop_free(struct loop *loop);
 /* Watches src->fd for src->events. Returns 0, -EEXIST when added already, or -errno of epoll_ctl. */
 MUST_CHECK int loop_add(struct loop *loop, struct loop_src *src);
 
-/* Changes the events of an added source; 0 keeps it added but silent, hang-up and errors included, and
- * drops what was collected for it. Returns 0, -ENOENT when not added, or -errno of epoll_ctl. */
+/* Changes the events of an added source; 0 keeps it added but silent, hang-up and errors
+ * included, and drops what was collected for it. Returns 0, -ENOENT when not added, or -errno of
+ * epoll_ctl. */
 MUST_CHECK int loop_modify(struct loop *loop, struct loop_src *src, uint32_t events);
 
-/* Forgets an added source; safe from inside any callback, also its own; not added is fine. After this the
- * source's callback is not called again, even when its event was already collected. */
+/* Forgets an added source; safe from inside any callback, also its own; not added is fine. After
+ * this the source's callback is not called again, even when its event was already collected. */
 void loop_remove(struct loop *loop, struct loop_src *src);
 
 /* Arms (or moves) a timer to fire `delay_ns` from now, at least once the loop runs. */
@@ -67,9 +69,9 @@ static inline bool loop_timer_armed(const struct loop_timer *timer)
 /* Runs callbacks until loop_stop. Returns 0, or -errno when epoll itself fails. */
 MUST_CHECK int loop_run(struct loop *loop, struct err *err);
 
-/* Waits at most timeout_ms (-1: for ever, 0: not at all) for one batch of events and due timers, and runs
- * their callbacks. Returns the number of callbacks run (0 too when interrupted or stopped), -EBUSY from
- * inside a callback, or -errno. For tests and for phases before the run. */
+/* Waits at most timeout_ms (-1: for ever, 0: not at all) for one batch of events and due timers,
+ * and runs their callbacks. Returns the number of callbacks run (0 too when interrupted or
+ * stopped), -EBUSY from inside a callback, or -errno. For tests and for phases before the run. */
 MUST_CHECK int loop_turn(struct loop *loop, int timeout_ms);
 
 /* Makes loop_run return after the callback that is running. Any thread; safe in a signal handler. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Building a machine, in the order KVM is quick with: VM, memory slots, kernel, irqchip, vCPUs, devices, tables,
- * boot state (architecture.md, speed decisions). Thread: vmm.
+ * Building a machine, in the order KVM is quick with: VM, memory slots, kernel, irqchip, vCPUs,
+ * devices, tables, boot state (architecture.md, speed decisions). Thread: vmm.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -23,8 +23,7 @@ static int build_memory(struct machine *machine, const struct cfg_machine *confi
     uint64_t size;
 
     if (!ck_mul(config->mem_size_mib, 1024ull * 1024, &size))
-        return err_set(err, -ENOMEM,
-                       "Invalid Memory Configuration: Cannot create mmap region: %s",
+        return err_set(err, -ENOMEM, "Invalid Memory Configuration: Cannot create mmap region: %s",
                        ERR_OS(ENOMEM));
     int rc = arch_memory_ranges(size, ranges, &ranges_count, err);
     if (rc == 0)
@@ -67,8 +66,7 @@ static int write_acpi(struct machine *machine, uint64_t tables_base, uint64_t *r
 {
     struct acpi_mmio_device devices[LAYOUT_VIRTIO_DEVICES_MAX];
     for (uint32_t i = 0; i < machine->placed_count; i++)
-        devices[i] =
-            (struct acpi_mmio_device){machine->placed[i].base, machine->placed[i].gsi};
+        devices[i] = (struct acpi_mmio_device){machine->placed[i].base, machine->placed[i].gsi};
     const struct acpi_config config = {
         .vcpus_count = machine->vcpus_count,
         .mmio_devices = devices,

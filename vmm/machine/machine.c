@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The machine's life: staging, start, end, teardown (the mirror image of building). Thread: vmm; only
- * machine_report_end is called from vCPU threads.
+ * The machine's life: staging, start, end, teardown (the mirror image of building). Thread: vmm;
+ * only machine_report_end is called from vCPU threads.
  */
 #include "vmm/machine/machine.h"
 
@@ -36,7 +36,8 @@ static void on_end_event(struct loop_src *src, uint32_t revents)
     if (fd_event_take(src->fd) <= 0)
         return;
     loop_remove(machine->options.loop, src);
-    machine_stop_vcpus(machine); /* an error of another vCPU still counts; after this nobody writes `end` */
+    machine_stop_vcpus(
+        machine); /* an error of another vCPU still counts; after this nobody writes `end` */
     machine->options.on_end(machine->options.ctx, machine->end, &machine->end_reason);
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Assembles and runs one VM: memory, irqchip, devices and their placement, vCPU threads.
- * Thread: everything here is called on the vmm thread; vCPU threads are the machine's own.
- * Lock order of the whole monitor: bus (read-only while the guest runs), virtio device, IOAPIC, routes, disk ring.
+ * Assembles and runs one VM: memory, irqchip, devices and their placement, vCPU threads. Thread:
+ * everything here is called on the vmm thread; vCPU threads are the machine's own. Lock order of
+ * the whole monitor: bus (read-only while the guest runs), virtio device, IOAPIC, routes, disk
+ * ring.
  */
 #pragma once
 
@@ -28,9 +29,9 @@ enum machine_end {
 struct machine_options {
     const char *kvm_path; /* "/dev/kvm" */
     enum hv_irqchip irqchip;
-    bool boot_timer;       /* log the guest's boot time (cli.md G) */
-    int console_in_fd;     /* serial input, or FD_NONE; borrowed */
-    int console_out_fd;    /* serial output; borrowed, non-blocking */
+    bool boot_timer;    /* log the guest's boot time (cli.md G) */
+    int console_in_fd;  /* serial input, or FD_NONE; borrowed */
+    int console_out_fd; /* serial output; borrowed, non-blocking */
     const struct clock *clock;
     struct loop *loop;
     /* The guest ended; called once, on the loop. reason: the sentence of an error; borrowed. */
@@ -38,7 +39,8 @@ struct machine_options {
     void *ctx;
 };
 
-/* Makes an empty machine: nothing is opened. options: copied; what they point at outlives the machine.
+/* Makes an empty machine: nothing is opened. options: copied; what they point at outlives the
+ * machine.
  * Returns 0 with *ret_machine (machine_free) or -errno. */
 MUST_CHECK int machine_create(const struct machine_options *options, struct machine **ret_machine,
                               struct err *err);
@@ -47,15 +49,17 @@ MUST_CHECK int machine_create(const struct machine_options *options, struct mach
 void machine_free(struct machine *machine);
 
 /*
- * Opens the kernel and initrd now (their content is looked at when the machine is built). Replaces an earlier
- * boot source only on success. Sentences of api.md, PUT /boot-source, without the category.
+ * Opens the kernel and initrd now (their content is looked at when the machine is built).
+ * Replaces an earlier boot source only on success. Sentences of api.md, PUT /boot-source, without
+ * the category.
  */
 MUST_CHECK int machine_stage_boot_source(struct machine *machine,
                                          const struct cfg_boot_source *boot, struct err *err);
 
 /*
- * Opens a drive now. The same id replaces the staged one, which survives a failure. Sentences of api.md, PUT /drives,
- * without the category. ret_tail_size: bytes behind the last whole sector, which the guest cannot see.
+ * Opens a drive now. The same id replaces the staged one, which survives a failure. Sentences of
+ * api.md, PUT /drives, without the category. ret_tail_size: bytes behind the last whole sector,
+ * which the guest cannot see.
  */
 MUST_CHECK int machine_stage_drive(struct machine *machine, const struct cfg_drive *drive,
                                    uint32_t *ret_tail_size, struct err *err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside vmm/machine: the machine's parts. Built on the vmm thread; afterwards only the fields marked otherwise
- * change.
+ * Inside vmm/machine: the machine's parts. Built on the vmm thread; afterwards only the fields
+ * marked otherwise change.
  */
 #pragma once
 
@@ -89,8 +89,8 @@ struct machine {
     struct loop_src end_src;
 };
 
-/* Notes how the guest ended and wakes the loop; the first end counts, but an error beats OK. reason: NULL for OK.
- * Any thread. */
+/* Notes how the guest ended and wakes the loop; the first end counts, but an error beats OK.
+ * reason: NULL for OK. Any thread. */
 void machine_report_end(struct machine *machine, enum machine_end end, const struct err *reason);
 
 /* vcpu.c */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Placement: every device gets its window, its line and its place on a bus (devices.md 2, 8). Boot and restore
- * share machine_place_at; they differ only in who chose address and interrupt. Thread: vmm, before the guest runs.
+ * Placement: every device gets its window, its line and its place on a bus (devices.md 2, 8).
+ * Boot and restore share machine_place_at; they differ only in who chose address and interrupt.
+ * Thread: vmm, before the guest runs.
  */
 #include <errno.h>
 #include <string.h>
@@ -117,8 +118,7 @@ static int machine_place_at(struct machine *machine, struct virtio_dev *dev, uin
 static int place_next(struct machine *machine, struct virtio_dev *dev, struct arch_cmdline *cmdline,
                       struct err *err)
 {
-    uint64_t base =
-        LAYOUT_VIRTIO_MMIO_BASE + machine->placed_count * LAYOUT_VIRTIO_MMIO_STEP;
+    uint64_t base = LAYOUT_VIRTIO_MMIO_BASE + machine->placed_count * LAYOUT_VIRTIO_MMIO_STEP;
     uint32_t gsi = LAYOUT_GSI_VIRTIO_FIRST + machine->placed_count;
     int rc = machine_place_at(machine, dev, base, gsi, err);
     if (rc < 0)
@@ -161,8 +161,8 @@ static int place_drives(struct machine *machine, const struct cfg_vm *config,
 /* Every device class, in attach order (devices.md 2). */
 struct device_class {
     const char *name;
-    int (*place)(struct machine *machine, const struct cfg_vm *config,
-                 struct arch_cmdline *cmdline, struct err *err);
+    int (*place)(struct machine *machine, const struct cfg_vm *config, struct arch_cmdline *cmdline,
+                 struct err *err);
 };
 
 static const struct device_class device_classes[] = {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The probe guest: 64-bit code that runs the instructions an emulating KVM lacks and reports through a port.
- * Its memory: page tables and GDT are the kernel boot ones (arch), code at 1 MiB. Thread: main.
+ * The probe guest: 64-bit code that runs the instructions an emulating KVM lacks and reports
+ * through a port. Its memory: page tables and GDT are the kernel boot ones (arch), code at 1 MiB.
+ * Thread: main.
  */
 #include "vmm/machine/probe.h"
 
@@ -30,16 +31,16 @@
 #define CR4_OSXSAVE (1ull << 18)
 
 static const uint8_t probe_code[] = {
-    0xbe, 0x00, 0x00, PROBE_AREA_HI, 0x00, /* mov esi, 0x110000 */
-    0x0f, 0x10, 0x06,                   /* movups xmm0, [rsi] */
-    0x31, 0xc0, 0x31, 0xd2,             /* xor eax, eax; xor edx, edx */
-    0x31, 0xdb, 0x31, 0xc9,             /* xor ebx, ebx; xor ecx, ecx */
-    0xf0, 0x48, 0x0f, 0xc7, 0x0e,       /* lock cmpxchg16b [rsi] */
-    0xb8, 0x03, 0x00, 0x00, 0x00,       /* mov eax, 3: x87 and SSE state */
-    0x0f, 0xae, 0x2e,                   /* xrstor [rsi] */
-    0xb0, PROBE_OK,                     /* mov al, PROBE_OK */
-    0xe6, PROBE_PORT,                   /* out PROBE_PORT, al */
-    0xf4,                               /* hlt */
+    0xbe, 0x00,       0x00, PROBE_AREA_HI, 0x00, /* mov esi, 0x110000 */
+    0x0f, 0x10,       0x06,                      /* movups xmm0, [rsi] */
+    0x31, 0xc0,       0x31, 0xd2,                /* xor eax, eax; xor edx, edx */
+    0x31, 0xdb,       0x31, 0xc9,                /* xor ebx, ebx; xor ecx, ecx */
+    0xf0, 0x48,       0x0f, 0xc7,          0x0e, /* lock cmpxchg16b [rsi] */
+    0xb8, 0x03,       0x00, 0x00,          0x00, /* mov eax, 3: x87 and SSE state */
+    0x0f, 0xae,       0x2e,                      /* xrstor [rsi] */
+    0xb0, PROBE_OK,                              /* mov al, PROBE_OK */
+    0xe6, PROBE_PORT,                            /* out PROBE_PORT, al */
+    0xf4,                                        /* hlt */
 };
 
 struct probe {

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The GSI table of the split irqchip: the IOAPIC says what a pin sends, KVM learns it as an MSI route, and irqfds
- * deliver without leaving the kernel. vCPU threads, under routes.lock.
+ * The GSI table of the split irqchip: the IOAPIC says what a pin sends, KVM learns it as an MSI
+ * route, and irqfds deliver without leaving the kernel. vCPU threads, under routes.lock.
  */
-#include <linux/kvm.h>
-
 #include "base/log.h"
 #include "vmm/machine/machine_int.h"
 

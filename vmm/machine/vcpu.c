@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vCPUs: boot state on the vmm thread, then one thread each that enters the guest and serves its port and MMIO
- * exits. They are stopped by a flag, immediate_exit and a signal, never cancelled.
+ * vCPUs: boot state on the vmm thread, then one thread each that enters the guest and serves its
+ * port and MMIO exits. They are stopped by a flag, immediate_exit and a signal, never cancelled.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -14,7 +14,8 @@
 #include "base/metrics.h"
 #include "vmm/machine/machine_int.h"
 
-/* Deep enough for a device handler and a signal frame with AVX-512 state; touched pages only cost memory. */
+/* Deep enough for a device handler and a signal frame with AVX-512 state; touched pages only cost
+ * memory. */
 #define VCPU_STACK_SIZE (128u * 1024)
 /* One string-IO exit carries at most a page (KVM api.rst, KVM_EXIT_IO). */
 #define VCPU_IO_COUNT_MAX 4096u

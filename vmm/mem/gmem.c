@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Guest memory: the regions and the one checked door (style.md, G1-G3, G8). Any thread; the regions are made
- * once and never change, dirty words are atomic. Loads that decide anything go through volatile words, because
- * a compiler may load a plain lvalue twice (style.md section 6).
+ * Guest memory: the regions and the one checked door (style.md, G1-G3, G8). Any thread; the
+ * regions are made once and never change, dirty words are atomic. Loads that decide anything go
+ * through volatile words, because a compiler may load a plain lvalue twice (style.md section 6).
  */
 #include "vmm/mem/gmem.h"
 
@@ -339,8 +339,7 @@ int gmem_dirty_take(struct gmem *gmem, uint32_t region_idx, uint64_t *words, siz
     struct gmem_region *region = &gmem->regions[region_idx];
     if (!region->dirty)
         return -ENOTSUP;
-    size_t have =
-        (region->size / GMEM_PAGE_SIZE + GMEM_PAGES_PER_WORD - 1) / GMEM_PAGES_PER_WORD;
+    size_t have = (region->size / GMEM_PAGE_SIZE + GMEM_PAGES_PER_WORD - 1) / GMEM_PAGES_PER_WORD;
     if (words_count < have)
         return -EINVAL;
     for (size_t i = 0; i < have; i++)

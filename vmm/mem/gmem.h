@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Guest memory: regions, one checked door, dirty bits (style.md, G-rules). Everything here may be called from
- * any thread once the regions are made; the guest's vCPUs change the bytes at any time.
+ * Guest memory: regions, one checked door, dirty bits (style.md, G-rules). Everything here may be
+ * called from any thread once the regions are made; the guest's vCPUs change the bytes at any
+ * time.
  *
- * A gpa_t never becomes a pointer outside this room, with two marked exceptions: gmem_region_at, for the
- * hypervisor room's memory slots, and gmem_iov, whose iovecs go straight to the kernel (payload: moved, never
- * parsed). Bytes that decide anything are fetched once, through volatile words, by gmem_read, gmem_load_* or
- * a window.
+ * A gpa_t never becomes a pointer outside this room, with two marked exceptions: gmem_region_at,
+ * for the hypervisor room's memory slots, and gmem_iov, whose iovecs go straight to the kernel
+ * (payload: moved, never parsed). Bytes that decide anything are fetched once, through volatile
+ * words, by gmem_read, gmem_load_* or a window.
  */
 #pragma once
 
@@ -50,9 +51,10 @@ struct gmem_range {
 struct gmem;
 
 /*
- * Makes guest RAM. ranges: ascending, disjoint, 1..GMEM_REGIONS_MAX. Host addresses are congruent with guest
- * addresses modulo 2 MiB, so that huge pages can back them. track_dirty: keep one bit a page for writes made
- * through this room. Returns 0 with *ret_gmem (gmem_free frees it) or -errno (-ENOMEM from mmap).
+ * Makes guest RAM. ranges: ascending, disjoint, 1..GMEM_REGIONS_MAX. Host addresses are congruent
+ * with guest addresses modulo 2 MiB, so that huge pages can back them. track_dirty: keep one bit
+ * a page for writes made through this room. Returns 0 with *ret_gmem (gmem_free frees it) or
+ * -errno (-ENOMEM from mmap).
  */
 MUST_CHECK int gmem_create(const struct gmem_range *ranges, uint32_t ranges_count,
                            enum gmem_backing backing, bool track_dirty, struct gmem **ret_gmem,
@@ -77,8 +79,8 @@ uint64_t gmem_total_size(const struct gmem *gmem);
 /* Is [addr, addr + len) wholly inside one region? Wrap-safe. len 0 is inside when addr is. */
 MUST_CHECK bool gmem_contains(const struct gmem *gmem, gpa_t addr, uint64_t len);
 
-/* Copies out of / into guest memory; the range may not leave one region. Nothing is touched unless all of it is
- * valid. gmem_read fetches every byte once. Returns 0 or -EFAULT. */
+/* Copies out of / into guest memory; the range may not leave one region. Nothing is touched
+ * unless all of it is valid. gmem_read fetches every byte once. Returns 0 or -EFAULT. */
 MUST_CHECK int gmem_read(const struct gmem *gmem, gpa_t addr, void *dst, size_t len);
 MUST_CHECK int gmem_write(struct gmem *gmem, gpa_t addr, const void *src, size_t len);
 
@@ -90,16 +92,17 @@ MUST_CHECK int gmem_zero(struct gmem *gmem, gpa_t addr, uint64_t len);
 MUST_CHECK int gmem_read_file(struct gmem *gmem, gpa_t addr, int fd, uint64_t off, uint64_t len);
 
 /*
- * Host iovec of [addr, addr + len) for readv/writev/io_uring: for payload only, never to be looked at.
- * Marks the pages dirty when the kernel will write them (`device_writes`).
+ * Host iovec of [addr, addr + len) for readv/writev/io_uring: for payload only, never to be
+ * looked at. Marks the pages dirty when the kernel will write them (`device_writes`).
  * Returns 0 with *ret_iov, or -EFAULT when the range is not wholly inside one region.
  */
 MUST_CHECK int gmem_iov(struct gmem *gmem, gpa_t addr, size_t len, bool device_writes,
                         struct iovec *ret_iov);
 
 /*
- * A window: a range checked once (when a queue is activated) and then accessed by offset without a search.
- * Borrowed from the gmem. Offsets are checked on every access (cheap); a bad one is our bug and asserts.
+ * A window: a range checked once (when a queue is activated) and then accessed by offset without
+ * a search. Borrowed from the gmem. Offsets are checked on every access (cheap); a bad one is our
+ * bug and asserts.
  */
 struct gmem_window {
     uint8_t *host_; /* private to vmm/mem */
@@ -108,7 +111,8 @@ struct gmem_window {
     struct gmem *gmem;
 };
 
-/* Returns 0 with *ret_window, or -EFAULT (range) / -EINVAL (addr not a multiple of align, a power of two). */
+/* Returns 0 with *ret_window, or -EFAULT (range) / -EINVAL (addr not a multiple of align, a power
+ * of two). */
 MUST_CHECK int gmem_window_open(struct gmem *gmem, gpa_t addr, uint64_t size, uint64_t align,
                                 struct gmem_window *ret_window);
 
@@ -123,7 +127,8 @@ uint16_t gmem_window_load_u16_acquire(const struct gmem_window *window, uint64_t
 uint16_t gmem_window_load_u16_relaxed(const struct gmem_window *window, uint64_t off);
 void gmem_window_store_u16_release(const struct gmem_window *window, uint64_t off, uint16_t value);
 
-/* Dirty bits of one region: 1 bit a page, little-endian bit order in 64-bit words, as KVM's log. Takes and clears
- * them. words: at least pages/64 rounded up. Returns 0, -ENOTSUP when not tracked, -EINVAL (idx). */
+/* Dirty bits of one region: 1 bit a page, little-endian bit order in 64-bit words, as KVM's log.
+ * Takes and clears them. words: at least pages/64 rounded up. Returns 0, -ENOTSUP when not
+ * tracked, -EINVAL (idx). */
 MUST_CHECK int gmem_dirty_take(struct gmem *gmem, uint32_t region_idx, uint64_t *words,
                                size_t words_count);

@@ -24,9 +24,9 @@
 /* The disk: bytes in memory, and how it behaves. */
 struct fake_disk {
     uint8_t bytes[DISK_SIZE];
-    bool later;       /* requests complete when the test says so */
-    uint32_t room;    /* requests it takes before -EBUSY */
-    int fail_with;    /* result of every transfer, when negative */
+    bool later;    /* requests complete when the test says so */
+    uint32_t room; /* requests it takes before -EBUSY */
+    int fail_with; /* result of every transfer, when negative */
     uint32_t flushes;
     uint32_t kicks;
     struct disk_req *pending[VQ_SIZE_MAX];
@@ -127,8 +127,9 @@ static void fake_close(void *ctx)
 
 static const struct disk_ops fake_ops = {fake_start, fake_kick, fake_reap, fake_drain, fake_close};
 
-static int fake_open(const char *path, bool read_only, struct disk_ring *ring, disk_notify_fn notify,
-                     void *notify_ctx, struct disk *ret_disk, struct err *err)
+static int fake_open(const char *path, bool read_only, struct disk_ring *ring,
+                     disk_notify_fn notify, void *notify_ctx, struct disk *ret_disk,
+                     struct err *err)
 {
     (void)ring;
     if (fix.open_result)
@@ -319,8 +320,11 @@ static void test_blk_request__outside_disk_or_odd_length__ioerr(void **state)
     const struct {
         uint64_t sector;
         uint32_t len;
-    } bad[] = {{DISK_SIZE / 512, 512}, {DISK_SIZE / 512 - 1, 1024}, {UINT64_MAX, 512},
-               {UINT64_MAX / 512, 1024}, {0, 100}};
+    } bad[] = {{DISK_SIZE / 512, 512},
+               {DISK_SIZE / 512 - 1, 1024},
+               {UINT64_MAX, 512},
+               {UINT64_MAX / 512, 1024},
+               {0, 100}};
     for (uint16_t i = 0; i < ARRAY_LEN(bad); i++) {
         offer(0, VIRTIO_BLK_T_IN, bad[i].sector, bad[i].len);
         kick();
@@ -480,7 +484,8 @@ static void test_blk_async__engine_full__rest_served_after_completion(void **sta
     /* A scribbling build ate descriptors and header of the request that was put back. */
     write_header(HEADER + 16, VIRTIO_BLK_T_IN, 1);
     vqd_desc(&fix.driver, VQD_DESC, 3, HEADER + 16, 16, VRING_DESC_F_NEXT, 4);
-    vqd_desc(&fix.driver, VQD_DESC, 4, DATA + 0x2000, 512, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE, 5);
+    vqd_desc(&fix.driver, VQD_DESC, 4, DATA + 0x2000, 512, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE,
+             5);
     vqd_desc(&fix.driver, VQD_DESC, 5, STATUS + 1, 1, VRING_DESC_F_WRITE, 0);
     fix.disk.notify(fix.disk.notify_ctx);
     expect_used(0, 513, VIRTIO_BLK_S_OK);
@@ -517,7 +522,8 @@ static void test_blk_limiter__ops_spent__rest_after_the_timer(void **state)
     fix.now_ns += 1100 * NS_PER_MS;
     write_header(HEADER + 16, VIRTIO_BLK_T_IN, 1); /* a scribbling build ate it */
     vqd_desc(&fix.driver, VQD_DESC, 3, HEADER + 16, 16, VRING_DESC_F_NEXT, 4);
-    vqd_desc(&fix.driver, VQD_DESC, 4, DATA + 0x2000, 512, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE, 5);
+    vqd_desc(&fix.driver, VQD_DESC, 4, DATA + 0x2000, 512, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE,
+             5);
     vqd_desc(&fix.driver, VQD_DESC, 5, STATUS + 1, 1, VRING_DESC_F_WRITE, 0);
     assert_true(loop_turn(fix.loop, 0) > 0);
     expect_used(1, 513, VIRTIO_BLK_S_OK);

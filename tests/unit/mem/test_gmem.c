@@ -94,8 +94,8 @@ static void test_gmem_read__what_was_written__same_bytes_any_alignment(void **st
 static void test_gmem_read__leaving_a_region__efault_and_nothing_touched(void **state)
 {
     struct gmem *gmem = *state;
-    const uint64_t bad[] = {LOW_SIZE - 3, LOW_SIZE, HIGH_BASE - 1, HIGH_BASE + HIGH_SIZE - 1,
-                            UINT64_MAX, UINT64_MAX - 3};
+    const uint64_t bad[] = {LOW_SIZE - 3, LOW_SIZE,      HIGH_BASE - 1, HIGH_BASE + HIGH_SIZE - 1,
+                            UINT64_MAX,   UINT64_MAX - 3};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         uint8_t buf[4] = {1, 2, 3, 4};
         assert_int_equal(gmem_read(gmem, gpa(bad[i]), buf, 4), -EFAULT);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ACPI tables of the guest (devices.md 7, deltas.md 7; ACPI 6.5): RSDP, XSDT, hardware-reduced FADT, MADT, MCFG and a
- * DSDT with the virtio-mmio devices, COM1, the PS/2 controller and \_S5. Pure bytes into guest memory.
- * Thread: vmm, before the guest runs.
+ * ACPI tables of the guest (devices.md 7, deltas.md 7; ACPI 6.5): RSDP, XSDT, hardware-reduced
+ * FADT, MADT, MCFG and a DSDT with the virtio-mmio devices, COM1, the PS/2 controller and \_S5.
+ * Pure bytes into guest memory. Thread: vmm, before the guest runs.
  */
 #pragma once
 

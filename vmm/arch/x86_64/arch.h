@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What makes the guest an x86-64 PC: memory map, kernel loading and boot protocols (Linux boot protocol 2.15,
- * PVH), boot CPU state. ACPI stands in acpi.h, CPUID and MSRs in cpu.h. Thread: vmm, before the guest runs.
+ * What makes the guest an x86-64 PC: memory map, kernel loading and boot protocols (Linux boot
+ * protocol 2.15, PVH), boot CPU state. ACPI stands in acpi.h, CPUID and MSRs in cpu.h. Thread:
+ * vmm, before the guest runs.
  */
 #pragma once
 
@@ -16,23 +17,25 @@
 #include "vmm/mem/gmem.h"
 
 /*
- * RAM regions for `size` bytes of guest memory (a multiple of 1 MiB): cut by the 3-4 GiB and 256-512 GiB holes.
+ * RAM regions for `size` bytes of guest memory (a multiple of 1 MiB): cut by the 3-4 GiB and
+ * 256-512 GiB holes.
  * ret_ranges: room for GMEM_REGIONS_MAX. Returns 0 or -EINVAL.
  */
-MUST_CHECK int arch_memory_ranges(uint64_t size, struct gmem_range *ret_ranges,
-                                  uint32_t *ret_count, struct err *err);
+MUST_CHECK int arch_memory_ranges(uint64_t size, struct gmem_range *ret_ranges, uint32_t *ret_count,
+                                  struct err *err);
 
 enum arch_protocol { ARCH_PROTOCOL_LINUX64, ARCH_PROTOCOL_PVH };
 
-/* setup_header of the Linux boot protocol from offset 0x1f1: kept from a bzImage, made up for an ELF. */
+/* setup_header of the Linux boot protocol from offset 0x1f1: kept from a bzImage, made up for an
+ * ELF. */
 #define ARCH_SETUP_HEADER_SIZE 0x80u
 
 struct arch_kernel {
     enum arch_protocol protocol;
-    uint64_t entry;        /* guest-physical */
-    uint64_t end;          /* first byte behind the loaded image (incl. bss or init_size) */
-    uint64_t align;        /* kernel_alignment, for what lies behind */
-    bool is_bzimage;       /* setup_header below is the file's */
+    uint64_t entry;  /* guest-physical */
+    uint64_t end;    /* first byte behind the loaded image (incl. bss or init_size) */
+    uint64_t align;  /* kernel_alignment, for what lies behind */
+    bool is_bzimage; /* setup_header below is the file's */
     uint8_t setup_header[ARCH_SETUP_HEADER_SIZE];
 };
 
@@ -40,10 +43,11 @@ struct arch_kernel {
 #define ARCH_INITRD_SIZE_MAX (4ull * 1024 * 1024 * 1024)
 
 /*
- * Loads an ELF64 vmlinux or a bzImage (setup header >= 2.12, XLF_KERNEL_64) from `fd` into guest memory.
- * Every header field is checked against file and RAM before anything is loaded. `fd` is borrowed.
- * Returns 0 with *ret_kernel, or -errno with a sentence (not a kernel / truncated at byte N / segment N outside
- * guest memory / ...).
+ * Loads an ELF64 vmlinux or a bzImage (setup header >= 2.12, XLF_KERNEL_64) from `fd` into guest
+ * memory. Every header field is checked against file and RAM before anything is loaded. `fd` is
+ * borrowed.
+ * Returns 0 with *ret_kernel, or -errno with a sentence (not a kernel / truncated at byte N /
+ * segment N outside guest memory / ...).
  */
 MUST_CHECK int arch_load_kernel(struct gmem *gmem, int fd, struct arch_kernel *ret_kernel,
                                 struct err *err);
@@ -82,14 +86,15 @@ struct arch_boot {
     const struct arch_kernel *kernel;
     const struct arch_initrd *initrd;
     const struct arch_cmdline *cmdline;
-    uint64_t rsdp; /* guest-physical; 0: no ACPI */
+    uint64_t rsdp;           /* guest-physical; 0: no ACPI */
     const uint8_t *rng_seed; /* ARCH_RNG_SEED_SIZE bytes, or NULL */
 };
 
 /* Writes command line, setup_data, zero page or PVH start info, GDT, IDT and page tables. */
 MUST_CHECK int arch_write_boot(struct gmem *gmem, const struct arch_boot *boot, struct err *err);
 
-/* Registers of a vCPU that is about to enter `kernel` (the APs wait for SIPI with the same). Pure. */
+/* Registers of a vCPU that is about to enter `kernel` (the APs wait for SIPI with the same).
+ * Pure. */
 void arch_boot_regs(const struct arch_kernel *kernel, struct kvm_regs *ret_regs,
                     struct kvm_sregs *sregs);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * CPUID and MSRs of the guest: KVM's supported list, then the CPU template, then normalisation (devices.md 9, 10),
- * the KVM and frequency leaves so that no calibration loop runs. Thread: vmm, before the guest runs.
+ * CPUID and MSRs of the guest: KVM's supported list, then the CPU template, then normalisation
+ * (devices.md 9, 10), the KVM and frequency leaves so that no calibration loop runs. Thread: vmm,
+ * before the guest runs.
  */
 #pragma once
 
@@ -31,9 +32,9 @@ struct arch_cpu_config {
 };
 
 /*
- * The list all vCPUs share before their index is filled in: `supported` (KVM's) with the template applied and
- * normalised. *cpuid is changed in place; on failure it is unspecified. Returns 0 or -EINVAL (sentences of
- * devices.md 9).
+ * The list all vCPUs share before their index is filled in: `supported` (KVM's) with the template
+ * applied and normalised. *cpuid is changed in place; on failure it is unspecified. Returns 0 or
+ * -EINVAL (sentences of devices.md 9).
  */
 MUST_CHECK int arch_cpuid_prepare(struct hv_cpuid *cpuid, const struct arch_host_cpu *host,
                                   const struct arch_cpu_config *config, struct err *err);
@@ -45,8 +46,8 @@ void arch_cpuid_set_index(struct hv_cpuid *cpuid, uint32_t vcpu_idx,
 /* Boot MSRs (devices.md 10) into *ret_msrs. Pure. */
 void arch_boot_msrs(struct hv_msrs *ret_msrs);
 
-/* Adds the template's MSRs: reads each (must be readable), changes the masked bits, appends to *msrs.
- * CPUID must be set before. Returns 0 or -errno. */
+/* Adds the template's MSRs: reads each (must be readable), changes the masked bits, appends to
+ * *msrs. CPUID must be set before. Returns 0 or -errno. */
 MUST_CHECK int arch_template_msrs(struct hv_vcpu *vcpu, const struct arch_cpu_config *config,
                                   struct hv_msrs *msrs, struct err *err);
 

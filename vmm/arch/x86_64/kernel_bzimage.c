@@ -119,10 +119,10 @@ static int find_end(const struct boot_setup_header *header, uint64_t payload_len
 int arch_bzimage_load(struct gmem *gmem, const struct arch_file *file,
                       struct arch_kernel *ret_kernel, struct err *err)
 {
-    struct boot_setup_header header;
-    uint64_t off;
-    uint64_t len;
-    uint64_t end;
+    struct boot_setup_header header = {0};
+    uint64_t off = 0;
+    uint64_t len = 0;
+    uint64_t end = 0;
     int rc = read_header(file, &header, err);
     if (rc < 0)
         return rc;

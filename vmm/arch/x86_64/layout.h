@@ -17,7 +17,8 @@
 #define LAYOUT_CMDLINE 0x20000ull
 
 #define LAYOUT_LOW_RAM_END 0x9fc00ull
-#define LAYOUT_SYSTEM_BASE 0x9fc00ull /* MP table, then ACPI tables; VMGenID and VMClock from the top */
+#define LAYOUT_SYSTEM_BASE                                                                         \
+    0x9fc00ull /* MP table, then ACPI tables; VMGenID and VMClock from the top */
 #define LAYOUT_SYSTEM_END 0xe0000ull
 #define LAYOUT_RSDP 0xe0000ull
 #define LAYOUT_HIMEM 0x100000ull
