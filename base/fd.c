@@ -151,6 +151,15 @@ int fd_event_take(int fd)
     }
 }
 
+static ssize_t read_once(int fd, void *buf, size_t len)
+{
+    ssize_t n;
+    do {
+        n = read(fd, buf, len);
+    } while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
 /* Reads to the end of file into a growing buffer of at most max_size + 1 bytes; hint: bytes
  * expected. */
 static int read_all(int fd, size_t hint, size_t max_size, char **ret_buf, size_t *ret_len)
@@ -169,7 +178,9 @@ static int read_all(int fd, size_t hint, size_t max_size, char **ret_buf, size_t
             return -ENOMEM;
         }
         buf = grown;
-        ssize_t n = fd_read_full(fd, buf + len, size - len);
+        /* A regular file's short read is its end: no second call only to see that. */
+        ssize_t n =
+            hint && len == 0 ? read_once(fd, buf, size) : fd_read_full(fd, buf + len, size - len);
         if (n < 0 || len + (size_t)n > max_size) {
             free(buf);
             return n < 0 ? (int)n : -EFBIG;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The event loop: one epoll instance, timers as a sorted list, a stop flag with an eventfd. Thread:
- * the one that runs it; loop_stop: any. Timers are the wait's timeout, rounded up to the next
+ * The event loop: one epoll instance, timers as a sorted list, a stop flag and posts behind one
+ * eventfd. Thread: the one that runs it; loop_stop and loop_post: any. Timers are the wait's timeout, rounded up to the next
  * millisecond: no timerfd, so arming costs no syscall, and no epoll_pwait2, which kernel 5.10
  * lacks. A timer is never early and at most a millisecond (beside scheduling) late.
  */
@@ -22,9 +22,10 @@
 struct loop {
     const struct clock *clock;
     int epoll_fd;
-    int stop_fd;
+    int wake_fd;
     atomic_bool stop;
-    bool turning;             /* a wait's events are being delivered */
+    bool turning; /* a wait's events are being delivered */
+    struct loop_post *posts;
     struct loop_timer *first; /* sorted by due_ns; equal ones in the order of arming */
     int events_count;         /* of the batch being delivered */
     int events_next;
@@ -37,7 +38,7 @@ int loop_create(const struct clock *clock, struct loop **ret_loop, struct err *e
     if (!loop)
         return err_set(err, -ENOMEM, "Cannot create the event loop: %s", ERR_OS(ENOMEM));
     loop->clock = clock;
-    loop->stop_fd = FD_NONE;
+    loop->wake_fd = FD_NONE;
 
     int rc = 0;
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -48,10 +49,10 @@ int loop_create(const struct clock *clock, struct loop **ret_loop, struct err *e
     rc = fd_eventfd();
     if (rc < 0)
         goto err_free;
-    loop->stop_fd = rc;
-    /* The loop itself stands for its stop eventfd. */
+    loop->wake_fd = rc;
+    /* The loop itself stands for its wake eventfd. */
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = loop};
-    if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->stop_fd, &event) < 0) {
+    if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->wake_fd, &event) < 0) {
         rc = -errno;
         goto err_free;
     }
@@ -67,7 +68,7 @@ void loop_free(struct loop *loop)
 {
     if (!loop)
         return;
-    fd_close(&loop->stop_fd);
+    fd_close(&loop->wake_fd);
     fd_close(&loop->epoll_fd);
     free(loop);
 }
@@ -176,6 +177,22 @@ static bool is_stopped(const struct loop *loop)
     return atomic_load_explicit(&loop->stop, memory_order_acquire);
 }
 
+/* Runs the posts that were made; returns how many. */
+static int deliver_posts(struct loop *loop)
+{
+    int ran = 0;
+    struct loop_post *next;
+
+    for (struct loop_post *post = loop->posts; post && !is_stopped(loop); post = next) {
+        next = post->next;
+        if (atomic_exchange_explicit(&post->pending, false, memory_order_acq_rel)) {
+            post->fn(post);
+            ran++;
+        }
+    }
+    return ran;
+}
+
 /* Delivers the batch; returns the number of callbacks run. */
 static int deliver_events(struct loop *loop)
 {
@@ -184,8 +201,14 @@ static int deliver_events(struct loop *loop)
     while (loop->events_next < loop->events_count && !is_stopped(loop)) {
         const struct epoll_event event = loop->events[loop->events_next++];
         struct loop_src *src = event.data.ptr;
-        if (!src || event.data.ptr == loop)
+        if (!src)
             continue;
+        if (event.data.ptr == loop) {
+            /* Taken before the posts are looked at, so that a post made meanwhile wakes again. */
+            IGNORE_RESULT(fd_event_take(loop->wake_fd)); /* fails only empty or closed */
+            ran += deliver_posts(loop);
+            continue;
+        }
         /* A callback may have narrowed the mask since the event was collected. */
         uint32_t revents = event.events & (src->events | EPOLLERR | EPOLLHUP);
         if (revents == 0)
@@ -248,20 +271,47 @@ int loop_run(struct loop *loop, struct err *err)
             return err_set(err, rc, "Cannot wait for events: %s", ERR_OS(rc));
     }
     /* The stop is used up, so that the loop can run again. */
-    int rc = fd_event_take(loop->stop_fd);
+    int rc = fd_event_take(loop->wake_fd);
     if (rc < 0)
         return err_set(err, rc, "Cannot reset the event loop: %s", ERR_OS(rc));
     atomic_store_explicit(&loop->stop, false, memory_order_release);
-    return 0;
+    /* So are the wake-ups of posts that were not delivered: the next run must look at them. */
+    return loop->posts ? fd_event_raise(loop->wake_fd) : 0;
+}
+
+static void wake(struct loop *loop)
+{
+    int saved = errno;
+    /* Cannot fail for an open eventfd; were it to, the flag is still seen by the turn that runs. */
+    IGNORE_RESULT(fd_event_raise(loop->wake_fd));
+    errno = saved;
 }
 
 void loop_stop(struct loop *loop)
 {
-    int saved = errno;
-
     atomic_store_explicit(&loop->stop, true, memory_order_release);
-    /* Cannot fail for an open eventfd; were it to, the flag still ends the turn that runs. */
-    int rc = fd_event_raise(loop->stop_fd);
-    (void)rc;
-    errno = saved;
+    wake(loop);
+}
+
+void loop_post_add(struct loop *loop, struct loop_post *post)
+{
+    atomic_store_explicit(&post->pending, false, memory_order_relaxed);
+    post->next = loop->posts;
+    loop->posts = post;
+}
+
+void loop_post_remove(struct loop *loop, struct loop_post *post)
+{
+    for (struct loop_post **at = &loop->posts; *at; at = &(*at)->next) {
+        if (*at == post) {
+            *at = post->next;
+            return;
+        }
+    }
+}
+
+void loop_post(struct loop *loop, struct loop_post *post)
+{
+    atomic_store_explicit(&post->pending, true, memory_order_release);
+    wake(loop);
 }

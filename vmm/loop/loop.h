@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -34,6 +35,17 @@ struct loop_timer {
     void *ctx;
     uint64_t due_ns; /* monotonic; 0: not armed */
     struct loop_timer *next;
+};
+
+/*
+ * News from other threads, in the caller's storage: set fn and ctx before loop_post_add; the loop
+ * owns the rest.
+ */
+struct loop_post {
+    void (*fn)(struct loop_post *post);
+    void *ctx;
+    _Atomic bool pending;
+    struct loop_post *next;
 };
 
 /* Creates a loop. clock: borrowed for the loop's life (tests bring their own).
@@ -76,3 +88,13 @@ MUST_CHECK int loop_turn(struct loop *loop, int timeout_ms);
 
 /* Makes loop_run return after the callback that is running. Any thread; safe in a signal handler. */
 void loop_stop(struct loop *loop);
+
+/* Lets other threads call `post` on this loop. Thread: the loop's. */
+void loop_post_add(struct loop *loop, struct loop_post *post);
+
+/* Forgets a post; not added is fine. A post's own callback may do it. Thread: the loop's. */
+void loop_post_remove(struct loop *loop, struct loop_post *post);
+
+/* Has post->fn called on the loop soon; several calls before that are one. Any thread; safe in a
+ * signal handler. The post must be added. */
+void loop_post(struct loop *loop, struct loop_post *post);

@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -26,18 +25,15 @@ void machine_report_end(struct machine *machine, enum machine_end end, const str
     (void)pthread_mutex_unlock(&machine->end_lock);
     /* The guest executes nothing more: every vCPU leaves at its next exit, this one at once. */
     atomic_store_explicit(&machine->stopping, true, memory_order_release);
-    IGNORE_RESULT(fd_event_raise(machine->end_fd)); /* full: the loop is told already */
+    loop_post(machine->options.loop, &machine->end_post);
 }
 
-static void on_end_event(struct loop_src *src, uint32_t revents)
+static void on_end_post(struct loop_post *post)
 {
-    struct machine *machine = src->ctx;
-    (void)revents; /* only EPOLLIN is asked for */
-    if (fd_event_take(src->fd) <= 0)
-        return;
-    loop_remove(machine->options.loop, src);
-    machine_stop_vcpus(
-        machine); /* an error of another vCPU still counts; after this nobody writes `end` */
+    struct machine *machine = post->ctx;
+    loop_post_remove(machine->options.loop, post);
+    /* An error of another vCPU still counts; after this nobody writes `end`. */
+    machine_stop_vcpus(machine);
     machine->options.on_end(machine->options.ctx, machine->end, &machine->end_reason);
 }
 
@@ -56,19 +52,12 @@ int machine_create(const struct machine_options *options, struct machine **ret_m
     int rc = -pthread_mutex_init(&machine->routes.lock, NULL);
     if (rc == 0)
         rc = -pthread_mutex_init(&machine->end_lock, NULL);
-    machine->end_fd = rc == 0 ? fd_eventfd() : FD_NONE;
-    if (rc == 0 && machine->end_fd < 0)
-        rc = machine->end_fd;
-    if (rc == 0) {
-        machine->end_src = (struct loop_src){
-            .fd = machine->end_fd, .events = EPOLLIN, .fn = on_end_event, .ctx = machine};
-        rc = loop_add(options->loop, &machine->end_src);
-    }
     if (rc < 0) {
-        fd_close(&machine->end_fd);
         free(machine);
-        return err_set(err, rc, "event for the end of the guest: %s", ERR_OS(rc));
+        return err_set(err, rc, "locks of a machine: %s", ERR_OS(rc));
     }
+    machine->end_post = (struct loop_post){.fn = on_end_post, .ctx = machine};
+    loop_post_add(options->loop, &machine->end_post);
     *ret_machine = machine;
     return 0;
 }
@@ -78,7 +67,7 @@ void machine_free(struct machine *machine)
     if (!machine)
         return;
     machine_stop_vcpus(machine);
-    loop_remove(machine->options.loop, &machine->end_src);
+    loop_post_remove(machine->options.loop, &machine->end_post);
     machine_unplace(machine);
     for (uint32_t i = 0; i < machine->drives_count; i++)
         blk_free(machine->drives[i].blk);
@@ -90,7 +79,6 @@ void machine_free(struct machine *machine)
     gmem_free(machine->gmem);
     fd_close(&machine->kernel_fd);
     fd_close(&machine->initrd_fd);
-    fd_close(&machine->end_fd);
     (void)pthread_mutex_destroy(&machine->routes.lock); /* nobody holds them any more */
     (void)pthread_mutex_destroy(&machine->end_lock);
     free(machine);

@@ -85,8 +85,7 @@ struct machine {
     pthread_mutex_t end_lock;
     enum machine_end end;  /* under end_lock */
     struct err end_reason; /* under end_lock; of the first error */
-    int end_fd;            /* eventfd: `end` was set */
-    struct loop_src end_src;
+    struct loop_post end_post;
 };
 
 /* Notes how the guest ended and wakes the loop; the first end counts, but an error beats OK.
