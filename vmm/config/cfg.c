@@ -74,6 +74,11 @@ int cfg_boot_source_validate(const struct cfg_boot_source *boot, struct err *err
     if (boot->boot_args && strlen(boot->boot_args) >= CFG_CMDLINE_MAX_SIZE)
         return err_set(err, -EINVAL,
                        "The kernel command line is invalid: Invalid cmdline capacity provided.");
+    for (const char *c = boot->boot_args ? boot->boot_args : ""; *c; c++)
+        if (*c < ' ' || *c > '~')
+            return err_set(err, -EINVAL,
+                           "The kernel command line is invalid: String contains a non-printable "
+                           "ASCII character.");
     return 0;
 }
 

@@ -50,15 +50,25 @@ struct boot {
     uint8_t rng_seed[ARCH_RNG_SEED_SIZE];
 };
 
-static int load_images(struct machine *machine, struct boot *boot, struct err *err)
+static int load_images(struct machine *machine, const struct cfg_boot_source *source,
+                       struct boot *boot, struct err *err)
 {
     int rc = arch_load_kernel(machine->gmem, machine->kernel_fd, &boot->kernel, err);
     if (rc < 0)
-        return err_prefix(err, "System configuration error: ");
+        return err_prefix(err, "System configuration error: %s: ", source->kernel_image_path);
     if (machine->initrd_fd == FD_NONE)
         return 0;
     rc = arch_load_initrd(machine->gmem, machine->initrd_fd, &boot->kernel, &boot->initrd, err);
-    return rc < 0 ? err_prefix(err, "Error with initrd initialization: ") : 0;
+    if (rc < 0)
+        return err_prefix(err, "Error with initrd initialization: %s: ", source->initrd_path);
+    return 0;
+}
+
+static int start_cmdline(struct arch_cmdline *cmdline, const struct cfg_boot_source *source,
+                         struct err *err)
+{
+    int rc = arch_cmdline_init(cmdline, source->boot_args, err);
+    return rc < 0 ? err_prefix(err, "Invalid kernel command line: ") : 0;
 }
 
 static int write_acpi(struct machine *machine, uint64_t tables_base, uint64_t *ret_rsdp,
@@ -109,15 +119,15 @@ static int build(struct machine *machine, const struct cfg_vm *config, struct bo
     if (rc == 0)
         rc = build_memory(machine, &config->machine, err);
     if (rc == 0)
-        rc = load_images(machine, boot, err);
+        rc = load_images(machine, &config->boot_source, boot, err);
     if (rc == 0)
-        rc = arch_cmdline_init(&boot->cmdline, config->boot_source.boot_args, err);
+        rc = start_cmdline(&boot->cmdline, &config->boot_source, err);
     if (rc == 0)
         rc = hv_vm_create_irqchip(&machine->vm, machine->options.irqchip, err);
     if (rc == 0)
         rc = machine_create_vcpus(machine, &config->machine, err);
     if (rc == 0)
-        rc = machine_place_legacy(machine, err);
+        rc = machine_place_legacy(machine, config, err);
     if (rc == 0)
         rc = machine_place_devices(machine, config, &boot->cmdline, err);
     if (rc == 0)

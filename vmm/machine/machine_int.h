@@ -50,7 +50,7 @@ struct vcpu {
 /* GSI table of the split irqchip; guarded by lock (vCPU threads write RTEs). */
 struct routes {
     pthread_mutex_t lock;
-    struct ioapic_msi pins[IOAPIC_PINS_COUNT];
+    struct ioapic_msi pins[IOAPIC_PINS_MAX];
 };
 
 struct machine {
@@ -102,7 +102,8 @@ void machine_stop_vcpus(struct machine *machine);
 void machine_close_vcpus(struct machine *machine);
 
 /* place.c: legacy devices, then every virtio device in attach order. */
-MUST_CHECK int machine_place_legacy(struct machine *machine, struct err *err);
+MUST_CHECK int machine_place_legacy(struct machine *machine, const struct cfg_vm *config,
+                                    struct err *err);
 MUST_CHECK int machine_place_devices(struct machine *machine, const struct cfg_vm *config,
                                      struct arch_cmdline *cmdline, struct err *err);
 void machine_unplace(struct machine *machine);

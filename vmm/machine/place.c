@@ -58,11 +58,19 @@ static int place_i8042(struct machine *machine, struct err *err)
     return bus_insert(&machine->pio, &range, err);
 }
 
-static int place_ioapic(struct machine *machine, struct err *err)
+/* Lines that something is connected to: the legacy ones, then one a virtio device. */
+static uint32_t pins_needed(const struct cfg_vm *config)
+{
+    uint32_t pins = LAYOUT_GSI_VIRTIO_FIRST + config->drives_count;
+    return pins < IOAPIC_PINS_MAX ? pins : IOAPIC_PINS_MAX;
+}
+
+static int place_ioapic(struct machine *machine, const struct cfg_vm *config, struct err *err)
 {
     if (machine->options.irqchip != HV_IRQCHIP_SPLIT)
         return 0;
-    int rc = ioapic_create(&machine_ioapic_ops, machine, &machine->ioapic, err);
+    int rc =
+        ioapic_create(pins_needed(config), &machine_ioapic_ops, machine, &machine->ioapic, err);
     if (rc < 0)
         return rc;
     const struct bus_range range = {IOAPIC_BASE, IOAPIC_SIZE, &ioapic_bus_ops, machine->ioapic,
@@ -70,13 +78,13 @@ static int place_ioapic(struct machine *machine, struct err *err)
     return bus_insert(&machine->mmio, &range, err);
 }
 
-int machine_place_legacy(struct machine *machine, struct err *err)
+int machine_place_legacy(struct machine *machine, const struct cfg_vm *config, struct err *err)
 {
     machine->pm = (struct pm){on_pm_event, machine};
     const struct bus_range pm = {PM_PORT_BASE, PM_PORT_SIZE, &pm_bus_ops, &machine->pm, "ACPI PM"};
     const struct bus_range timer = {BOOT_TIMER_BASE, BOOT_TIMER_SIZE, &boot_timer_bus_ops,
                                     &machine->boot_timer, "boot timer"};
-    int rc = place_ioapic(machine, err);
+    int rc = place_ioapic(machine, config, err);
     if (rc == 0)
         rc = place_serial(machine, err);
     if (rc == 0)

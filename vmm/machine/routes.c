@@ -10,7 +10,7 @@
 static uint32_t table_fill(const struct routes *routes, struct kvm_irq_routing_entry *entries)
 {
     uint32_t count = 0;
-    for (uint32_t pin = 0; pin < IOAPIC_PINS_COUNT; pin++) {
+    for (uint32_t pin = 0; pin < IOAPIC_PINS_MAX; pin++) {
         const struct ioapic_msi *msi = &routes->pins[pin];
         if (!msi->enabled)
             continue;
@@ -28,7 +28,7 @@ static uint32_t table_fill(const struct routes *routes, struct kvm_irq_routing_e
 static void set_route(void *ctx, uint32_t pin, const struct ioapic_msi *msi)
 {
     struct machine *machine = ctx;
-    struct kvm_irq_routing_entry entries[IOAPIC_PINS_COUNT];
+    struct kvm_irq_routing_entry entries[IOAPIC_PINS_MAX];
     struct err err = ERR_INIT;
 
     (void)pthread_mutex_lock(&machine->routes.lock);

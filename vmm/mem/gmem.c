@@ -248,8 +248,8 @@ int gmem_read_file(struct gmem *gmem, gpa_t addr, int fd, uint64_t off, uint64_t
         ssize_t got = pread(fd, host, want, (off_t)off);
         if (got < 0 && errno == EINTR)
             continue;
-        if (got < 0)
-            return -errno;
+        if (got < 0) /* EFAULT: the range is ours, so the kernel had no page for it */
+            return errno == EFAULT ? -ENOMEM : -errno;
         if (got == 0)
             return -ENODATA;
         host += got;

@@ -172,6 +172,16 @@ static void test_arch_load_kernel__elf_note_with_4_byte_entry__pvh(void **state)
     assert_loads_as(&elf, ARCH_PROTOCOL_PVH, PVH_ENTRY);
 }
 
+static void test_arch_load_kernel__elf_with_pvh_and_linux_notes__linux64(void **state)
+{
+    (void)state;
+    struct elf_image_file elf = elf_image_make();
+    elf.notes.gnu = (Elf64_Nhdr){.n_namesz = 6, .n_descsz = 4, .n_type = 0x101};
+    memcpy(elf.notes.gnu_name, "Linu", 4);
+    memcpy(elf.notes.gnu_desc, "x\0\0", 4);
+    assert_loads_as(&elf, ARCH_PROTOCOL_LINUX64, KERNEL_BASE);
+}
+
 static void test_arch_load_kernel__elf_notes_aligned_to_8__pvh(void **state)
 {
     (void)state;
@@ -447,6 +457,7 @@ static const struct CMUnitTest single_tests[] = {
     cmocka_unit_test(test_arch_load_kernel__elf_note_of_other_type__linux64),
     cmocka_unit_test(test_arch_load_kernel__elf_empty_note_segment__linux64),
     cmocka_unit_test(test_arch_load_kernel__elf_note_with_4_byte_entry__pvh),
+    cmocka_unit_test(test_arch_load_kernel__elf_with_pvh_and_linux_notes__linux64),
     cmocka_unit_test(test_arch_load_kernel__elf_notes_aligned_to_8__pvh),
     cmocka_unit_test(test_arch_load_kernel__position_independent_elf__loads),
     cmocka_unit_test(test_arch_load_kernel__elf_segment_without_memory__skipped),

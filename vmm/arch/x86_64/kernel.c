@@ -64,6 +64,11 @@ int arch_load_bytes(struct gmem *gmem, uint64_t addr, int fd, uint64_t off, uint
     if (rc == -EFAULT)
         return err_set(err, rc, "the %s does not fit guest memory at 0x%llx (%llu bytes)", what,
                        (unsigned long long)addr, (unsigned long long)len);
+    if (rc == -ENOMEM)
+        return err_set(err, rc,
+                       "the host has no memory left for the %s: %s. With huge_pages 2M its pool "
+                       "(vm.nr_hugepages) must hold the guest's memory",
+                       what, ERR_OS(rc));
     if (rc < 0)
         return err_set(err, rc, "the %s file cannot be read: %s", what, ERR_OS(rc));
     return 0;
