@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "tests/unit/peek.h"
 #include "tests/unit/unit.h"
 #include "vmm/arch/x86_64/acpi_int.h"
 #include "vmm/arch/x86_64/layout.h"
@@ -73,7 +74,7 @@ static inline void acpi_test_write(struct acpi_test *test)
 static inline void acpi_test_read(const struct acpi_test *test, uint64_t addr, void *dst,
                                   size_t len)
 {
-    assert_int_equal(gmem_read(test->gmem, gpa(addr), dst, len), 0);
+    assert_int_equal(unit_peek(test->gmem, gpa(addr), dst, len), 0);
 }
 
 static inline uint64_t acpi_test_u64(const struct acpi_test *test, uint64_t addr)

@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "base/fd.h"
+#include "tests/unit/peek.h"
 #include "vmm/arch/x86_64/arch.h"
 
 #define MIB (1024ull * 1024)
@@ -184,7 +185,7 @@ static inline void assert_refused(const struct corruption *row, const void *byte
     assert_int_equal(rc, row->code);
     assert_int_equal(err.code, row->code);
     assert_int_equal(kernel.entry, 77);
-    assert_int_equal(gmem_read(gmem, gpa(probe_addr), &probe, sizeof(probe)), 0);
+    assert_int_equal(unit_peek(gmem, gpa(probe_addr), &probe, sizeof(probe)), 0);
     assert_int_equal(probe, 0);
     gmem_free(gmem);
 }

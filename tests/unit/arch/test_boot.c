@@ -46,7 +46,7 @@ static void scene_write(struct scene *scene)
 
 static void peek(const struct scene *scene, uint64_t addr, void *dst, size_t len)
 {
-    assert_int_equal(gmem_read(scene->gmem, gpa(addr), dst, len), 0);
+    assert_int_equal(unit_peek(scene->gmem, gpa(addr), dst, len), 0);
 }
 
 static uint64_t peek_u64(const struct scene *scene, uint64_t addr)

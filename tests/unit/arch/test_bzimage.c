@@ -80,7 +80,7 @@ static void test_arch_load_kernel__bzimage__code_at_1_MiB(void **state)
     assert_int_equal(kernel.end, BZ_PREF_ADDRESS + BZ_INIT_SIZE);
     assert_int_equal(kernel.align, 0x200000);
     assert_true(kernel.is_bzimage);
-    assert_int_equal(gmem_read(gmem, gpa(LAYOUT_HIMEM), got, sizeof(got)), 0);
+    assert_int_equal(unit_peek(gmem, gpa(LAYOUT_HIMEM), got, sizeof(got)), 0);
     assert_memory_equal(got, bz.code, sizeof(bz.code));
     assert_int_equal(got[BZ_CODE_SIZE], 0);
     gmem_free(gmem);
@@ -163,7 +163,7 @@ static void test_arch_load_kernel__bzimage_signature_behind__ignored(void **stat
     uint8_t got[2];
     poke(&bz, 0x1f4, BZ_CODE_SIZE / 16 - 1, 4);
     (void)load_good(&bz, &gmem);
-    assert_int_equal(gmem_read(gmem, gpa(LAYOUT_HIMEM + BZ_CODE_SIZE - 17), got, 2), 0);
+    assert_int_equal(unit_peek(gmem, gpa(LAYOUT_HIMEM + BZ_CODE_SIZE - 17), got, 2), 0);
     assert_int_equal(got[0], 0xbc);
     assert_int_equal(got[1], 0);
     gmem_free(gmem);

@@ -100,7 +100,7 @@ static void assert_ram_is(const struct gmem *gmem, uint64_t addr, const void *wa
 {
     uint8_t got[0x1000];
     assert_true(len <= sizeof(got));
-    assert_int_equal(gmem_read(gmem, gpa(addr), got, len), 0);
+    assert_int_equal(unit_peek(gmem, gpa(addr), got, len), 0);
     assert_memory_equal(got, want, len);
 }
 

@@ -58,7 +58,7 @@ static void test_arch_load_initrd__bytes__in_place(void **state)
     int fd = file_with(bytes, sizeof(bytes));
     assert_int_equal(arch_load_initrd(gmem, fd, &elf_kernel, &initrd, &err), 0);
     assert_int_equal(initrd.base, 64 * MIB - 4096);
-    assert_int_equal(gmem_read(gmem, gpa(initrd.base), got, sizeof(got)), 0);
+    assert_int_equal(unit_peek(gmem, gpa(initrd.base), got, sizeof(got)), 0);
     assert_memory_equal(got, bytes, sizeof(bytes));
     assert_int_equal(got[5], 0);
     fd_close(&fd);

@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Unit tests of what only the Async engine has: the ring's restrictions, its limits, disks sharing
+ * it, wake-ups, and the way of writes.
+ */
+#include "tests/unit/unit.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "devices/backend/disk_ring_int.h"
+#include "tests/unit/backend/disk_fixture.h"
+
+#define FILE_SIZE (4u << 20)
+#define PAGE_SIZE 4096u
+
+static struct disk_fixture fixture;
+
+static int setup(void **state)
+{
+    fixture_open(&fixture, ENGINE_ASYNC, FILE_SIZE);
+    *state = &fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture_close(*state);
+    return 0;
+}
+
+/* A request of one page with storage of its own. */
+struct page_req {
+    struct disk_req req;
+    struct iovec iov;
+    uint8_t page[PAGE_SIZE];
+};
+
+static struct disk_req *page_req(struct page_req *pr, enum disk_op op, uint32_t page_idx)
+{
+    pr->iov = (struct iovec){pr->page, PAGE_SIZE};
+    pr->req = (struct disk_req){.op = op,
+                                .off = (uint64_t)page_idx * PAGE_SIZE,
+                                .iov = &pr->iov,
+                                .iov_count = 1,
+                                .len = PAGE_SIZE};
+    return &pr->req;
+}
+
+/* Submits one hand-made entry past the engine and returns its result. */
+static int raw_result(struct disk_ring *ring, const struct io_uring_sqe *from)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
+    if (!sqe) {
+        fail_msg("the submission queue is full");
+        return 0;
+    }
+    *sqe = *from;
+    sqe->user_data = UINT64_MAX; /* not one of the engine's */
+    struct io_uring_cqe *cqe = NULL;
+    assert_true(io_uring_submit(&ring->uring) >= 0);
+    assert_int_equal(io_uring_wait_cqe(&ring->uring, &cqe), 0);
+    int res = cqe->res;
+    io_uring_cqe_seen(&ring->uring, cqe);
+    return res;
+}
+
+static void test_disk_ring__forbidden_operations__eacces(void **state)
+{
+    struct disk_fixture *fx = *state;
+    static char buf[64];
+    struct io_uring_sqe sqe = {0};
+    uint8_t slot = (uint8_t)fixture_async(&fx->disk)->slot;
+
+    io_uring_prep_read(&sqe, slot, buf, sizeof(buf), 0);
+    sqe.flags = IOSQE_FIXED_FILE;
+    assert_int_equal(raw_result(fx->ring, &sqe), sizeof(buf));
+    io_uring_prep_read(&sqe, 0, buf, sizeof(buf), 0);
+    assert_int_equal(raw_result(fx->ring, &sqe), -EACCES); /* a file that is not registered */
+    io_uring_prep_read(&sqe, slot, buf, sizeof(buf), 0);
+    sqe.flags = IOSQE_FIXED_FILE | IOSQE_ASYNC;
+    assert_int_equal(raw_result(fx->ring, &sqe), -EACCES);
+
+    for (int op = 0; op < IORING_OP_LAST; op++) {
+        if (op == IORING_OP_READ || op == IORING_OP_WRITE || op == IORING_OP_READV ||
+            op == IORING_OP_WRITEV || op == IORING_OP_FSYNC)
+            continue;
+        sqe = (struct io_uring_sqe){.opcode = (uint8_t)op, .flags = IOSQE_FIXED_FILE, .fd = slot};
+        int res = raw_result(fx->ring, &sqe);
+        if (res != -EACCES && res != -EINVAL) /* EINVAL: an operation that this kernel lacks */
+            fail_msg("operation %d: %d", op, res);
+        if (op <= IORING_OP_TEE)
+            assert_int_equal(res, -EACCES);
+    }
+}
+
+static void test_disk_ring__forbidden_registrations__eacces(void **state)
+{
+    struct disk_fixture *fx = *state;
+    struct iovec iov = {fx, sizeof(*fx)};
+    assert_int_equal(io_uring_register_buffers(&fx->ring->uring, &iov, 1), -EACCES);
+    assert_int_equal(io_uring_register_eventfd(&fx->ring->uring, fx->ring->event_fd), -EACCES);
+    assert_int_equal(io_uring_unregister_files(&fx->ring->uring), -EACCES);
+    assert_int_equal(io_uring_register_personality(&fx->ring->uring), -EACCES);
+}
+
+static void test_disk_start__128_in_flight__ebusy_until_one_completes(void **state)
+{
+    struct disk_fixture *fx = *state;
+    static struct page_req reqs[RING_OPS_MAX + 1];
+    for (uint32_t i = 0; i < RING_OPS_MAX; i++)
+        assert_int_equal(disk_start(&fx->disk, page_req(&reqs[i], DISK_READ, i)), 0);
+    struct disk_req *late = page_req(&reqs[RING_OPS_MAX], DISK_READ, RING_OPS_MAX);
+    assert_int_equal(disk_start(&fx->disk, late), -EBUSY);
+    assert_int_equal(disk_start(&fx->disk, late), -EBUSY);
+
+    assert_int_equal(disk_kick(&fx->disk), 0);
+    for (uint32_t i = 0; i < RING_OPS_MAX; i++)
+        assert_int_equal(fixture_reap(fx)->result, PAGE_SIZE);
+    assert_null(disk_reap(&fx->disk));
+    /* The refused one is told, even when all completions were taken at the kick. */
+    while (fx->notified == 0)
+        assert_true(loop_turn(fx->loop, 5000) > 0);
+    assert_int_equal(fixture_do(fx, late), PAGE_SIZE);
+}
+
+static void test_disk_ring__two_disks__each_reaps_its_own(void **state)
+{
+    struct disk_fixture *fx = *state;
+    struct disk_fixture other = {.loop = fx->loop, .ring = fx->ring, .engine = ENGINE_ASYNC};
+    fixture_make_file(other.path, FILE_SIZE);
+    fixture_reopen(&other, false);
+    static struct page_req mine[16];
+    static struct page_req theirs[16];
+    memset(mine[0].page, 0xff, PAGE_SIZE);
+    for (uint32_t i = 0; i < ARRAY_LEN(mine); i++) {
+        assert_int_equal(disk_start(&fx->disk, page_req(&mine[i], DISK_READ, i)), 0);
+        assert_int_equal(disk_start(&other.disk, page_req(&theirs[i], DISK_READ, i)), 0);
+    }
+    /* One kick submits both; the disk that did not kick is called to its completions. */
+    assert_int_equal(disk_kick(&fx->disk), 0);
+    for (uint32_t i = 0; i < ARRAY_LEN(mine); i++) {
+        const struct disk_req *req = fixture_reap(fx);
+        assert_true(req >= &mine[0].req && req <= &mine[15].req);
+    }
+    for (int turns = 0; other.notified == 0 && turns < 50; turns++)
+        assert_true(loop_turn(fx->loop, 100) >= 0);
+    assert_true(other.notified > 0);
+    for (uint32_t i = 0; i < ARRAY_LEN(theirs); i++) {
+        const struct disk_req *req = fixture_reap(&other);
+        assert_true(req >= &theirs[0].req && req <= &theirs[15].req);
+    }
+    assert_null(disk_reap(&fx->disk));
+    disk_close(&other.disk);
+    unlink(other.path);
+}
+
+static void test_disk_drain__two_disks__waits_for_one_and_tells_the_other(void **state)
+{
+    struct disk_fixture *fx = *state;
+    struct disk_fixture other = {.loop = fx->loop, .ring = fx->ring, .engine = ENGINE_ASYNC_RING};
+    fixture_make_file(other.path, FILE_SIZE);
+    fixture_reopen(&other, false);
+    static struct page_req mine[8];
+    static struct page_req theirs[8];
+    for (uint32_t i = 0; i < ARRAY_LEN(mine); i++) {
+        assert_int_equal(disk_start(&fx->disk, page_req(&mine[i], DISK_READ, i)), 0);
+        assert_int_equal(disk_start(&other.disk, page_req(&theirs[i], DISK_WRITE, i)), 0);
+    }
+    assert_int_equal(disk_drain(&fx->disk), 0);
+    assert_int_equal(fixture_async(&fx->disk)->in_flight, 0);
+    for (uint32_t i = 0; i < ARRAY_LEN(mine); i++)
+        assert_int_equal(disk_reap(&fx->disk)->result, PAGE_SIZE);
+    /* Closing the idle one must not disturb the busy one. */
+    disk_close(&fx->disk);
+    for (uint32_t i = 0; i < ARRAY_LEN(theirs); i++)
+        assert_int_equal(fixture_reap(&other)->result, PAGE_SIZE);
+    disk_close(&other.disk);
+    unlink(other.path);
+}
+
+static void test_disk_ring__one_disk_takes_all__the_other_gets_its_turn(void **state)
+{
+    struct disk_fixture *fx = *state;
+    struct disk_fixture other = {.loop = fx->loop, .ring = fx->ring, .engine = ENGINE_ASYNC};
+    fixture_make_file(other.path, FILE_SIZE);
+    fixture_reopen(&other, false);
+    static struct page_req mine[RING_OPS_MAX];
+    static struct page_req theirs;
+    for (uint32_t i = 0; i < RING_OPS_MAX; i++)
+        assert_int_equal(disk_start(&fx->disk, page_req(&mine[i], DISK_READ, i)), 0);
+    struct disk_req *req = page_req(&theirs, DISK_READ, 0);
+    assert_int_equal(disk_start(&other.disk, req), -EBUSY);
+
+    assert_int_equal(disk_kick(&fx->disk), 0);
+    for (int turns = 0; other.notified == 0 && turns < 50; turns++)
+        assert_true(loop_turn(fx->loop, 100) >= 0);
+    assert_true(other.notified > 0);
+    assert_int_equal(fixture_do(&other, req), PAGE_SIZE);
+    disk_close(&other.disk);
+    unlink(other.path);
+}
+
+static void test_disk_ring__more_disks_than_slots__refused_and_reusable(void **state)
+{
+    struct disk_fixture *fx = *state;
+    static struct disk disks[RING_FILES_MAX];
+    struct disk none = {0};
+    struct err err = ERR_INIT;
+    for (uint32_t i = 1; i < RING_FILES_MAX; i++)
+        assert_int_equal(disk_open(fx->path, true, fx->ring, NULL, NULL, &disks[i], NULL), 0);
+    assert_int_equal(disk_open(fx->path, true, fx->ring, NULL, NULL, &none, &err), -ENFILE);
+    assert_non_null(strstr(err.msg, fx->path));
+    assert_non_null(strstr(err.msg, "ENFILE"));
+    disk_close(&disks[5]);
+    assert_int_equal(disk_open(fx->path, true, fx->ring, NULL, NULL, &disks[5], NULL), 0);
+    for (uint32_t i = 1; i < RING_FILES_MAX; i++)
+        disk_close(&disks[i]);
+}
+
+/* Reads that the page cache cannot answer complete by task work, which some ways of announcing
+ * overlook. */
+static void test_disk_ring__uncached_reads__loop_wakes_up(void **state)
+{
+    struct disk_fixture *fx = *state;
+    static char bytes[FILE_SIZE];
+    memset(bytes, 'c', sizeof(bytes));
+    int fd = open(fx->path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+    assert_int_equal(fsync(fd), 0);
+    assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM), 0);
+    assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    close(fd);
+    fixture_reopen(fx, false);
+    static struct page_req reqs[32];
+    for (uint32_t round = 0; round < 8; round++) {
+        for (uint32_t i = 0; i < ARRAY_LEN(reqs); i++) {
+            uint32_t page = (i * 31 + round * 7) % (FILE_SIZE / PAGE_SIZE);
+            assert_int_equal(disk_start(&fx->disk, page_req(&reqs[i], DISK_READ, page)), 0);
+        }
+        assert_int_equal(disk_kick(&fx->disk), 0);
+        for (uint32_t i = 0; i < ARRAY_LEN(reqs); i++) {
+            assert_int_equal(fixture_reap(fx)->result, PAGE_SIZE);
+            assert_int_equal(reqs[i].page[PAGE_SIZE - 1], 'c');
+        }
+    }
+}
+
+/* Threads of this process whose name begins with "iou-wrk". */
+static unsigned workers_count(void)
+{
+    unsigned count = 0;
+    DIR *dir = opendir("/proc/self/task");
+    assert_non_null(dir);
+    const struct dirent *entry;
+    while ((entry = readdir(dir))) {
+        char path[300];
+        char name[32] = {0};
+        (void)snprintf(path, sizeof(path), "/proc/self/task/%s/comm", entry->d_name);
+        FILE *file = fopen(path, "re");
+        if (!file)
+            continue;
+        if (fgets(name, sizeof(name), file) && strncmp(name, "iou-wrk", 7) == 0)
+            count++;
+        (void)fclose(file);
+    }
+    closedir(dir);
+    return count;
+}
+
+/* Flushes as well, since the kernel runs the writes of one file one after another anyway. Regular
+ * files are served by one of the two kinds of workers only. */
+static void test_disk_start__128_for_workers__few_workers(void **state)
+{
+    struct disk_fixture *fx = *state;
+    static struct page_req reqs[RING_OPS_MAX];
+    fixture_async(&fx->disk)->nowait_refused = true;
+    fixture_async(&fx->disk)->ring_until_ns = UINT64_MAX;
+    for (uint32_t i = 0; i < RING_OPS_MAX; i++) {
+        struct disk_req *req = page_req(&reqs[i], DISK_WRITE, i);
+        if (i % 2)
+            *req = (struct disk_req){.op = DISK_FLUSH};
+        assert_int_equal(disk_start(&fx->disk, req), 0);
+    }
+    assert_int_equal(disk_kick(&fx->disk), 0);
+    assert_in_range(workers_count(), 0, 4);
+    for (uint32_t i = 0; i < RING_OPS_MAX; i++) {
+        const struct disk_req *req = fixture_reap(fx);
+        assert_int_equal(req->result, req->len);
+    }
+    assert_in_range(workers_count(), 0, 4);
+}
+
+/* A clock by which everything takes `step_ns`. */
+struct slow_clock {
+    uint64_t now_ns;
+    uint64_t step_ns;
+};
+
+static uint64_t slow_now(void *ctx)
+{
+    struct slow_clock *slow = ctx;
+    slow->now_ns += slow->step_ns;
+    return slow->now_ns;
+}
+
+static uint64_t always_waited(void)
+{
+    static uint64_t count;
+    return ++count;
+}
+
+static uint64_t never_waited(void)
+{
+    return 7;
+}
+
+static struct disk_async *slow_disk(struct disk_fixture *fx, const struct clock *clock,
+                                    uint64_t (*thread_waits)(void))
+{
+    struct disk_async *disk = fixture_async(&fx->disk);
+    fx->ring->clock = clock;
+    fx->ring->thread_waits = thread_waits;
+    disk->nowait_refused = true; /* whatever file system the test runs on */
+    return disk;
+}
+
+static void test_disk_start__128_buffered_writes__no_worker(void **state)
+{
+    struct disk_fixture *fx = *state;
+    static struct page_req req;
+    fx->ring->thread_waits = never_waited; /* a journal commit may hold us up here */
+    unsigned before = workers_count();
+    for (uint32_t i = 0; i < RING_OPS_MAX; i++)
+        assert_int_equal(fixture_do(fx, page_req(&req, DISK_WRITE, i)), PAGE_SIZE);
+    assert_int_equal(workers_count(), before);
+}
+
+static void test_disk_start__writes_wait__the_ring_for_a_while(void **state)
+{
+    struct disk_fixture *fx = *state;
+    struct slow_clock slow = {.now_ns = 1 * NS_PER_S, .step_ns = 1000};
+    const struct clock clock = {.now_ns = slow_now, .ctx = &slow};
+    const struct disk_async *disk = slow_disk(fx, &clock, always_waited);
+    static struct page_req pr;
+    struct disk_req *req = page_req(&pr, DISK_WRITE, 0);
+
+    assert_int_equal(disk_start(&fx->disk, req), 1);
+    slow.step_ns = 3 * NS_PER_MS;
+    assert_int_equal(disk_start(&fx->disk, req), 1); /* long: watched from here on */
+    assert_int_equal(disk->backoff_ns, 0);
+    assert_int_equal(disk_start(&fx->disk, req), 1); /* long, and it waited */
+    assert_int_equal(disk->backoff_ns, NS_PER_S);
+    assert_int_equal(fixture_do(fx, req), PAGE_SIZE); /* over the ring */
+    assert_int_equal(disk->backoff_ns, NS_PER_S);
+    slow.now_ns += NS_PER_S;
+    assert_int_equal(disk_start(&fx->disk, req), 1); /* tried again, waited again */
+    assert_int_equal(disk->backoff_ns, 2 * NS_PER_S);
+    for (int i = 0; i < 10; i++) {
+        slow.now_ns = disk->ring_until_ns;
+        assert_int_equal(disk_start(&fx->disk, req), 1);
+    }
+    assert_int_equal(disk->backoff_ns, 64 * NS_PER_S);
+
+    /* A long quiet time, then one wait: a short penalty again. */
+    slow.now_ns = disk->ring_until_ns + 1000 * NS_PER_S;
+    assert_int_equal(disk_start(&fx->disk, req), 1);
+    assert_int_equal(disk->backoff_ns, NS_PER_S);
+}
+
+static void test_disk_start__writes_only_lose_the_cpu__stay_inline(void **state)
+{
+    struct disk_fixture *fx = *state;
+    struct slow_clock slow = {.now_ns = 1 * NS_PER_S, .step_ns = 30 * NS_PER_MS};
+    const struct clock clock = {.now_ns = slow_now, .ctx = &slow};
+    const struct disk_async *disk = slow_disk(fx, &clock, never_waited);
+    static struct page_req pr;
+    for (uint32_t i = 0; i < 100; i++)
+        assert_int_equal(disk_start(&fx->disk, page_req(&pr, DISK_WRITE, i)), 1);
+    assert_int_equal(disk->backoff_ns, 0);
+    slow.step_ns = 1;
+    for (uint32_t i = 0; i < 300; i++)
+        assert_int_equal(disk_start(&fx->disk, page_req(&pr, DISK_WRITE, i)), 1);
+    assert_int_equal(disk->watched_writes, 0);
+}
+
+static void test_disk_async_thread_waits__a_sleep__counts(void **state)
+{
+    (void)state;
+    const struct timespec pause = {.tv_nsec = 1000000};
+    uint64_t before = disk_async_thread_waits();
+    assert_int_equal(nanosleep(&pause, NULL), 0);
+    assert_true(disk_async_thread_waits() > before);
+}
+
+static void test_disk_start__long_write__over_the_ring(void **state)
+{
+    struct disk_fixture *fx = *state;
+    static char buf[256 * 1024];
+    const struct iovec iov = {buf, sizeof(buf)};
+    struct disk_req req = {.op = DISK_WRITE, .iov = &iov, .iov_count = 1, .len = sizeof(buf)};
+    assert_int_equal(disk_start(&fx->disk, &req), 0);
+    assert_int_equal(disk_kick(&fx->disk), 0);
+    assert_int_equal(fixture_reap(fx)->result, sizeof(buf));
+}
+
+/* Lets the calling thread make no more rings; like a container's seccomp profile. */
+static int forbid_rings(void)
+{
+    struct sock_filter rules[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_io_uring_setup, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog program = {ARRAY_LEN(rules), rules};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return -errno;
+    return syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0 ? -errno : 0;
+}
+
+struct refusal {
+    struct loop *loop;
+    int setup_rc;
+    int rc;
+    struct err err;
+};
+
+static void *open_refused(void *ctx)
+{
+    struct refusal *refusal = ctx;
+    struct disk_ring *ring = NULL;
+    refusal->setup_rc = forbid_rings();
+    refusal->rc = disk_ring_open(refusal->loop, &ring, &refusal->err);
+    if (refusal->rc == 0)
+        disk_ring_close(ring);
+    return NULL;
+}
+
+static void test_disk_ring_open__kernel_refuses__one_sentence(void **state)
+{
+    struct disk_fixture *fx = *state;
+    struct refusal refusal = {.loop = fx->loop};
+    pthread_t thread; /* of its own, since a filter stays with its thread */
+    assert_int_equal(pthread_create(&thread, NULL, open_refused, &refusal), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(refusal.setup_rc, 0);
+    assert_int_equal(refusal.rc, -EPERM);
+    assert_non_null(strstr(refusal.err.msg,
+                           "refused io_uring_setup for the Async io_engine: EPERM, "
+                           "Operation not permitted (os error 1)"));
+    assert_non_null(strstr(refusal.err.msg, "use the Sync io_engine"));
+}
+
+#define RING_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RING_TEST(test_disk_ring__forbidden_operations__eacces),
+        RING_TEST(test_disk_ring__forbidden_registrations__eacces),
+        RING_TEST(test_disk_start__128_in_flight__ebusy_until_one_completes),
+        RING_TEST(test_disk_ring__two_disks__each_reaps_its_own),
+        RING_TEST(test_disk_drain__two_disks__waits_for_one_and_tells_the_other),
+        RING_TEST(test_disk_ring__one_disk_takes_all__the_other_gets_its_turn),
+        RING_TEST(test_disk_ring__more_disks_than_slots__refused_and_reusable),
+        RING_TEST(test_disk_ring__uncached_reads__loop_wakes_up),
+        RING_TEST(test_disk_start__128_buffered_writes__no_worker),
+        RING_TEST(test_disk_start__128_for_workers__few_workers),
+        RING_TEST(test_disk_start__writes_wait__the_ring_for_a_while),
+        RING_TEST(test_disk_start__writes_only_lose_the_cpu__stay_inline),
+        RING_TEST(test_disk_async_thread_waits__a_sleep__counts),
+        RING_TEST(test_disk_start__long_write__over_the_ring),
+        RING_TEST(test_disk_ring_open__kernel_refuses__one_sentence),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
