@@ -40,6 +40,8 @@ struct blk_slot {
     gpa_t status_addr;
     uint16_t head;
     enum blk_op op;
+    bool with_engine; /* from a start that was taken until the reap */
+    bool orphaned;    /* a reset could not get it back: its end says nothing to anybody */
     struct iovec *iov; /* inline_iov, or heap for long chains */
     struct iovec inline_iov[BLK_INLINE_IOVS];
 };
@@ -128,7 +130,8 @@ static void reap(struct blk *blk)
 {
     for (struct disk_req *req; (req = disk_reap(&blk->disk));) {
         struct blk_slot *slot = CONTAINER_OF(req, struct blk_slot, disk);
-        if (blk->dev.gmem && !blk->dev.broken)
+        slot->with_engine = false;
+        if (blk->dev.gmem && !blk->dev.broken && !slot->orphaned)
             finish(blk, slot);
         else
             slot_release(slot);
@@ -211,6 +214,11 @@ static void finish_at_once(struct blk *blk, const struct blk_request *req, uint8
 static int slot_start(struct blk *blk, const struct blk_request *req)
 {
     struct blk_slot *slot = &blk->slots[blk->chain.head];
+    if (slot->with_engine) { /* orphaned: the engine may still use what it holds */
+        finish_at_once(blk, req, VIRTIO_BLK_S_IOERR);
+        return 1;
+    }
+    slot->orphaned = false;
     slot->head = blk->chain.head;
     slot->op = req->op;
     slot->status_addr = writable_addr(&blk->chain, req->status_off);
@@ -230,6 +238,7 @@ static int slot_start(struct blk *blk, const struct blk_request *req)
         slot->disk.result = rc;
         rc = 1;
     }
+    slot->with_engine = rc == 0;
     if (rc == 1)
         finish(blk, slot);
     return 1;
@@ -370,6 +379,8 @@ static void blk_reset(struct virtio_dev *dev)
     struct gmem *gmem = dev->gmem;
     dev->gmem = NULL; /* completions are dropped: the driver has taken its memory back */
     reap(blk);
+    for (uint32_t i = 0; i < ARRAY_LEN(blk->slots); i++)
+        blk->slots[i].orphaned = blk->slots[i].with_engine; /* only after a drain that failed */
     dev->gmem = gmem;
     blk->engine_full = false;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The floor: the least a program can do to run a guest under KVM. It makes a VM with 128 MiB of RAM, one vCPU with
- * CPUID and boot registers, runs a guest that writes one byte to COM1 and resets, and passes the byte on.
- * What a monitor needs beyond this is its own doing. One thread; part of perf, not of the product.
+ * The floor: the least a program can do to run a guest under KVM. It makes a VM with 128 MiB of
+ * RAM, one vCPU with CPUID and boot registers, runs a guest that writes one byte to COM1 and
+ * resets, and passes the byte on. What a monitor needs beyond this is its own doing. One thread;
+ * part of perf, not of the product.
  */
 #include <err.h>
 #include <fcntl.h>
@@ -19,7 +20,8 @@
 #define CPUID_ENTRIES_MAX 256u
 
 /* 16-bit code: mov dx, 0x3f8; mov al, 'M'; out dx, al; mov al, 0xfe; out 0x64, al; hlt. */
-static const uint8_t guest_code[] = {0xba, 0xf8, 0x03, 0xb0, 'M', 0xee, 0xb0, 0xfe, 0xe6, 0x64, 0xf4};
+static const uint8_t guest_code[] = {0xba, 0xf8, 0x03, 0xb0, 'M', 0xee,
+                                     0xb0, 0xfe, 0xe6, 0x64, 0xf4};
 
 static int call(int fd, unsigned long request, const void *arg, const char *name)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Times commands from outside: for each run, from just before exec to the first byte on the command's stdout and to
- * its end. Two commands are run in turn (A B A B ...), so that a drifting machine is fair to both.
- * Usage: spawn_time RUNS A [ARG...] [-- B [ARG...]]. Prints one line a run: "A first_us end_us exit_status".
- * One thread; part of perf, not of the product.
+ * Times commands from outside: for each run, from just before exec to the first byte on the
+ * command's stdout and to its end. Two commands are run in turn (A B A B ...), so that a drifting
+ * machine is fair to both. Usage: spawn_time RUNS A [ARG...] [-- B [ARG...]]. Prints one line a
+ * run: "A first_us end_us exit_status". One thread; part of perf, not of the product.
  */
 #include <err.h>
 #include <spawn.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Runs a fuzz target over every file of its seed corpus (argv[1], a directory): the corpus is a regression test
- * in every ordinary build. Single thread.
+ * Runs a fuzz target over every file of its seed corpus (argv[1], a directory): the corpus is a
+ * regression test in every ordinary build. Single thread.
  */
 #include <dirent.h>
 #include <stdint.h>

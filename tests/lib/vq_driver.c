@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A virtqueue driver for tests (virtio 1.2, 2.7). Single thread; a failure to write is a broken test and aborts.
+ * A virtqueue driver for tests (virtio 1.2, 2.7). Single thread; a failure to write is a broken
+ * test and aborts.
  */
 #include "tests/lib/vq_driver.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The driver's side of a split virtqueue, for tests: writes descriptors and avail entries, reads the used ring,
- * and can break any rule on purpose. Single thread.
+ * The driver's side of a split virtqueue, for tests: writes descriptors and avail entries, reads
+ * the used ring, and can break any rule on purpose. Single thread.
  */
 #pragma once
 

@@ -131,8 +131,9 @@ static int place_next(struct machine *machine, struct virtio_dev *dev, struct ar
     int rc = machine_place_at(machine, dev, base, gsi, err);
     if (rc < 0)
         return rc;
-    return arch_cmdline_append(cmdline, err, "virtio_mmio.device=4K@0x%llx:%u",
-                               (unsigned long long)base, gsi);
+    rc = arch_cmdline_append(cmdline, err, "virtio_mmio.device=4K@0x%llx:%u",
+                             (unsigned long long)base, gsi);
+    return rc < 0 ? err_prefix(err, "Invalid kernel command line: ") : 0;
 }
 
 static struct blk *staged_blk(const struct machine *machine, const char *drive_id)
@@ -143,6 +144,16 @@ static struct blk *staged_blk(const struct machine *machine, const char *drive_i
     return NULL;
 }
 
+/* Which drive the guest's root is, and how to mount it. */
+static int append_root(struct arch_cmdline *cmdline, const struct cfg_drive *drive, struct err *err)
+{
+    const char *mode = drive->is_read_only ? "ro" : "rw";
+    int rc = drive->partuuid
+                 ? arch_cmdline_append(cmdline, err, "root=PARTUUID=%s %s", drive->partuuid, mode)
+                 : arch_cmdline_append(cmdline, err, "root=/dev/vda %s", mode);
+    return rc < 0 ? err_prefix(err, "Invalid kernel command line: ") : 0;
+}
+
 static int place_drives(struct machine *machine, const struct cfg_vm *config,
                         struct arch_cmdline *cmdline, struct err *err)
 {
@@ -151,13 +162,7 @@ static int place_drives(struct machine *machine, const struct cfg_vm *config,
         struct blk *blk = staged_blk(machine, drive->drive_id);
         if (!blk)
             return err_set(err, -ENODEV, "drive %s was not opened", drive->drive_id);
-        int rc = 0;
-        if (drive->is_root_device && drive->partuuid)
-            rc = arch_cmdline_append(cmdline, err, "root=PARTUUID=%s", drive->partuuid);
-        else if (drive->is_root_device)
-            rc = arch_cmdline_append(cmdline, err, "root=/dev/vda");
-        if (rc == 0 && drive->is_root_device)
-            rc = arch_cmdline_append(cmdline, err, "%s", drive->is_read_only ? "ro" : "rw");
+        int rc = drive->is_root_device ? append_root(cmdline, drive, err) : 0;
         if (rc == 0)
             rc = place_next(machine, blk_virtio(blk), cmdline, err);
         if (rc < 0)
@@ -183,7 +188,7 @@ int machine_place_devices(struct machine *machine, const struct cfg_vm *config,
     for (size_t i = 0; i < ARRAY_LEN(device_classes); i++) {
         int rc = device_classes[i].place(machine, config, cmdline, err);
         if (rc < 0)
-            return err_prefix(err, "%s device: ", device_classes[i].name);
+            return err_prefix(err, "Could not attach device: %s: ", device_classes[i].name);
     }
     return 0;
 }

@@ -88,7 +88,8 @@ MUST_CHECK int gmem_write(struct gmem *gmem, gpa_t addr, const void *src, size_t
 MUST_CHECK int gmem_zero(struct gmem *gmem, gpa_t addr, uint64_t len);
 
 /* Reads up to `len` bytes of file `fd` at `off` straight into guest memory; all must arrive.
- * Returns 0, -EFAULT (range), -ENODATA (file ends early) or -errno of the read. */
+ * Returns 0, -EFAULT (range), -ENODATA (file ends early), -ENOMEM (the host cannot back the
+ * memory: no huge page left) or -errno of the read. */
 MUST_CHECK int gmem_read_file(struct gmem *gmem, gpa_t addr, int fd, uint64_t off, uint64_t len);
 
 /*

@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the seed corpora of the structured fuzz targets: tests/fuzz/corpus/blk and corpus/vmmio.
+
+usage: tests/fuzz/make_corpus.py [TARGET...]
+
+A seed is a short scene, spelled with the operations of the target's own table (fuzz_blk.c, fuzz_vmmio.c), so a change
+of an order there is made here too, and this is run again. Inputs that a fuzzer found are kept beside the seeds and
+are left alone.
+"""
+
+import os
+import sys
+
+# fuzz_blk.c, ops[].
+OFFER, KICK, POLITE, COMPLETE, BEHAVE, WAIT, SUPPRESS, SETTLE = 0, 3, 4, 5, 6, 7, 8, 9
+RESTART, FLIP, FLIP_LATER, RAW_DESC, RAW_OFFER, RAW_IDX = 10, 11, 12, 13, 14, 15
+
+# wish_read: request types by their index, length by its index in data_lens.
+READ, WRITE, FLUSH, GET_ID, ODD_TYPE, DISCARD = 0, 1, 3, 4, 6, 7
+LEN_512, LEN_1024, LEN_4096, LEN_8192, LEN_0, LEN_1, LEN_511, LEN_513, LEN_20, LEN_19 = range(10)
+LEN_TOO_LONG = 11
+SPLIT_HEADER, SPLIT_DATA, MERGED_STATUS, INDIRECT, HIGH = 1, 2, 4, 8, 16
+PLAIN = 0xff
+BAD_ADDR, SHORT_HEADER, NO_STATUS, BAD_STATUS, FAR_SECTOR = 0x06, 0x21, 0x28, 0x2c, 0x31
+
+# create(): first byte; activate(): size as log2, then flags.
+READ_ONLY, WRITEBACK, LIMIT_OPS, LIMIT_BYTES = 4, 8, 16, 32
+EVENT_IDX, INDIRECT_OK, NOT_READY, OWN_RINGS = 1, 2, 4, 8
+
+# op_behave
+LATER, FAILING, SHORT, KICK_FAILS, START_FAILS, DRAIN_FAILS, LITTLE_ROOM = (
+    1, 2, 6, 8, 0x18, 0x60, 0x80)
+
+# target_addr: bases by their index; 8 makes the offset 16 bits wide.
+IN_DESC, IN_AVAIL, IN_USED, IN_INDIRECT, IN_HEADER, IN_STATUS = range(6)
+
+
+def offer(kind, length=LEN_512, how=0, sector=2, odd=PLAIN):
+    return bytes([OFFER, kind | length << 3, how, sector, odd])
+
+
+def flip_later(base, off, countdown, value):
+    return bytes([FLIP_LATER, base, off, countdown - 1, value])
+
+
+def raw_desc(idx, flags, base, off, len16, nxt, indirect=False):
+    return bytes([RAW_DESC, idx | (0x80 if indirect else 0), flags, base, off, len16, nxt])
+
+
+def device(flags=0, size_log2=4, queue=INDIRECT_OK):
+    return bytes([flags, size_log2, queue])
+
+
+def ops(*names):
+    return bytes(names)
+
+
+def done(idx=0):
+    return bytes([COMPLETE, idx])
+
+
+def done_and_told(idx=0):
+    return bytes([COMPLETE, idx | 0x80])
+
+
+READ_4K = offer(READ, LEN_4096)
+
+BLK = {
+    'read-write-flush-id': device(WRITEBACK) + READ_4K + offer(WRITE, LEN_4096, sector=8)
+    + offer(FLUSH, LEN_0) + offer(GET_ID, LEN_20) + ops(KICK, SETTLE),
+    'every-framing': device(size_log2=8) + b''.join(
+        offer(kind, LEN_1024, how) for kind in (READ, WRITE) for how in range(16)) + ops(KICK),
+    'bad-requests': device() + offer(READ, LEN_511) + offer(ODD_TYPE) + offer(GET_ID, LEN_19)
+    + offer(READ, LEN_512, odd=FAR_SECTOR) + offer(WRITE, LEN_512, odd=BAD_ADDR)
+    + ops(KICK) + offer(READ, LEN_TOO_LONG) + offer(DISCARD) + ops(KICK, SETTLE),
+    'short-header': device() + READ_4K + offer(READ, odd=SHORT_HEADER) + READ_4K
+    + ops(KICK, KICK, SETTLE, RESTART, 4, 0) + READ_4K + ops(KICK),
+    'no-status': device() + offer(WRITE, odd=NO_STATUS) + ops(KICK, SETTLE),
+    'status-outside': device(queue=EVENT_IDX) + READ_4K + offer(FLUSH, LEN_0, odd=BAD_STATUS)
+    + ops(KICK, SETTLE),
+    'async-any-order': device(queue=EVENT_IDX | INDIRECT_OK) + ops(BEHAVE, LATER)
+    + READ_4K * 3 + ops(POLITE) + done(2) + done_and_told(0) + READ_4K + ops(POLITE)
+    + done_and_told(1) + ops(SETTLE),
+    'engine-busy': device() + ops(BEHAVE, LATER | LITTLE_ROOM, 1) + READ_4K * 3 + ops(POLITE)
+    + done_and_told(0) + done_and_told(0) + ops(POLITE, SETTLE),
+    'limited': device(LIMIT_OPS | LIMIT_BYTES) + READ_4K * 4 + ops(POLITE, WAIT, 20)
+    + READ_4K + ops(POLITE, WAIT, 200, POLITE, SETTLE),
+    'limited-and-busy': device(LIMIT_OPS) + ops(BEHAVE, LATER | LITTLE_ROOM, 2) + READ_4K * 6
+    + ops(POLITE, WAIT, 30) + done_and_told(1) + ops(SETTLE),
+    'failing-disk': device(WRITEBACK) + ops(BEHAVE, FAILING) + READ_4K + offer(FLUSH, LEN_0)
+    + ops(KICK, BEHAVE, SHORT) + READ_4K + ops(KICK, BEHAVE, START_FAILS) + READ_4K
+    + offer(WRITE) + ops(KICK, BEHAVE, KICK_FAILS | LATER) + READ_4K + ops(KICK, SETTLE),
+    'reset-in-flight': device() + ops(BEHAVE, LATER) + READ_4K * 3 + ops(KICK) + done(0)
+    + ops(RESTART, 5, 3) + READ_4K + ops(KICK, SETTLE),
+    'drain-fails': device() + ops(BEHAVE, LATER | DRAIN_FAILS) + READ_4K * 2 + ops(KICK)
+    + ops(RESTART, 4, 2) + READ_4K * 2 + ops(KICK) + done(0) + done_and_told(0)
+    + done_and_told(0) + ops(SETTLE),
+    'read-only': device(READ_ONLY) + offer(WRITE) + READ_4K + ops(KICK, SETTLE),
+    'empty-disk': device(2) + READ_4K + offer(READ, LEN_0, sector=0) + offer(WRITE)
+    + ops(KICK, SETTLE),
+    'suppressed': device() + ops(SUPPRESS, 3) + READ_4K + ops(POLITE, SUPPRESS, 1) + READ_4K
+    + ops(POLITE, SETTLE),
+    'used-event': device(queue=EVENT_IDX) + ops(SUPPRESS, 6) + READ_4K * 2 + ops(POLITE)
+    + READ_4K * 2 + ops(POLITE, SETTLE),
+    'type-flips': device() + ops(BEHAVE, LATER) + READ_4K * 2
+    + flip_later(IN_HEADER, 16, 1, WRITE) + ops(KICK, SETTLE),
+    'length-flips': device() + READ_4K * 2 + flip_later(IN_DESC, 16 * 5 + 9, 1, 0xff)
+    + ops(KICK, SETTLE),
+    'avail-entry-flips': device() + READ_4K * 3 + flip_later(IN_AVAIL, 6, 1, 0)
+    + ops(KICK, SETTLE),
+    'avail-index-flips': device() + READ_4K + flip_later(IN_AVAIL, 2, 1, 0x80) + ops(KICK, SETTLE),
+    'head-twice': device() + ops(BEHAVE, LATER) + READ_4K + ops(KICK, RAW_OFFER, 0, 0, KICK)
+    + done_and_told(0) + ops(SETTLE),
+    'head-outside': device() + ops(RAW_OFFER, 16, 0, KICK, SETTLE),
+    'chain-loops': device() + raw_desc(0, 1, IN_HEADER, 0, 1, 1) + raw_desc(1, 1, IN_HEADER, 0, 1, 0)
+    + ops(RAW_OFFER, 0, 0, KICK, SETTLE),
+    'indirect-loops': device() + raw_desc(0, 4, IN_INDIRECT, 0, 2, 0)
+    + raw_desc(0, 1, IN_HEADER, 0, 1, 1, True) + raw_desc(1, 3, IN_STATUS, 0, 1, 0, True)
+    + ops(RAW_OFFER, 0, 0, KICK, SETTLE),
+    'indirect-in-indirect': device() + raw_desc(0, 4, IN_INDIRECT, 0, 2, 0)
+    + raw_desc(0, 4, IN_INDIRECT, 0, 2, 0, True) + ops(RAW_OFFER, 0, 0, KICK, SETTLE),
+    'index-jumps': device() + READ_4K + ops(KICK, RAW_IDX, 0xff, 0x7f, KICK, SETTLE),
+    'rings-overlap': device(0, 4, OWN_RINGS | INDIRECT_OK) + bytes([0, 0, 0, 0, 2, 0]) + READ_4K
+    + ops(KICK, SETTLE),
+    'rings-outside': device(0, 4, OWN_RINGS | 16) + bytes([0, 0, 0xf0, 0x7f, 0, 0]) + READ_4K
+    + ops(KICK),
+    'queue-not-ready': device(0, 4, NOT_READY) + READ_4K + ops(KICK, RESTART, 4, 0) + READ_4K
+    + ops(KICK, SETTLE),
+    'odd-queue-sizes': device(0, 9) + b''.join(ops(RESTART, size, 0) for size in range(10, 16))
+    + ops(RESTART, 0, 2) + READ_4K + ops(KICK, RESTART, 2, 0) + READ_4K + ops(KICK, SETTLE),
+}
+
+TARGETS = {'blk': BLK}
+
+
+def main():
+    here = os.path.dirname(os.path.abspath(__file__))
+    for target in sys.argv[1:] or TARGETS:
+        folder = os.path.join(here, 'corpus', target)
+        os.makedirs(folder, exist_ok=True)
+        for name, scene in TARGETS[target].items():
+            with open(os.path.join(folder, name), 'wb') as file:
+                file.write(scene)
+
+
+if __name__ == '__main__':
+    main()
