@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/ck.h"
 #include "base/log.h"
 
 struct option {
@@ -172,6 +173,40 @@ int app_args_parse(int argc, char *const *argv, struct app_args *ret_args, struc
         if (options[i].takes_value && !given(&args, &options[i]))
             *value_slot(&args, &options[i]) = options[i].fallback;
     *ret_args = args;
+    return 0;
+}
+
+static bool is_u64(const char *text)
+{
+    uint64_t value = 0;
+    const char *c = text + (*text == '+');
+    if (!*c)
+        return false;
+    for (; *c; c++) {
+        if (*c < '0' || *c > '9' || !ck_mul(value, 10, &value) ||
+            !ck_add(value, (uint64_t)(*c - '0'), &value))
+            return false;
+    }
+    return true;
+}
+
+int app_args_check_numbers(const struct app_args *args, struct err *err)
+{
+    const struct {
+        const char *name;
+        const char *text;
+        const char *type;
+    } numbers[] = {
+        {"http-api-max-payload-size", args->http_api_max_payload_size, "usize"},
+        {"mmds-size-limit", args->mmds_size_limit, "usize"},
+        {"parent-cpu-time-us", args->parent_cpu_time_us, "u64"},
+        {"start-time-cpu-us", args->start_time_cpu_us, "u64"},
+        {"start-time-us", args->start_time_us, "u64"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+        if (numbers[i].text && !is_u64(numbers[i].text))
+            return err_set(err, -EINVAL, "'%s' parameter expected to be of '%s' type.",
+                           numbers[i].name, numbers[i].type);
     return 0;
 }
 

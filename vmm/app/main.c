@@ -90,6 +90,16 @@ static int setup_log(const struct app_args *args, struct err *err)
     return 0;
 }
 
+/* A wrong command line: the wrapper of cli.md A.1 around its sentence. */
+static int fail_arguments(const struct err *err)
+{
+    struct err wrapped = ERR_INIT;
+    IGNORE_RESULT(err_set(&wrapped, err->code,
+                          "Arguments parsing error: %s \n\nFor more information try --help.",
+                          err->msg));
+    return fail(&wrapped, EXIT_CODE_ARG_PARSING);
+}
+
 /* Refuses what a later issue brings, so that nobody runs with less than was asked. */
 static int refuse_unsupported(const struct app_args *args, struct err *err)
 {
@@ -122,13 +132,16 @@ static int irqchip_from_name(const char *name, enum hv_irqchip *ret_irqchip, str
 }
 
 /* From a validated command line to the exit code. */
-static int start(const struct app_args *args, struct err *err)
+static int start(const struct app_args *args, struct console *console, struct err *err)
 {
     struct app_run_options options = {
         .config_path = args->config_file,
+        .console = console,
         .boot_timer = args->boot_timer,
     };
     int rc = irqchip_from_name(args->irqchip, &options.irqchip, err);
+    if (rc == 0)
+        rc = app_args_check_numbers(args, err);
     if (rc == 0 && args->metrics_path)
         rc = metrics_open(args->metrics_path, err);
     if (rc == 0)
@@ -149,21 +162,16 @@ int main(int argc, char **argv)
     struct err err = ERR_INIT;
     const char *program = app_program_name(argv[0]);
 
+    log_name_thread("main");
     if (app_args_parse(argc, argv, &args, &err) < 0) {
         log_init("anonymous-instance");
-        IGNORE_RESULT(err_prefix(&err, "Arguments parsing error: "));
-        char text[ERR_MSG_MAX_SIZE + 64];
-        (void)snprintf(text, sizeof(text), "%s \n\nFor more information try --help.", err.msg);
-        complain(text);
-        log_error("Firecracker exiting with error. exit_code=%d", EXIT_CODE_ARG_PARSING);
-        return EXIT_CODE_ARG_PARSING;
+        return fail_arguments(&err);
     }
     if (answer_queries(&args, program))
         return EXIT_CODE_OK;
     if (args.probe)
         return run_probe();
 
-    log_name_thread("main");
     if (app_id_validate(args.id, &err) < 0) {
         log_init("anonymous-instance");
         return fail(&err, EXIT_CODE_GENERIC);
@@ -178,8 +186,13 @@ int main(int argc, char **argv)
     line[strcspn(line, "\n")] = '\0';
     log_info("Running %s", line);
 
-    if (start(&args, &err) < 0)
-        return fail(&err, EXIT_CODE_GENERIC);
-    log_info("Firecracker exiting successfully. exit_code=0");
-    return EXIT_CODE_OK;
+    struct console console = {0};
+    int code = EXIT_CODE_OK;
+    if (start(&args, &console, &err) < 0)
+        code = fail(&err, EXIT_CODE_GENERIC);
+    else
+        log_info("Firecracker exiting successfully. exit_code=0");
+    /* Last of all: a full pipe that nobody reads must not hold up what is said above. */
+    console_restore(&console);
+    return code;
 }

@@ -23,7 +23,6 @@
 /* One run. Lives in app_run's frame. */
 struct run {
     const struct app_run_options *options;
-    struct console console;
     struct loop *loop;
     struct machine *machine;
     struct cfg_vm *config;
@@ -122,7 +121,7 @@ static int make_machine(struct run *run, struct err *err)
         .kvm_path = "/dev/kvm",
         .irqchip = run->options->irqchip,
         .boot_timer = run->options->boot_timer,
-        .console_in_fd = run->console.input ? STDIN_FILENO : FD_NONE,
+        .console_in_fd = run->options->console->input ? STDIN_FILENO : FD_NONE,
         .console_out_fd = STDOUT_FILENO,
         .clock = clock_real(),
         .loop = run->loop,
@@ -169,9 +168,9 @@ int app_run(const struct app_run_options *options, struct err *err)
         return err_set(err, -ENOMEM, "no memory for the configuration");
     cfg_vm_init(run.config);
 
-    int rc = app_signals_install(&run.console, err);
+    int rc = app_signals_install(options->console, err);
     if (rc == 0)
-        rc = console_open(&run.console, err);
+        rc = console_open(options->console, err);
     if (rc == 0) {
         rc = configure(&run, err);
         if (rc < 0)
@@ -182,7 +181,6 @@ int app_run(const struct app_run_options *options, struct err *err)
         rc = run_loop(&run, err);
     machine_free(run.machine);
     loop_free(run.loop);
-    console_restore(&run.console);
     cfg_vm_done(run.config);
     free(run.config);
     return rc;

@@ -8,10 +8,12 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "devices/backend/console.h"
 #include "vmm/hv/hv.h"
 
 struct app_run_options {
     const char *config_path;
+    struct console *console; /* zeroed; opened here, restored by the caller when it has said all */
     enum hv_irqchip irqchip;
     bool boot_timer;
 };

@@ -96,7 +96,7 @@ static struct arch_kernel load_good(const struct elf_image_file *elf, struct gme
     return kernel;
 }
 
-static void assert_ram_is(const struct gmem *gmem, uint64_t addr, const void *want, size_t len)
+static void assert_ram_is(struct gmem *gmem, uint64_t addr, const void *want, size_t len)
 {
     uint8_t got[0x1000];
     assert_true(len <= sizeof(got));
@@ -211,79 +211,6 @@ static void test_arch_load_kernel__elf_segment_without_memory__skipped(void **st
     struct gmem *gmem;
     struct arch_kernel kernel = load_good(&elf, &gmem);
     assert_int_equal(kernel.end, KERNEL_BASE + 0x1000);
-    gmem_free(gmem);
-}
-
-/* A 3 MiB segment: a page of code, a hole, a page of data, and a hole up to the end. */
-static int sparse_file(const struct elf_image_file *elf)
-{
-    int fd = file_with(elf, sizeof(*elf));
-    assert_int_equal(ftruncate(fd, 0x1000 + 3 * MIB), 0);
-    assert_int_equal(pwrite(fd, elf->data, sizeof(elf->data), 0x1000 + 2 * MIB), sizeof(elf->data));
-    return fd;
-}
-
-static void test_arch_load_kernel__elf_with_hole__skipped(void **state)
-{
-    (void)state;
-    struct elf_image_file elf = elf_image_make();
-    elf.phdrs[0].p_filesz = 2 * MIB + 0x400;
-    elf.phdrs[0].p_memsz = 2 * MIB + 0x400;
-    elf.phdrs[1].p_type = PT_NULL;
-    struct gmem *gmem = guest_create(64);
-    struct arch_kernel kernel = {0};
-    struct err err = ERR_INIT;
-    int fd = sparse_file(&elf);
-    /* RAM that is not fresh shows what is written and what is left alone. */
-    static const uint8_t marker[4] = {1, 2, 3, 4};
-    assert_int_equal(gmem_write(gmem, gpa(KERNEL_BASE + MIB), marker, sizeof(marker)), 0);
-    assert_int_equal(arch_load_kernel(gmem, fd, &kernel, &err), 0);
-    assert_int_equal(kernel.end, KERNEL_BASE + 2 * MIB + 0x400);
-    assert_ram_is(gmem, KERNEL_BASE, elf.code, sizeof(elf.code));
-    assert_ram_is(gmem, KERNEL_BASE + MIB, marker, sizeof(marker));
-    assert_ram_is(gmem, KERNEL_BASE + 2 * MIB, elf.data, sizeof(elf.data));
-    fd_close(&fd);
-    gmem_free(gmem);
-}
-
-static void test_arch_load_kernel__elf_ends_in_hole__loads(void **state)
-{
-    (void)state;
-    struct elf_image_file elf = elf_image_make();
-    elf.phdrs[0].p_filesz = 3 * MIB;
-    elf.phdrs[0].p_memsz = 3 * MIB;
-    elf.phdrs[1].p_type = PT_NULL;
-    struct gmem *gmem = guest_create(64);
-    struct arch_kernel kernel = {0};
-    struct err err = ERR_INIT;
-    int fd = sparse_file(&elf);
-    assert_int_equal(arch_load_kernel(gmem, fd, &kernel, &err), 0);
-    assert_ram_is(gmem, KERNEL_BASE, elf.code, sizeof(elf.code));
-    assert_ram_is(gmem, KERNEL_BASE + 2 * MIB, elf.data, sizeof(elf.data));
-    fd_close(&fd);
-    gmem_free(gmem);
-}
-
-/* More holes than are looked for: every second page of 4 MiB has data. */
-static void test_arch_load_kernel__elf_with_many_holes__all_data_in_place(void **state)
-{
-    (void)state;
-    struct elf_image_file elf = elf_image_make();
-    elf.phdrs[0].p_filesz = 4 * MIB;
-    elf.phdrs[0].p_memsz = 4 * MIB;
-    elf.phdrs[0].p_offset = 0x10000;
-    elf.phdrs[1].p_type = PT_NULL;
-    struct gmem *gmem = guest_create(64);
-    struct arch_kernel kernel = {0};
-    struct err err = ERR_INIT;
-    int fd = file_with(&elf, sizeof(elf));
-    assert_int_equal(ftruncate(fd, 0x10000 + 4 * MIB), 0);
-    for (off_t off = 0; off < (off_t)(4 * MIB); off += 8192)
-        assert_int_equal(pwrite(fd, elf.data, 16, 0x10000 + off), 16);
-    assert_int_equal(arch_load_kernel(gmem, fd, &kernel, &err), 0);
-    for (uint64_t off = 0; off < 4 * MIB; off += 8192)
-        assert_ram_is(gmem, KERNEL_BASE + off, elf.data, 16);
-    fd_close(&fd);
     gmem_free(gmem);
 }
 
@@ -461,9 +388,6 @@ static const struct CMUnitTest single_tests[] = {
     cmocka_unit_test(test_arch_load_kernel__elf_notes_aligned_to_8__pvh),
     cmocka_unit_test(test_arch_load_kernel__position_independent_elf__loads),
     cmocka_unit_test(test_arch_load_kernel__elf_segment_without_memory__skipped),
-    cmocka_unit_test(test_arch_load_kernel__elf_with_hole__skipped),
-    cmocka_unit_test(test_arch_load_kernel__elf_ends_in_hole__loads),
-    cmocka_unit_test(test_arch_load_kernel__elf_with_many_holes__all_data_in_place),
     cmocka_unit_test(test_arch_load_kernel__elf_headers_far_from_start__loads),
     cmocka_unit_test(test_arch_load_kernel__elf_without_note_entry_outside__refused),
     cmocka_unit_test(test_arch_load_kernel__elf_nothing_to_load__refused),

@@ -189,6 +189,95 @@ static void test_disk_drain__two_disks__waits_for_one_and_tells_the_other(void *
     unlink(other.path);
 }
 
+/* A device with its lock, as blk has it. */
+struct locked_device {
+    pthread_mutex_t lock;
+    struct disk disk;
+    unsigned reaped;
+    int drain_rc;
+};
+
+static void reap_locked(struct locked_device *device)
+{
+    const struct disk_req *req;
+    while ((req = disk_reap(&device->disk))) {
+        assert_int_equal(req->result, PAGE_SIZE);
+        device->reaped++;
+    }
+}
+
+static void on_locked_notify(void *ctx)
+{
+    struct locked_device *device = ctx;
+    (void)pthread_mutex_lock(&device->lock);
+    reap_locked(device);
+    (void)pthread_mutex_unlock(&device->lock);
+}
+
+/* What a vCPU thread does when its guest resets the device. */
+static void *reset_device(void *ctx)
+{
+    struct locked_device *device = ctx;
+    (void)pthread_mutex_lock(&device->lock);
+    device->drain_rc = disk_drain(&device->disk);
+    (void)pthread_mutex_unlock(&device->lock);
+    return NULL;
+}
+
+/* The loop's thread meanwhile takes completions, and waits for the device's lock to report them. */
+static void test_disk_drain__on_another_thread__returns_with_nothing_in_flight(void **state)
+{
+    struct disk_fixture *fx = *state;
+    static struct page_req reqs[64];
+    static struct locked_device device;
+    device = (struct locked_device){.drain_rc = 1};
+    assert_int_equal(pthread_mutex_init(&device.lock, NULL), 0);
+    assert_int_equal(
+        disk_open(fx->path, false, fx->ring, on_locked_notify, &device, &device.disk, NULL), 0);
+    fixture_async(&device.disk)->nowait_refused = true;
+    fixture_async(&device.disk)->ring_until_ns = UINT64_MAX;
+    for (uint32_t round = 0; round < 50; round++) {
+        device.reaped = 0;
+        (void)pthread_mutex_lock(&device.lock);
+        for (uint32_t i = 0; i < ARRAY_LEN(reqs); i++)
+            assert_int_equal(disk_start(&device.disk, page_req(&reqs[i], DISK_WRITE, i)), 0);
+        assert_int_equal(disk_kick(&device.disk), 0);
+        (void)pthread_mutex_unlock(&device.lock);
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, reset_device, &device), 0);
+        while (device.reaped < ARRAY_LEN(reqs) && loop_turn(fx->loop, 20) >= 0)
+            on_locked_notify(&device);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        assert_int_equal(device.drain_rc, 0);
+        assert_int_equal(device.reaped, ARRAY_LEN(reqs));
+        assert_int_equal(fixture_async(&device.disk)->in_flight, 0);
+    }
+    disk_close(&device.disk);
+    (void)pthread_mutex_destroy(&device.lock);
+}
+
+/* The same with nobody else to take completions. */
+static void test_disk_drain__on_another_thread_alone__returns(void **state)
+{
+    struct disk_fixture *fx = *state;
+    static struct page_req reqs[64];
+    static struct locked_device device;
+    device = (struct locked_device){.drain_rc = 1, .disk = fx->disk};
+    assert_int_equal(pthread_mutex_init(&device.lock, NULL), 0);
+    fixture_async(&fx->disk)->nowait_refused = true;
+    fixture_async(&fx->disk)->ring_until_ns = UINT64_MAX;
+    for (uint32_t i = 0; i < ARRAY_LEN(reqs); i++)
+        assert_int_equal(disk_start(&fx->disk, page_req(&reqs[i], DISK_WRITE, i)), 0);
+    assert_int_equal(disk_kick(&fx->disk), 0);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, reset_device, &device), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(device.drain_rc, 0);
+    reap_locked(&device);
+    assert_int_equal(device.reaped, ARRAY_LEN(reqs));
+    (void)pthread_mutex_destroy(&device.lock);
+}
+
 static void test_disk_ring__one_disk_takes_all__the_other_gets_its_turn(void **state)
 {
     struct disk_fixture *fx = *state;
@@ -473,6 +562,8 @@ int main(void)
         RING_TEST(test_disk_start__128_in_flight__ebusy_until_one_completes),
         RING_TEST(test_disk_ring__two_disks__each_reaps_its_own),
         RING_TEST(test_disk_drain__two_disks__waits_for_one_and_tells_the_other),
+        RING_TEST(test_disk_drain__on_another_thread__returns_with_nothing_in_flight),
+        RING_TEST(test_disk_drain__on_another_thread_alone__returns),
         RING_TEST(test_disk_ring__one_disk_takes_all__the_other_gets_its_turn),
         RING_TEST(test_disk_ring__more_disks_than_slots__refused_and_reusable),
         RING_TEST(test_disk_ring__uncached_reads__loop_wakes_up),

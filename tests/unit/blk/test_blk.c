@@ -27,6 +27,7 @@ struct fake_disk {
     bool later;    /* requests complete when the test says so */
     uint32_t room; /* requests it takes before -EBUSY */
     int fail_with; /* result of every transfer, when negative */
+    int drain_result; /* negative: drain gives up, everything stays in flight */
     uint32_t flushes;
     uint32_t kicks;
     struct disk_req *pending[VQ_SIZE_MAX];
@@ -116,6 +117,8 @@ static void complete_all(void)
 static int fake_drain(void *ctx)
 {
     (void)ctx;
+    if (fix.disk.drain_result < 0)
+        return fix.disk.drain_result;
     complete_all();
     return 0;
 }
@@ -455,6 +458,17 @@ static void test_blk_request__status_outside_memory__device_broken(void **state)
     expect_broken();
 }
 
+/* The buffer's last byte is the status byte; counted on from its address it would be in memory. */
+static void test_blk_request__status_address_wraps__device_broken(void **state)
+{
+    (void)state;
+    write_header(HEADER, 77, 0);
+    vqd_desc(&fix.driver, VQD_DESC, 0, HEADER, 16, VRING_DESC_F_NEXT, 1);
+    vqd_desc(&fix.driver, VQD_DESC, 1, 0ull - 0x100, 0x100 + (uint32_t)DATA, VRING_DESC_F_WRITE, 0);
+    vqd_offer(&fix.driver, 0);
+    expect_broken();
+}
+
 static void test_blk_async__completions_in_any_pass__all_used_once(void **state)
 {
     (void)state;
@@ -504,6 +518,42 @@ static void test_blk_reset__requests_in_flight__memory_left_alone(void **state)
     assert_int_equal(fix.disk.pending_count, 0);
     assert_int_equal(status_of(0), STATUS_UNWRITTEN);
     expect_nothing_used();
+}
+
+static void activate_again(void)
+{
+    struct virtio_dev *dev = blk_virtio(fix.blk);
+    virtio_dev_reset(dev);
+    dev->acked = dev->offered & ~(1ull << VIRTIO_RING_F_EVENT_IDX);
+    vqd_init(&fix.driver, fix.gmem, QUEUE_SIZE);
+    dev->queues[0].setup = vqd_setup(&fix.driver);
+    assert_int_equal(virtio_dev_activate(dev, fix.gmem), 0);
+}
+
+/* Found by fuzz_blk (corpus: drain-fails): the slot was used again under the engine's hands. */
+static void test_blk_reset__drain_fails__late_completion_touches_nothing(void **state)
+{
+    (void)state;
+    fix.disk.later = true;
+    fix.disk.drain_result = -EIO;
+    offer(0, VIRTIO_BLK_T_IN, 0, 512);
+    kick();
+    activate_again();
+
+    offer(0, VIRTIO_BLK_T_IN, 0, 512); /* its slot is the engine's still */
+    kick();
+    expect_used(0, 1, VIRTIO_BLK_S_IOERR);
+    assert_int_equal(fix.disk.pending_count, 1);
+    complete_all();
+    fix.disk.notify(fix.disk.notify_ctx);
+    expect_nothing_used();
+
+    offer(0, VIRTIO_BLK_T_IN, 0, 512);
+    kick();
+    complete_all();
+    fix.disk.notify(fix.disk.notify_ctx);
+    expect_used(0, 513, VIRTIO_BLK_S_OK);
+    fix.disk.drain_result = 0;
 }
 
 static void test_blk_limiter__ops_spent__rest_after_the_timer(void **state)
@@ -571,9 +621,11 @@ int main(void)
         TEST(test_blk_request__no_room_for_status__device_broken),
         TEST(test_blk_request__header_too_short__device_broken),
         TEST(test_blk_request__status_outside_memory__device_broken),
+        TEST(test_blk_request__status_address_wraps__device_broken),
         TEST(test_blk_async__completions_in_any_pass__all_used_once),
         TEST(test_blk_async__engine_full__rest_served_after_completion),
         TEST(test_blk_reset__requests_in_flight__memory_left_alone),
+        TEST(test_blk_reset__drain_fails__late_completion_touches_nothing),
         BARE(test_blk_limiter__ops_spent__rest_after_the_timer),
         TEST(test_blk_queue__bad_head__device_broken),
         BARE(test_blk_free__writeback_disk__flushed_once),
