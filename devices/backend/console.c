@@ -76,10 +76,11 @@ int console_open(struct console *console, struct err *err)
 {
     *console = (struct console){0};
     /* Both are read before either is changed: they may be one open file description. */
-    console->in_flags = fcntl(STDIN_FILENO, F_GETFL);
+    bool input = input_is_watchable();
+    console->in_flags = input ? fcntl(STDIN_FILENO, F_GETFL) : -1;
     console->out_flags = fcntl(STDOUT_FILENO, F_GETFL);
     bool has_output = console->out_flags >= 0;
-    bool input = console->in_flags >= 0 && input_is_watchable();
+    input = console->in_flags >= 0;
 
     int rc = 0;
     if (has_output) {

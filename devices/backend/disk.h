@@ -45,6 +45,8 @@ struct disk;
  * reap: next completed request, or NULL.
  * drain: waits until nothing is in flight; what completed is still to be reaped. Returns 0 or
  *   -errno.
+ * Thread: vmm, drain any. The disk's owner sees to it that no two run at a time (its device's
+ * lock).
  */
 struct disk_ops {
     int (*start)(void *ctx, struct disk_req *req);

@@ -124,7 +124,9 @@ static int async_kick(void *ctx)
 static struct disk_req *async_reap(void *ctx)
 {
     struct disk_async *disk = ctx;
-    return disk_req_list_pop(&disk->done);
+    if (!disk->reaped.first)
+        disk_ring_reap(disk->ring, disk, &disk->reaped);
+    return disk_req_list_pop(&disk->reaped);
 }
 
 static int async_drain(void *ctx)

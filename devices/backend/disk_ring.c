@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The process's io_uring: set-up, restriction, submission, completion. Thread: vmm. Spec:
- * devices.md 3.
+ * The process's io_uring: set-up, restriction, submission, completion. Thread: vmm; a drain: any.
+ * Spec: devices.md 3.
  *
  * Completions are announced by an eventfd, which is muted (IORING_CQ_EVENTFD_DISABLED) during a
  * submit, since the completion queue is looked at right after it: a page-cached read costs one
@@ -11,10 +11,12 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <time.h>
 
 #include "base/ck.h"
 #include "base/fd.h"
@@ -25,6 +27,11 @@ static_assert(RING_OPS_MAX <= UINT8_MAX + 1u, "free_ops holds op indexes in a by
 /* Set-up flags that save work where the kernel knows them: one submitting thread (6.0), no
  * inter-processor interrupt for completions (5.19). */
 #define RING_FLAGS_WANTED (IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN)
+
+static_assert(RING_FILES_MAX <= 32, "take_news has a bit for each");
+
+/* How often a drain on another thread looks for completions that nobody has told it of. */
+#define DRAIN_LOOK_NS (1 * NS_PER_MS)
 
 /* The operations that a disk needs; nothing else is accepted once the ring is enabled. */
 static const uint8_t allowed_ops[] = {
@@ -92,6 +99,13 @@ static int refused(const char *step, int code, struct err *err)
         step, err_name(code), ERR_OS(code));
 }
 
+static void ring_free(struct disk_ring *ring)
+{
+    (void)pthread_cond_destroy(&ring->moved);
+    (void)pthread_mutex_destroy(&ring->lock);
+    free(ring);
+}
+
 int disk_ring_open_with(struct loop *loop, const struct disk_ring_options *options,
                         struct disk_ring **ret_ring, struct err *err)
 {
@@ -101,6 +115,9 @@ int disk_ring_open_with(struct loop *loop, const struct disk_ring_options *optio
     ring->loop = loop;
     ring->clock = options->clock;
     ring->thread_waits = options->thread_waits;
+    ring->owner = pthread_self();
+    (void)pthread_mutex_init(&ring->lock, NULL); /* default attributes: cannot fail */
+    (void)pthread_cond_init(&ring->moved, NULL);
     for (uint32_t i = 0; i < RING_OPS_MAX; i++)
         ring->free_ops[ring->free_ops_count++] = (uint8_t)i;
 
@@ -131,7 +148,7 @@ err_close_event:
 err_exit_uring:
     io_uring_queue_exit(&ring->uring);
 err_free:
-    free(ring);
+    ring_free(ring);
     return refused(step, rc, err);
 }
 
@@ -149,7 +166,14 @@ void disk_ring_close(struct disk_ring *ring)
     loop_remove(ring->loop, &ring->src);
     io_uring_queue_exit(&ring->uring);
     fd_close(&ring->event_fd);
-    free(ring);
+    ring_free(ring);
+}
+
+static void slot_set(struct disk_ring *ring, uint32_t slot, struct disk_async *disk)
+{
+    (void)pthread_mutex_lock(&ring->lock);
+    ring->disks[slot] = disk;
+    (void)pthread_mutex_unlock(&ring->lock);
 }
 
 int disk_ring_attach(struct disk_ring *ring, struct disk_async *disk)
@@ -161,7 +185,9 @@ int disk_ring_attach(struct disk_ring *ring, struct disk_async *disk)
         if (rc < 0)
             return rc;
         disk->slot = slot;
-        ring->disks[slot] = disk;
+        slot_set(ring, slot, disk);
+        if (slot >= ring->slots_used)
+            ring->slots_used = slot + 1;
         return 0;
     }
     return -ENFILE;
@@ -173,13 +199,15 @@ void disk_ring_detach(struct disk_ring *ring, struct disk_async *disk)
     /* Cannot fail for a slot in range; were it to, the file would only stay open until the slot's
      * next use. */
     (void)io_uring_register_files_update(&ring->uring, disk->slot, &none, 1);
-    ring->disks[disk->slot] = NULL;
+    slot_set(ring, disk->slot, NULL);
 }
 
 void disk_ring_abandon(struct disk_ring *ring, struct disk_async *disk)
 {
+    (void)pthread_mutex_lock(&ring->lock);
     disk->abandoned = true;
-    ring->disks[disk->slot] = NULL;
+    (void)pthread_mutex_unlock(&ring->lock);
+    slot_set(ring, disk->slot, NULL);
     ring->slots_lost[disk->slot] = true;
 }
 
@@ -208,7 +236,7 @@ static void prepare_sqe(struct io_uring_sqe *sqe, const struct disk_async *disk,
     sqe->flags |= IOSQE_FIXED_FILE;
 }
 
-int disk_ring_queue(struct disk_ring *ring, struct disk_async *disk, struct disk_req *req)
+static int queue_locked(struct disk_ring *ring, struct disk_async *disk, struct disk_req *req)
 {
     if (ring->broken)
         return ring->broken;
@@ -225,6 +253,14 @@ int disk_ring_queue(struct disk_ring *ring, struct disk_async *disk, struct disk
     io_uring_sqe_set_data64(sqe, idx);
     disk->in_flight++;
     return 0;
+}
+
+int disk_ring_queue(struct disk_ring *ring, struct disk_async *disk, struct disk_req *req)
+{
+    (void)pthread_mutex_lock(&ring->lock);
+    int rc = queue_locked(ring, disk, req);
+    (void)pthread_mutex_unlock(&ring->lock);
+    return rc;
 }
 
 /* A transfer that the kernel broke off is finished here, so that both engines give the same
@@ -271,6 +307,8 @@ static void take_completions(struct disk_ring *ring)
         count++;
     }
     io_uring_cq_advance(&ring->uring, count);
+    if (count && ring->drainers_count)
+        (void)pthread_cond_broadcast(&ring->moved);
 }
 
 static bool has_news(const struct disk_ring *ring, const struct disk_async *disk)
@@ -282,7 +320,7 @@ static bool has_news(const struct disk_ring *ring, const struct disk_async *disk
  * about to reap. */
 static int announce(struct disk_ring *ring, const struct disk_async *disk)
 {
-    for (uint32_t slot = 0; slot < RING_FILES_MAX; slot++) {
+    for (uint32_t slot = 0; slot < ring->slots_used; slot++) {
         const struct disk_async *other = ring->disks[slot];
         if (other && has_news(ring, other) && (other != disk || other->starved))
             return fd_event_raise(ring->event_fd);
@@ -294,7 +332,7 @@ static int announce(struct disk_ring *ring, const struct disk_async *disk)
 static int break_ring(struct disk_ring *ring, int code)
 {
     ring->broken = code;
-    for (uint32_t slot = 0; slot < RING_FILES_MAX; slot++) {
+    for (uint32_t slot = 0; slot < ring->slots_used; slot++) {
         if (ring->disks[slot])
             ring->disks[slot]->starved = true;
     }
@@ -321,7 +359,7 @@ static int enter(struct disk_ring *ring, unsigned wait_count)
     return 0;
 }
 
-int disk_ring_submit(struct disk_ring *ring, struct disk_async *disk)
+static int submit_locked(struct disk_ring *ring, const struct disk_async *disk)
 {
     if (!io_uring_sq_ready(&ring->uring))
         return 0;
@@ -338,27 +376,76 @@ int disk_ring_submit(struct disk_ring *ring, struct disk_async *disk)
     return announce(ring, disk);
 }
 
-int disk_ring_drain(struct disk_ring *ring, struct disk_async *disk)
+int disk_ring_submit(struct disk_ring *ring, const struct disk_async *disk)
 {
-    take_completions(ring);
+    (void)pthread_mutex_lock(&ring->lock);
+    int rc = submit_locked(ring, disk);
+    (void)pthread_mutex_unlock(&ring->lock);
+    return rc;
+}
+
+void disk_ring_reap(struct disk_ring *ring, struct disk_async *disk, struct disk_req_list *ret_reqs)
+{
+    (void)pthread_mutex_lock(&ring->lock);
+    *ret_reqs = disk->done;
+    disk->done = (struct disk_req_list){0};
+    (void)pthread_mutex_unlock(&ring->lock);
+}
+
+/* On the owner's thread: the kernel wakes us. */
+static int drain_inside(struct disk_ring *ring, const struct disk_async *disk)
+{
     while (disk->in_flight) {
         int rc = enter(ring, 1);
         if (rc < 0 && !is_temporary(rc))
             return break_ring(ring, rc);
         take_completions(ring);
     }
-    return announce(ring, disk);
+    return 0;
 }
 
-static void notify_disks(struct disk_ring *ring)
+/*
+ * On another thread: only the owner may enter the kernel, and it may be waiting for the very lock
+ * that our caller holds. So this only looks at the completion queue, when told and at intervals.
+ */
+static int drain_outside(struct disk_ring *ring, const struct disk_async *disk)
 {
-    for (uint32_t slot = 0; slot < RING_FILES_MAX; slot++) {
+    ring->drainers_count++;
+    while (disk->in_flight) {
+        uint64_t until_ns = clock_mono_ns() + DRAIN_LOOK_NS;
+        const struct timespec until = {.tv_sec = (time_t)(until_ns / NS_PER_S),
+                                       .tv_nsec = (long)(until_ns % NS_PER_S)};
+        (void)pthread_cond_clockwait(&ring->moved, &ring->lock, CLOCK_MONOTONIC, &until);
+        take_completions(ring);
+    }
+    ring->drainers_count--;
+    return 0;
+}
+
+int disk_ring_drain(struct disk_ring *ring, const struct disk_async *disk)
+{
+    bool inside = pthread_equal(pthread_self(), ring->owner);
+    (void)pthread_mutex_lock(&ring->lock);
+    take_completions(ring);
+    int rc = inside ? drain_inside(ring, disk) : drain_outside(ring, disk);
+    if (rc == 0)
+        rc = announce(ring, disk);
+    (void)pthread_mutex_unlock(&ring->lock);
+    return rc;
+}
+
+/* Slots of the disks to call, as bits; each is told only once that it fits now. */
+static uint32_t take_news(struct disk_ring *ring)
+{
+    uint32_t news = 0;
+    for (uint32_t slot = 0; slot < ring->slots_used; slot++) {
         struct disk_async *disk = ring->disks[slot];
         if (!disk || !has_news(ring, disk))
             continue;
         disk->starved = false;
-        disk->notify(disk->notify_ctx);
+        news |= 1u << slot;
     }
+    return news;
 }
 
 static void on_event(struct loop_src *src, uint32_t revents)
@@ -369,10 +456,18 @@ static void on_event(struct loop_src *src, uint32_t revents)
      * truth. */
     int raised = fd_event_take(ring->event_fd);
     (void)raised;
+    (void)pthread_mutex_lock(&ring->lock);
     take_completions(ring);
-    if (io_uring_sq_ready(&ring->uring)) {
-        int rc = disk_ring_submit(ring, NULL);
-        (void)rc; /* kept in ring->broken, and told to every disk below */
+    int rc = submit_locked(ring, NULL);
+    (void)rc; /* kept in ring->broken, and told to every disk below */
+    uint32_t news = take_news(ring);
+    (void)pthread_mutex_unlock(&ring->lock);
+
+    /* Without the lock, since devices have theirs, and from the array, since a callback may close
+     * disks; slots change on this thread only. */
+    for (uint32_t slot = 0; slot < ring->slots_used; slot++) {
+        const struct disk_async *disk = ring->disks[slot];
+        if (disk && (news & 1u << slot))
+            disk->notify(disk->notify_ctx);
     }
-    notify_disks(ring);
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Inside the Async engine: the process's ring and its disks. Only the backend room (and its tests)
- * see liburing. Thread: vmm, the one that opened the ring.
+ * see liburing. Thread: vmm, the one that opened the ring; drains come from vCPU threads too.
  */
 #pragma once
 
 #include <liburing.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -36,10 +37,11 @@ struct disk_async {
     uint32_t slot;
     disk_notify_fn notify;
     void *notify_ctx;
-    struct disk_req_list done; /* completed, not reaped yet */
-    uint32_t in_flight;        /* started, not completed */
-    bool starved;              /* was told -EBUSY; to be notified when an op is free */
-    bool abandoned;            /* closed although the kernel still owns requests */
+    struct disk_req_list done;   /* completed; under the ring's lock */
+    struct disk_req_list reaped; /* taken from `done`; under the device's lock */
+    uint32_t in_flight;          /* started, not completed */
+    bool starved;                /* was told -EBUSY; to be notified when an op is free */
+    bool abandoned;              /* closed although the kernel still owns requests */
     bool kernel_writes_inline; /* the file system can say "would block": leave writes to the ring */
     bool nowait_refused;       /* it cannot */
     uint32_t watched_writes;   /* how many more to watch for waits */
@@ -54,7 +56,17 @@ struct ring_op {
     struct disk_async *disk;
 };
 
+/*
+ * Requests are started and submitted on the thread that opened the ring (the kernel insists), but a
+ * vCPU that resets a device drains its disk: `lock` guards everything here that changes after open,
+ * and the disks' done, in_flight, starved and abandoned. Lock order: device, then ring; no callback
+ * is called with it held.
+ */
 struct disk_ring {
+    pthread_mutex_t lock;
+    pthread_cond_t moved;    /* completions were taken, and drainers wait */
+    uint32_t drainers_count; /* on other threads than the owner */
+    pthread_t owner;
     struct io_uring uring;
     struct loop *loop;
     const struct clock *clock;
@@ -62,6 +74,7 @@ struct disk_ring {
     int event_fd;
     struct loop_src src;
     struct disk_async *disks[RING_FILES_MAX]; /* by registered-file slot; NULL: free */
+    uint32_t slots_used;                      /* all slots from here on were never taken */
     struct ring_op ops[RING_OPS_MAX];
     uint8_t free_ops[RING_OPS_MAX]; /* stack of indexes into ops */
     uint32_t free_ops_count;
@@ -98,9 +111,14 @@ void disk_ring_abandon(struct disk_ring *ring, struct disk_async *disk);
 MUST_CHECK int disk_ring_queue(struct disk_ring *ring, struct disk_async *disk,
                                struct disk_req *req);
 
+/* Takes all completed requests of the disk. */
+void disk_ring_reap(struct disk_ring *ring, struct disk_async *disk,
+                    struct disk_req_list *ret_reqs);
+
 /* Submits what is queued, one syscall, and takes the completions that are there already: those of
  * `disk` for it to reap, those of others announced on the loop. Returns 0 or -errno. */
-MUST_CHECK int disk_ring_submit(struct disk_ring *ring, struct disk_async *disk);
+MUST_CHECK int disk_ring_submit(struct disk_ring *ring, const struct disk_async *disk);
 
-/* Submits and waits until nothing of the disk is in flight. Returns 0 or -errno. */
-MUST_CHECK int disk_ring_drain(struct disk_ring *ring, struct disk_async *disk);
+/* Waits until nothing of the disk is in flight. Any thread; on the owner's it submits first.
+ * Returns 0 or -errno. */
+MUST_CHECK int disk_ring_drain(struct disk_ring *ring, const struct disk_async *disk);

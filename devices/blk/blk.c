@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/ck.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "devices/blk/blk_req.h"
@@ -142,8 +143,9 @@ static void reap(struct blk *blk)
 static gpa_t writable_addr(const struct vq_chain *chain, uint64_t off)
 {
     for (uint32_t i = chain->readable_count; i < chain->bufs_count; i++) {
-        if (off < chain->bufs[i].len)
-            return gpa(chain->bufs[i].addr.v + off);
+        uint64_t addr;
+        if (off < chain->bufs[i].len) /* a wrapping address is one that no region holds */
+            return gpa(ck_add(chain->bufs[i].addr.v, off, &addr) ? addr : UINT64_MAX);
         off -= chain->bufs[i].len;
     }
     assert(false);

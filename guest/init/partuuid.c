@@ -145,12 +145,12 @@ int partuuid_find(const char *id, char *ret_path, size_t size)
 {
     char disk[] = "/dev/vda";
 
-    for (char letter = 'a'; letter <= 'z'; letter++) {
+    for (int letter = 'a'; letter <= 'z'; letter++) {
         struct text_line path = {.len = 0};
         unsigned number;
         long fd;
 
-        disk[sizeof(disk) - 2] = letter;
+        disk[sizeof(disk) - 2] = (char)letter;
         fd = sys_open(disk, O_RDONLY);
         if (fd < 0)
             continue;

@@ -1,17 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""KVM's trace events of one run, with times of CLOCK_MONOTONIC. For the lab: needs root and tracefs."""
+"""The kernel's trace of one run, with times of CLOCK_MONOTONIC. For the lab: needs root and tracefs."""
 
 import collections
 import re
 
 TRACEFS = "/sys/kernel/tracing/"
 BUFFER_KIB = 65536
+START_EVENTS = ("raw_syscalls/sys_enter", "raw_syscalls/sys_exit", "sched/sched_process_exec",
+                "kvm/kvm_entry")
+STEP_MIN_US = 20
 
-LINE = re.compile(r"\s(\d+)\.(\d{6}): (kvm_\w+): (.*)$")
+LINE = re.compile(r"\s*(.+)-(\d+)\s+\[\d+\] \S+\s+(\d+)\.(\d{6}): (\w+): (.*)$")
 REASON = re.compile(r"\breason (\S+)")
 PORT = re.compile(r"(pio_\w+) at (0x[0-9a-f]+)")
 LEAF = re.compile(r"func ([0-9a-f]+)")
 MSR = re.compile(r"(msr_\w+) ([0-9a-f]+)")
+ENTER = re.compile(r"NR (\d+) \((.*)\)")
+HISTOGRAM_ROW = re.compile(r"\{ exit_reason:\s*(.+?)\s*\}\s*hitcount:\s*(\d+)")
+HISTOGRAM = "hist:keys=exit_reason:size=512"
+
+Record = collections.namedtuple("Record", "stamp_us task pid event text")
 
 
 def _write(name, text):
@@ -25,12 +33,15 @@ def _read(name):
 
 
 class Tracing:
-    """Records the given kvm events while it is open."""
+    """Records events ("group/name") while it is open, up to the first of stop_after."""
 
-    def __init__(self, events, only_first=False, histogram=False):
+    def __init__(self, events, stop_after=None, histogram=False):
         self.events = events
-        self.only_first = only_first
-        self.histogram = histogram
+        self.triggers = []
+        if stop_after:
+            self.triggers.append((stop_after, "traceoff"))
+        if histogram:
+            self.triggers.append(("kvm/kvm_exit", HISTOGRAM))
 
     def __enter__(self):
         _write("tracing_on", "0")
@@ -38,63 +49,131 @@ class Tracing:
         _write("buffer_size_kb", str(BUFFER_KIB))
         _write("trace", "\n")
         for event in self.events:
-            if self.only_first:
-                _write(f"events/kvm/{event}/trigger", "traceoff")
-            _write(f"events/kvm/{event}/enable", "1")
-        if self.histogram:
-            _write("events/kvm/kvm_exit/trigger", "hist:keys=exit_reason:size=512")
+            _write(f"events/{event}/enable", "1")
+        for event, trigger in self.triggers:
+            _write(f"events/{event}/trigger", trigger)
         _write("tracing_on", "1")
         return self
 
     def __exit__(self, *exc):
         _write("tracing_on", "0")
         for event in self.events:
-            _write(f"events/kvm/{event}/enable", "0")
-            if self.only_first:
-                _write(f"events/kvm/{event}/trigger", "!traceoff")
-        if self.histogram:
-            _write("events/kvm/kvm_exit/trigger", "!hist:keys=exit_reason:size=512")
+            _write(f"events/{event}/enable", "0")
+        for event, trigger in self.triggers:
+            _write(f"events/{event}/trigger", "!" + trigger)
 
-    def histogram_total(self):
+    @staticmethod
+    def histogram_total():
         """Exits as KVM's histogram counted them: a check of what the ring buffer kept."""
-        text = _read("events/kvm/kvm_exit/hist")
-        found = re.search(r"Hits: (\d+)", text)
-        return int(found.group(1)) if found else 0
+        return int(re.search(r"Hits: (\d+)", _read("events/kvm/kvm_exit/hist")).group(1))
+
+    @staticmethod
+    def histogram_by_reason():
+        """Exits by the number of their reason (AMD's or Intel's)."""
+        rows = HISTOGRAM_ROW.findall(_read("events/kvm/kvm_exit/hist"))
+        return {reason: int(count) for reason, count in rows}
 
     @staticmethod
     def records():
-        """(time in microseconds, event, text) of everything recorded, in order."""
+        """Everything recorded, in order."""
         found = []
         for line in _read("trace").splitlines():
-            match = LINE.search(line)
+            match = LINE.match(line)
             if match:
-                stamp = int(match.group(1)) * 1000000 + int(match.group(2))
-                found.append((stamp, match.group(3), match.group(4)))
+                task, pid, seconds, micros, event, text = match.groups()
+                found.append(Record(int(seconds) * 1000000 + int(micros), task, int(pid), event,
+                                    text))
         return found
 
 
-def _count(counts, event, text):
-    if event == "kvm_exit":
+# ---- counts ------------------------------------------------------------------------------------
+
+def _count(counts, record):
+    text = record.text
+    if record.event == "kvm_exit":
         counts["exits"][REASON.search(text).group(1)] += 1
-    elif event == "kvm_userspace_exit":
+    elif record.event == "kvm_userspace_exit":
         counts["userspace"][REASON.search(text).group(1)] += 1
-    elif event == "kvm_pio":
-        match = PORT.search(text)
-        counts["ports"][f"{match.group(1)} {match.group(2)}"] += 1
-    elif event == "kvm_cpuid":
+    elif record.event == "kvm_pio":
+        counts["ports"]["{} {}".format(*PORT.search(text).groups())] += 1
+    elif record.event == "kvm_cpuid":
         counts["cpuid"][LEAF.search(text).group(1)] += 1
-    elif event == "kvm_msr":
+    elif record.event == "kvm_msr":
         counts["msrs"]["{} {}".format(*MSR.search(text).groups())] += 1
 
 
 def tally(records, until_us):
-    """Counts by kind until a moment, and of everything."""
+    """Counts by kind up to a moment, and of everything."""
     kinds = ("exits", "userspace", "ports", "cpuid", "msrs")
     to_init = {kind: collections.Counter() for kind in kinds}
     total = {kind: collections.Counter() for kind in kinds}
-    for stamp, event, text in records:
-        if stamp <= until_us:
-            _count(to_init, event, text)
-        _count(total, event, text)
+    for record in records:
+        if record.stamp_us <= until_us:
+            _count(to_init, record)
+        _count(total, record)
     return {"to_init": {k: dict(v.most_common()) for k, v in to_init.items()},
             "total": {k: dict(v.most_common()) for k, v in total.items()}}
+
+
+# ---- where time goes ---------------------------------------------------------------------------
+
+def _names(path, pattern, base):
+    with open(path, encoding="ascii") as f:
+        rows = re.findall(pattern, f.read(), re.MULTILINE)
+    names = {}
+    for name, number in rows:
+        names.setdefault(int(number, base), name)
+    return names
+
+
+def _call_name(text, calls, kvm):
+    number, arguments = ENTER.match(text).groups()
+    name = calls.get(int(number), number)
+    if name == "ioctl":
+        request = int(arguments.split(", ")[1], 16)
+        return kvm.get(request & 0xff, "ioctl") if request >> 8 & 0xff == 0xae else "ioctl"
+    return name
+
+
+def steps(records, start_us):
+    """From execve to the first guest entry: [(µs since execve, µs it took, what)]; system calls and
+    the stretches between them, the small ones summed under "many small"."""
+    calls = _names("/usr/include/x86_64-linux-gnu/asm/unistd_64.h", r"^#define __NR_(\w+) (\d+)", 10)
+    kvm = _names("/usr/include/linux/kvm.h",
+                 r"^#define (KVM_\w+)\s+_IO\w*\(KVMIO,\s*(0x[0-9a-f]+)", 16)
+    exec_at = next(i for i, r in enumerate(records) if r.event == "sched_process_exec")
+    pid = records[exec_at].pid
+    found, small, count = [(0, records[exec_at].stamp_us - start_us, "execve")], 0, 0
+    last, doing = records[exec_at].stamp_us, "libc and program"
+    for record in records[exec_at + 1:]:
+        if record.event == "sys_enter" and record.pid != pid and record.task == "vm_time":
+            continue
+        took = record.stamp_us - last
+        if took >= STEP_MIN_US:
+            found.append((last - start_us, took, doing))
+        else:
+            small, count = small + took, count + 1
+        last = record.stamp_us
+        doing = "between calls"
+        if record.event == "sys_enter":
+            doing = _call_name(record.text, calls, kvm)
+    found.append((last - start_us, small, f"{count} stretches below {STEP_MIN_US} µs"))
+    return found
+
+
+def host_time(records, low_us, high_us):
+    """Time in the guest, and outside it by the reason of the exit that led there."""
+    guest, outside, count = 0, collections.Counter(), collections.Counter()
+    last = None
+    for record in records:
+        if low_us <= record.stamp_us < high_us:
+            if record.event == "kvm_exit":
+                guest += record.stamp_us - last[0] if last else 0
+                last = (record.stamp_us, REASON.search(record.text).group(1))
+                continue
+            if last and last[1]:
+                outside[last[1]] += record.stamp_us - last[0]
+                count[last[1]] += 1
+            last = (record.stamp_us, None)
+    return {"guest_us": guest,
+            "outside": {r: {"us": us, "count": count[r]} for r, us in outside.most_common()}}

@@ -173,8 +173,7 @@ int main(int argc, char **argv)
     (void)printf("{\"start_ns\": %ju, \"first_ns\": %ju, \"end_ns\": %ju, \"status\": %d, "
                  "\"max_rss_kib\": %ld}\n",
                  (uintmax_t)marks.start_ns, (uintmax_t)marks.first_ns, (uintmax_t)marks.end_ns,
-                 WIFEXITED(marks.status) ? WEXITSTATUS(marks.status)
-                                         : 128 + WTERMSIG(marks.status),
+                 WIFEXITED(marks.status) ? WEXITSTATUS(marks.status) : 128 + WTERMSIG(marks.status),
                  marks.max_rss_kib);
     return 0;
 }

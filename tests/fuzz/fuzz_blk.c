@@ -18,8 +18,8 @@ static const uint16_t disk_sectors[] = {64, 1, 0, 1000};
 static const uint32_t data_lens[] = {512, 1024, 4096, 8192, 0, 1, 511, 513, 20, 19, 40960, 131072};
 
 /* Payload addresses that no region holds, some of them reaching out of one. */
-static const uint64_t bad_addrs[] = {0,          0xf800,       0x23f00,    0x43f01,
-                                     0x30000,    1ull << 63,   UINT64_MAX, UINT64_MAX - 600,
+static const uint64_t bad_addrs[] = {0,          0xf800,      0x23f00,    0x43f01,
+                                     0x30000,    1ull << 63,  UINT64_MAX, UINT64_MAX - 600,
                                      0x3ffffull, 0x1000010000};
 
 /* The one world of this process. */
@@ -146,9 +146,14 @@ struct wish {
 
 static struct wish wish_read(struct fuzz_blk *fuzz)
 {
-    static const uint32_t types[] = {VIRTIO_BLK_T_IN,    VIRTIO_BLK_T_OUT,    VIRTIO_BLK_T_IN,
-                                     VIRTIO_BLK_T_FLUSH, VIRTIO_BLK_T_GET_ID, VIRTIO_BLK_T_OUT,
-                                     77,                 VIRTIO_BLK_T_DISCARD};
+    static const uint32_t types[] = {VIRTIO_BLK_T_IN,
+                                     VIRTIO_BLK_T_OUT,
+                                     VIRTIO_BLK_T_IN,
+                                     VIRTIO_BLK_T_FLUSH,
+                                     VIRTIO_BLK_T_GET_ID,
+                                     VIRTIO_BLK_T_OUT,
+                                     77,
+                                     VIRTIO_BLK_T_DISCARD};
     uint8_t what = fuzz_u8(&fuzz->in);
     uint8_t how = fuzz_u8(&fuzz->in);
     uint8_t where = fuzz_u8(&fuzz->in);
@@ -288,24 +293,23 @@ static void op_flip_now(struct fuzz_blk *fuzz)
     uint64_t addr = target_addr(fuzz);
     uint8_t value = fuzz_u8(&fuzz->in);
     fuzz->exact = false;
-    (void)gmem_write(fuzz->gmem, gpa(addr), &value, 1); /* a hole: no change */
+    IGNORE_RESULT(gmem_write(fuzz->gmem, gpa(addr), &value, 1)); /* a hole: no change */
 }
 
 static void op_flip_later(struct fuzz_blk *fuzz)
 {
     uint64_t addr = target_addr(fuzz);
     fuzz->exact = false;
-    fuzz->flip = (struct fuzz_flip){.countdown = fuzz_u8(&fuzz->in) % 8 + 1u,
-                                    .addr = addr,
-                                    .value = fuzz_u8(&fuzz->in)};
+    fuzz->flip = (struct fuzz_flip){
+        .countdown = fuzz_u8(&fuzz->in) % 8 + 1u, .addr = addr, .value = fuzz_u8(&fuzz->in)};
 }
 
 static void op_raw_desc(struct fuzz_blk *fuzz)
 {
     uint8_t where = fuzz_u8(&fuzz->in);
     uint8_t flags = fuzz_u8(&fuzz->in);
-    uint64_t addr = flags & 0x10 ? bad_addrs[fuzz_pick(&fuzz->in, ARRAY_LEN(bad_addrs))]
-                                 : target_addr(fuzz);
+    uint64_t addr =
+        flags & 0x10 ? bad_addrs[fuzz_pick(&fuzz->in, ARRAY_LEN(bad_addrs))] : target_addr(fuzz);
     uint32_t len = flags & 0x20 ? fuzz_u32(&fuzz->in) : fuzz_u8(&fuzz->in) * 16u;
     uint16_t next = fuzz_u8(&fuzz->in);
     uint64_t table = where & 0x80 ? VQD_INDIRECT : VQD_DESC;
@@ -402,9 +406,9 @@ typedef void (*fuzz_op)(struct fuzz_blk *fuzz);
 
 /* By operation byte, modulo; offers and kicks are the most likely. make_corpus.py knows the order. */
 static const fuzz_op ops[] = {
-    op_offer,     op_offer,     op_offer,      op_kick,  op_kick_politely, op_complete,
-    op_behave,    op_wait,      op_suppress,   op_settle, op_restart,      op_flip_now,
-    op_flip_later, op_raw_desc, op_raw_offer,  op_raw_avail_idx,
+    op_offer,      op_offer,    op_offer,     op_kick,          op_kick_politely, op_complete,
+    op_behave,     op_wait,     op_suppress,  op_settle,        op_restart,       op_flip_now,
+    op_flip_later, op_raw_desc, op_raw_offer, op_raw_avail_idx,
 };
 
 static void create(struct fuzz_blk *fuzz)

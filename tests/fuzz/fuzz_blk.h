@@ -77,7 +77,7 @@ struct fuzz_blk {
     bool owes_kick;    /* something was offered and not notified */
     bool needs_reset;
     uint16_t told_avail; /* avail index at the last decision whether to notify */
-    uint64_t dirty[2]; /* pages marked since the step began, by region */
+    uint64_t dirty[2];   /* pages marked since the step began, by region */
     struct fuzz_before before;
 };
 

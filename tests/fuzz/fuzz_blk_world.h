@@ -37,7 +37,8 @@ static inline void fuzz_flip_maybe(struct fuzz_blk *fuzz)
     if (fuzz->flip.countdown == 0 || --fuzz->flip.countdown)
         return;
     fuzz->flip.done = true;
-    (void)gmem_write(fuzz->gmem, gpa(fuzz->flip.addr), &fuzz->flip.value, 1); /* a hole: no change */
+    /* a hole: no change */
+    IGNORE_RESULT(gmem_write(fuzz->gmem, gpa(fuzz->flip.addr), &fuzz->flip.value, 1));
 }
 
 static inline uint64_t fuzz_now(void *ctx)

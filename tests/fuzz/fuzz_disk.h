@@ -21,13 +21,13 @@ struct fuzz_disk {
     uint64_t sectors_count;
     bool read_only;
     /* behaviour */
-    bool later;         /* requests complete when told */
-    uint32_t room;      /* of them in flight before -EBUSY */
-    int start_result;   /* negative: start refuses with it */
-    int fail_with;      /* negative: result of what is carried out */
-    bool is_short;      /* half of a transfer is moved */
+    bool later;       /* requests complete when told */
+    uint32_t room;    /* of them in flight before -EBUSY */
+    int start_result; /* negative: start refuses with it */
+    int fail_with;    /* negative: result of what is carried out */
+    bool is_short;    /* half of a transfer is moved */
     int kick_result;
-    int drain_result;   /* negative: drain gives up, what is in flight completes some day */
+    int drain_result; /* negative: drain gives up, what is in flight completes some day */
     /* state */
     struct disk_req *pending[FUZZ_DISK_REQS_MAX];
     uint32_t pending_count;

@@ -131,7 +131,55 @@ BLK = {
     + ops(RESTART, 0, 2) + READ_4K + ops(KICK, RESTART, 2, 0) + READ_4K + ops(KICK, SETTLE),
 }
 
-TARGETS = {'blk': BLK}
+# fuzz_vmmio.c, ops[].
+BRING_UP, WRITE_REG, ODD_ACCESS, VQ_OFFER, NOTIFY, LOOP, RESET, ACK = range(8)
+STATUS_REG, QUEUE_NUM_REG, QUEUE_SEL_REG, CONFIG_REG = 0x70 // 4, 0x38 // 4, 0x30 // 4, 0x100 // 4
+ALL_STEPS = 6
+
+
+def bring_up(steps=ALL_STEPS, size_log2=3, shift=0):
+    return bytes([BRING_UP, steps, size_log2, shift & 0xff, shift >> 8])
+
+
+def write_reg(reg, value):
+    return bytes([WRITE_REG, reg]) + value.to_bytes(4, 'little')
+
+
+def vq_offer(idx, flags=0, len16=1, nxt=0):
+    return bytes([VQ_OFFER, idx, flags, len16, nxt])
+
+
+def notify(queue=0):
+    return bytes([NOTIFY, queue])
+
+
+VMMIO = {
+    'up-and-served': bring_up() + vq_offer(0) + vq_offer(1, 2) + notify() + ops(LOOP, ACK, RESET),
+    'all-queues': bring_up() + vq_offer(0) + notify(0) + notify(1) + notify(2) + notify(4)
+    + ops(LOOP),
+    'before-driver-ok': bring_up(5) + vq_offer(0) + notify() + ops(LOOP)
+    + write_reg(STATUS_REG, 15) + ops(LOOP),
+    'twice-up': bring_up() + vq_offer(0) + notify() + ops(RESET) + bring_up() + vq_offer(3)
+    + notify() + ops(LOOP),
+    'activation-refused': bring_up(shift=1) + notify() + ops(LOOP, ACK, RESET) + bring_up(),
+    'rings-shifted': bring_up(5, shift=0x0ffe) + write_reg(STATUS_REG, 15) + ops(LOOP),
+    'rings-outside': bring_up(5, shift=0xf000) + write_reg(STATUS_REG, 15) + ops(LOOP),
+    'queue-too-large': bring_up(size_log2=9) + notify() + ops(LOOP),
+    'steps-skipped': write_reg(STATUS_REG, 15) + write_reg(STATUS_REG, 1)
+    + write_reg(STATUS_REG, 11) + write_reg(STATUS_REG, 0x80) + write_reg(STATUS_REG, 3),
+    'broken-then-reset': bring_up() + vq_offer(200) + notify() + notify() + ops(ACK, RESET)
+    + bring_up() + vq_offer(0) + notify(),
+    'registers-while-running': bring_up() + write_reg(QUEUE_NUM_REG, 3)
+    + write_reg(QUEUE_SEL_REG, 7) + write_reg(QUEUE_NUM_REG, 3) + notify() + ops(LOOP),
+    'odd-widths': bring_up(3) + b''.join(
+        bytes([ODD_ACCESS, off & 0xff, off >> 8, how]) for off in (0x70, 0x71, 0x100, 0x109, 0xfff)
+        for how in range(8)),
+    'config-space': write_reg(CONFIG_REG, 0xffffffff) + bytes([ODD_ACCESS, 8, 1, 3]),
+    'chains': bring_up() + vq_offer(0, 1, 1, 1) + vq_offer(1, 3, 1, 2) + vq_offer(2, 2)
+    + notify() + vq_offer(3, 0x84) + vq_offer(4, 4, 1) + notify() + ops(LOOP),
+}
+
+TARGETS = {'blk': BLK, 'vmmio': VMMIO}
 
 
 def main():

@@ -3,7 +3,7 @@
  * PID 1 of the lab machine: loads modules, builds the root file system, runs one command, tells
  * the host how it ended. Static, so that the initramfs holds nothing else. Single thread.
  */
-#include "agent.h"
+#include "tests/lab/agent.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -4,8 +4,7 @@
  * and the frames that travel over the one virtio-serial port between init and tests/lab/lab.
  * Single thread. See tests/lab/README.md, "How it works".
  */
-#ifndef TESTS_LAB_AGENT_H
-#define TESTS_LAB_AGENT_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -76,4 +75,3 @@ int relay_run(const struct job *job, int port_fd);
 /* Write one frame; a port that does not take it stops the machine. */
 void relay_send(int port_fd, enum frame_type type, const void *data, size_t len);
 
-#endif

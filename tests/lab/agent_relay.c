@@ -3,7 +3,7 @@
  * Runs the job's command and relays: its stdout and stderr become frames on the virtio-serial
  * port, frames from the host become its stdin. Runs in PID 1, so it also reaps orphans.
  */
-#include "agent.h"
+#include "tests/lab/agent.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,7 +3,7 @@
  * The lab machine's file systems: module loading, host root over 9p with a tmpfs overlay, fresh
  * /dev /proc /sys /tmp /run, loopback interface. Runs once in PID 1, before the command.
  */
-#include "agent.h"
+#include "tests/lab/agent.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -244,7 +244,7 @@ def agent_build(tmp):
     out = os.path.join(tmp, "init")
     sources = [os.path.join(HERE, s) for s in AGENT_SOURCES if s.endswith(".c")]
     run_tool(["cc", "-std=gnu17", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Os", "-s", "-static",
-              "-I", HERE, "-o", out, *sources])
+              "-I", os.path.join(HERE, "..", ".."), "-o", out, *sources])
     with open(out, "rb") as f:
         return f.read()
 

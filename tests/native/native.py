@@ -87,6 +87,12 @@ def guest(name):
     return os.path.join(GUESTS, name + ".elf")
 
 
+def is_static_build():
+    """Is the monitor a static program, as released, or one for tests?"""
+    head = subprocess.run(["readelf", "-lW", BINARY], capture_output=True, text=True, check=True)
+    return "INTERP" not in head.stdout
+
+
 def messages(log):
     """The messages of a log, without time, id and thread."""
     return [line.split("] ", 1)[1] for line in log.splitlines() if "] " in line]
@@ -133,6 +139,14 @@ class Monitor:
         """Waits until the monitor, or its guest, has written the text."""
         wait_until(f"{text!r} on stdout", lambda: text in self.out or self.process.poll() is not None)
         contains("stdout", text, self.out)
+
+    def threads(self):
+        """(id, name) of every thread but those that the kernel made for itself."""
+        found = []
+        for thread in os.listdir(f"/proc/{self.pid}/task"):
+            with open(f"/proc/{self.pid}/task/{thread}/comm", encoding="ascii") as file:
+                found.append((int(thread), file.read().strip()))
+        return [(thread, name) for thread, name in found if not name.startswith(("iou-", "kvm-"))]
 
     def signal(self, number):
         os.kill(self.pid, number)
@@ -216,10 +230,11 @@ class Test:
         document.update({key.replace("_", "-"): value for key, value in sections.items()})
         return self.write("vm.json", json.dumps(document))
 
-    def start(self, *args, stdin=subprocess.DEVNULL, stdout=None, prefix=(), may_leave=(), terminal=False):
-        """Starts the monitor with exactly these arguments. prefix: a command that runs it; may_leave: files that it
-        may make; terminal: stdin is the terminal of its session."""
-        monitor = Monitor(self, [*prefix, BINARY, *args], stdin, stdout, {"log", "metrics", *may_leave}, terminal)
+    def start(self, *args, stdin=subprocess.DEVNULL, stdout=None, prefix=(), program=BINARY, may_leave=(),
+              terminal=False):
+        """Starts the monitor with exactly these arguments. prefix: a command that runs it; program: another file to
+        run as the monitor; may_leave: files that it may make; terminal: stdin is the terminal of its session."""
+        monitor = Monitor(self, [*prefix, program, *args], stdin, stdout, {"log", "metrics", *may_leave}, terminal)
         self.monitors.append(monitor)
         return monitor
 

@@ -328,7 +328,7 @@ static void test_blk_request__outside_disk_or_odd_length__ioerr(void **state)
                {UINT64_MAX, 512},
                {UINT64_MAX / 512, 1024},
                {0, 100}};
-    for (uint16_t i = 0; i < ARRAY_LEN(bad); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         offer(0, VIRTIO_BLK_T_IN, bad[i].sector, bad[i].len);
         kick();
         expect_used(0, 1, VIRTIO_BLK_S_IOERR);

@@ -398,11 +398,11 @@ static void test_vq_chain_iov__address_outside_or_wrapping__efault(void **state)
 {
     (void)state;
     const uint64_t bad[] = {MEMORY_SIZE - 1, UINT64_MAX - 1};
-    for (uint16_t i = 0; i < ARRAY_LEN(bad); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         struct iovec iov;
         char byte[2];
-        vqd_desc(&fix.driver, VQD_DESC, i, bad[i], 4, 0, 0);
-        vqd_offer(&fix.driver, i);
+        vqd_desc(&fix.driver, VQD_DESC, (uint16_t)i, bad[i], 4, 0, 0);
+        vqd_offer(&fix.driver, (uint16_t)i);
         assert_int_equal(vq_pop(&fix.vq, &fix.chain), 1);
         assert_int_equal(vq_chain_iov(fix.gmem, &fix.chain, false, 0, 4, &iov, 1), -EFAULT);
         assert_int_equal(vq_chain_read(fix.gmem, &fix.chain, 2, byte, 2), -EFAULT);
