@@ -13,6 +13,7 @@
 static inline int unit_peek(struct gmem *gmem, gpa_t addr, void *dst, size_t len)
 {
     struct iovec iov;
+    memset(dst, 0, len); /* a failed test prints zeroes, not what was on the stack */
     int rc = gmem_iov(gmem, addr, len, false, &iov);
     if (rc == 0)
         memcpy(dst, iov.iov_base, len);

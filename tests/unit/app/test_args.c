@@ -27,7 +27,7 @@ static int parse(const struct words *words, struct app_args *ret_args, struct er
     argv[argc++] = copies[0];
     for (; argc <= WORDS_MAX && words->at[argc - 1]; argc++) {
         assert_true(strlen(words->at[argc - 1]) < WORD_SIZE);
-        strncpy(copies[argc], words->at[argc - 1], WORD_SIZE);
+        memcpy(copies[argc], words->at[argc - 1], strlen(words->at[argc - 1]) + 1);
         argv[argc] = copies[argc];
     }
     return app_args_parse(argc, argv, ret_args, err);
