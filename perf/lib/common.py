@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all of perf shares on the host's side: where things are, what the machine is, figures of runs."""
+"""What all of perf shares on the host: where things are, what the machine is, figures of runs."""
 
 import argparse
 import hashlib
@@ -56,7 +56,7 @@ def add_options(parser):
     parser.add_argument("--mayfly", metavar="FILE", help="another monitor than the build's")
     parser.add_argument("--kernel", metavar="FILE", help="another guest kernel (ELF)",
                         default=os.path.join(ROOT, "build/guest/vmlinux-tuned"))
-    parser.add_argument("--initrd", metavar="FILE", help="another initrd; its init says it is ready",
+    parser.add_argument("--initrd", metavar="FILE", help="another initrd, with mayfly-init",
                         default=os.path.join(ROOT, "build/guest/initrd-tuned.img"))
     parser.add_argument("--out", metavar="FILE", help="the JSON to write")
 
@@ -76,7 +76,7 @@ def need(path, how):
 
 def built(args, name):
     """A program of the build folder: mayfly, perf/vm_time, tests/native/guests/hello.elf, ..."""
-    return need(os.path.join(args.build, name), "run 'meson setup build' once, then 'ninja -C build'")
+    return need(os.path.join(args.build, name), "run 'meson setup build && ninja -C build'")
 
 
 def monitor(args):
@@ -160,16 +160,36 @@ def spread(values):
 
 # ---- the lab -----------------------------------------------------------------------------------
 
+def inside_line(job, directory):
+    """Writes the job; gives the command that does it and the path of its result."""
+    job_path, result_path = directory + "/job.json", directory + "/result.json"
+    with open(job_path, "w", encoding="ascii") as f:
+        json.dump(job, f)
+    inside = os.path.join(ROOT, "perf/lib/inside.py")
+    return [sys.executable, inside, job_path, result_path], result_path
+
+
+def read_result(path):
+    with open(path, encoding="ascii") as f:
+        return json.load(f)
+
+
+def run_inside(job, directory):
+    """Does a job here: we are in a lab."""
+    line, result_path = inside_line(job, directory)
+    subprocess.run(line, check=True)
+    return read_result(result_path)
+
+
 def lab_run(job, expedited=True):
-    """Runs perf/lib/inside.py with a job under the instruction clock; returns its result."""
+    """Does a job in a lab under the instruction clock."""
     with tempfile.TemporaryDirectory(prefix="mayfly-perf-") as directory:
-        job_path, result_path = directory + "/job.json", directory + "/result.json"
-        with open(job_path, "w", encoding="ascii") as f:
-            json.dump(job, f)
-        line = [LAB, "icount", "--timeout", str(LAB_TIMEOUT_S), "--rw", directory]
+        # The lab shows of /tmp only what its command line mentions.
+        shown = [*job["files"].values(), job["vm_time"]]
+        line = [LAB, "icount", "--timeout", str(LAB_TIMEOUT_S), "--rw", directory,
+                "--env", "MAYFLY_PERF_FILES=" + ":".join(shown)]
         if not expedited:
             line.append("--no-expedited")
-        line += [sys.executable, os.path.join(ROOT, "perf/lib/inside.py"), job_path, result_path]
-        subprocess.run(line, check=True)
-        with open(result_path, encoding="ascii") as f:
-            return json.load(f)
+        inside, result_path = inside_line(job, directory)
+        subprocess.run(line + inside, check=True)
+        return read_result(result_path)

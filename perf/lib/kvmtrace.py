@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernel's trace of one run, with times of CLOCK_MONOTONIC. For the lab: needs root and tracefs."""
+"""The kernel's trace of one run, in times of CLOCK_MONOTONIC. Needs root and tracefs: the lab."""
 
 import collections
 import re
@@ -9,6 +9,8 @@ BUFFER_KIB = 65536
 START_EVENTS = ("raw_syscalls/sys_enter", "raw_syscalls/sys_exit", "sched/sched_process_exec",
                 "kvm/kvm_entry")
 STEP_MIN_US = 20
+UNISTD_H = "/usr/include/x86_64-linux-gnu/asm/unistd_64.h"
+KVM_H = "/usr/include/linux/kvm.h"
 
 LINE = re.compile(r"\s*(.+)-(\d+)\s+\[\d+\] \S+\s+(\d+)\.(\d{6}): (\w+): (.*)$")
 REASON = re.compile(r"\breason (\S+)")
@@ -136,11 +138,10 @@ def _call_name(text, calls, kvm):
 
 
 def steps(records, start_us):
-    """From execve to the first guest entry: [(µs since execve, µs it took, what)]; system calls and
-    the stretches between them, the small ones summed under "many small"."""
-    calls = _names("/usr/include/x86_64-linux-gnu/asm/unistd_64.h", r"^#define __NR_(\w+) (\d+)", 10)
-    kvm = _names("/usr/include/linux/kvm.h",
-                 r"^#define (KVM_\w+)\s+_IO\w*\(KVMIO,\s*(0x[0-9a-f]+)", 16)
+    """From execve to the first guest entry: [(µs since execve, µs it took, what)]. System calls and
+    the stretches between them; the small ones are summed up in one row."""
+    calls = _names(UNISTD_H, r"^#define __NR_(\w+) (\d+)", 10)
+    kvm = _names(KVM_H, r"^#define (KVM_\w+)\s+_IO\w*\(KVMIO,\s*(0x[0-9a-f]+)", 16)
     exec_at = next(i for i, r in enumerate(records) if r.event == "sched_process_exec")
     pid = records[exec_at].pid
     found, small, count = [(0, records[exec_at].stamp_us - start_us, "execve")], 0, 0

@@ -17,6 +17,9 @@ from common import PerfError
 TIMED_RUNS = 201  # of each, in turn
 START_LIMIT_S = 20
 
+# Tasks that the kernel itself puts into a process, by the start of their name.
+KERNEL_TASKS = ("kvm-nx-lpage", "kvm-pit", "iou-")
+
 CALL = re.compile(r"^\d+ +(\w+)\(")
 KVM_CALL = re.compile(r"^\d+ +ioctl\(\d+(<[^>]*>)?, (KVM_|_IOC\([^)]*0xae)")
 KVM_RUN = re.compile(r"^\d+ +ioctl\(\d+(<[^>]*>)?, KVM_RUN")
@@ -88,8 +91,13 @@ def halted(args, directory):
             process.kill()
 
 
-def entries(pid, what):
-    return len(os.listdir(f"/proc/{pid}/{what}"))
+def threads(pid):
+    """Names of the monitor's threads, the kernel's own tasks apart."""
+    names = []
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/comm", encoding="utf-8") as f:
+            names.append(f.read().strip())
+    return [name for name in names if not name.startswith(KERNEL_TASKS)]
 
 
 def idle_cost(args, directory):
@@ -99,7 +107,8 @@ def idle_cost(args, directory):
     os.sync()  # the pages of a binary just written count as dirty
     with halted(args, directory) as pid:
         alone = smaps.of_process(pid, ram_kib)
-        result = {"threads": entries(pid, "task"), "fds": entries(pid, "fd"),
+        result = {"threads": len(threads(pid)),
+                  "fds": len(os.listdir(f"/proc/{pid}/fd")),
                   "private_dirty_kib": alone["rest"]["Private_Dirty"],
                   "private_alone_kib": alone["rest"]["Private_Dirty"]
                                        + alone["rest"]["Private_Clean"],

@@ -25,7 +25,7 @@ def mappings(lines):
 
 
 def _runs(found):
-    """Writable private mappings that touch: advice or a kernel mapped in splits RAM into several."""
+    """Writable private mappings that touch: advice, or a kernel mapped in, splits RAM."""
     runs = []
     for mapping in found:
         same = runs and runs[-1][-1]["end"] == mapping["start"] and mapping["flags"] == "rw-p" \

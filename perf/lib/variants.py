@@ -17,7 +17,7 @@ from common import MEM_MIB, QEMU, VCPU_COUNT, PerfError
 BOOT_ARGS = "console=ttyS0 quiet loglevel=0 panic=1"
 INIT_ARGS = " mayfly.init_exit"
 
-# Each monitor's quickest way to end. microvm without ACPI has no reset line; its triple fault is one.
+# How a guest ends each monitor. microvm without ACPI has no reset line; a triple fault ends it.
 MAYFLY_END = " reboot=k"
 QEMU_END = " reboot=t"
 

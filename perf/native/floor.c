@@ -51,7 +51,7 @@ static void set_cpuid(int kvm, int vcpu)
 
 static void set_registers(int vcpu)
 {
-    struct kvm_sregs sregs;
+    struct kvm_sregs sregs = {0};
     struct kvm_regs regs = {.rip = CODE, .rflags = 2};
     call(vcpu, KVM_GET_SREGS, &sregs, "KVM_GET_SREGS");
     sregs.cs.base = 0;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Times one run of a command from outside, and looks at its memory if asked. Marks are absolute CLOCK_MONOTONIC
- * nanoseconds, so that they can be laid beside a kernel trace taken with the same clock:
- *   start  just before execve, in the child     first  its first output byte     end  wait4 returned
- * What follows the first byte stays in the pipe until the end: a reader woken for every byte would be measured too.
- * Prints one JSON object. One thread; part of perf, not of the product.
+ * Times one run of a command from outside, and looks at its memory if asked. Marks are absolute
+ * CLOCK_MONOTONIC nanoseconds, so that they can be laid beside a kernel trace taken with that clock:
+ *   start  just before execve, in the child
+ *   first  its first output byte has arrived
+ *   end    wait4 has returned
+ * What follows the first byte stays in the pipe until the end: a reader woken for every byte would
+ * be measured too. Prints one JSON object. One thread; part of perf, not of the product.
  */
 #include <err.h>
 #include <errno.h>

@@ -66,11 +66,6 @@ def lacks(what, text, seen):
         raise Mismatch(what, f"nothing like {text!r}", seen)
 
 
-def at_most(what, limit, seen):
-    if seen > limit:
-        raise Mismatch(what, f"at most {limit}", seen)
-
-
 def wait_until(what, condition, timeout_s=TIMEOUT_S):
     """Polls until the condition holds and returns its value."""
     end = time.monotonic() + timeout_s

@@ -49,8 +49,8 @@ struct app_args {
 MUST_CHECK int app_args_parse(int argc, char *const *argv, struct app_args *ret_args,
                               struct err *err);
 
-/* Checks that numeric options hold decimal numbers below 2^64. Returns 0 or -EINVAL with the sentence
- * of cli.md A.2. */
+/* Checks that numeric options hold decimal numbers below 2^64. Returns 0 or -EINVAL with the
+ * sentence of cli.md A.2. */
 MUST_CHECK int app_args_check_numbers(const struct app_args *args, struct err *err);
 
 /* Writes the help text behind the program line into buf (cut when too small). Returns its full

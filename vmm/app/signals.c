@@ -71,7 +71,8 @@ static void on_sigpipe(int signum, siginfo_t *info, void *context)
     int saved = errno;
     (void)context; /* registers are not looked at */
     metric_inc(&metrics.signals.sigpipe);
-    /* Limited: when nobody reads our stdout any more, every byte of the guest's console ends here. */
+    /* Limited: when nobody reads our stdout any more, every byte of the guest's console ends
+     * here. */
     log_guest_error("Received signal %d, code %d.", signum, info->si_code);
     errno = saved;
 }

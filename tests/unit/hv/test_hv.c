@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The KVM room against this host's KVM: node, VM, slots, irqchips, lines, doorbells; and the sentence
- * of every failure. Skipped (77) where /dev/kvm cannot be used. Single thread.
+ * The KVM room against this host's KVM: node, VM, slots, irqchips, lines, doorbells; and the
+ * sentence of every failure. Skipped (77) where /dev/kvm cannot be used. Single thread.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the machine tests share: a loop, a machine on it, a configuration, and kernels of a few bytes
- * of 64-bit code in memory files. Thread: the test's is the vmm thread.
+ * What the machine tests share: a loop, a machine on it, a configuration, and kernels of a few
+ * bytes of 64-bit code in memory files. Thread: the test's is the vmm thread.
  */
 #pragma once
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whole lives of guests of a few bytes, both irqchips, several vCPUs: built, run, ended by themselves
- * or stopped. Skipped (77) where /dev/kvm cannot be used. Thread: the test's is the vmm thread.
+ * Whole lives of guests of a few bytes, both irqchips, several vCPUs: built, run, ended by
+ * themselves or stopped. Skipped (77) where /dev/kvm cannot be used. Thread: the test's is the vmm
+ * thread.
  */
 #include <errno.h>
 #include <string.h>

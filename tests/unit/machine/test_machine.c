@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The machine before and beside KVM: which end counts, what staging keeps and replaces, what building
- * refuses. Reports of ends come from several threads, as vCPUs make them.
+ * The machine before and beside KVM: which end counts, what staging keeps and replaces, what
+ * building refuses. Reports of ends come from several threads, as vCPUs make them.
  */
 #include <errno.h>
 #include <pthread.h>

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Limits on what counting gives exactly; perf/budget checks them, tests may import them."""
+
+LIMITS = {
+    "syscalls": 90,  # before the first KVM_RUN, of a tiny guest's monitor
+    "kvm-calls": 30,  # of them KVM's
+    "dirty": 200,  # KiB private dirty beyond guest RAM, halted tiny guest
+    "binary": 1468006,  # bytes stripped: 1.4 MiB
+    "threads": 2,  # 1 + vCPUs
+    "exits": 900,  # KVM exits until the tuned kernel's init is ready, 1 vCPU, 128 MiB
+}
