@@ -41,8 +41,8 @@ struct blk_slot {
     gpa_t status_addr;
     uint16_t head;
     enum blk_op op;
-    bool with_engine; /* from a start that was taken until the reap */
-    bool orphaned;    /* a reset could not get it back: its end says nothing to anybody */
+    bool with_engine;  /* from a start that was taken until the reap */
+    bool orphaned;     /* a reset could not get it back: its end says nothing to anybody */
     struct iovec *iov; /* inline_iov, or heap for long chains */
     struct iovec inline_iov[BLK_INLINE_IOVS];
 };

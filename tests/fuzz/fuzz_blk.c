@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fuzz target: virtqueue and virtio-blk over guest memory, with a driver that mostly keeps to the rules, a disk that
- * answers in any way, resets, and guest bytes that change between and inside the device's steps. What must hold
- * is in fuzz_blk_world.h. Input: configuration bytes, then operations (tests/fuzz/make_corpus.py writes such).
- * Single thread.
+ * Fuzz target: virtqueue and virtio-blk over guest memory, with a driver that mostly keeps to the
+ * rules, a disk that answers in any way, resets, and guest bytes that change between and inside
+ * the device's steps. What must hold is in fuzz_blk_world.h. Input: configuration bytes, then
+ * operations (tests/fuzz/make_corpus.py writes such). Single thread.
  */
 #include "tests/fuzz/fuzz_blk_world.h"
 
@@ -404,7 +404,8 @@ static void op_restart(struct fuzz_blk *fuzz)
 
 typedef void (*fuzz_op)(struct fuzz_blk *fuzz);
 
-/* By operation byte, modulo; offers and kicks are the most likely. make_corpus.py knows the order. */
+/* By operation byte, modulo; offers and kicks are the most likely. make_corpus.py knows the
+ * order. */
 static const fuzz_op ops[] = {
     op_offer,      op_offer,    op_offer,     op_kick,          op_kick_politely, op_complete,
     op_behave,     op_wait,     op_suppress,  op_settle,        op_restart,       op_flip_now,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fuzz_blk's state, shared by its two halves: the world around the device and what is checked after each step
- * (fuzz_blk_world.h), and the operations that an input chooses (fuzz_blk.c). Single thread.
+ * fuzz_blk's state, shared by its two halves: the world around the device and what is checked
+ * after each step (fuzz_blk_world.h), and the operations that an input chooses (fuzz_blk.c).
+ * Single thread.
  *
  * Guest memory, two regions with holes before, between and behind:
  *   0x10000-0x14000 rings (tests/lib/vq_driver.h)   0x14000-0x20000 payload

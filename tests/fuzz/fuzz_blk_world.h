@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The world around fuzz_blk's device: guest memory, clock, disk, transport; and what must hold after each step,
- * whatever the driver did. Single thread.
+ * The world around fuzz_blk's device: guest memory, clock, disk, transport; and what must hold
+ * after each step, whatever the driver did. Single thread.
  */
 #pragma once
 
@@ -202,6 +202,7 @@ static inline void fuzz_after_step(struct fuzz_blk *fuzz)
         FUZZ_CHECK(pushed == (uint16_t)(popped + before->in_flight - in_flight));
         FUZZ_CHECK(vq->published == vq->next_used);
         FUZZ_CHECK(in_flight == engine);
+        FUZZ_CHECK((uint16_t)(vq->seen_avail - vq->next_avail) <= vq->setup.size);
     }
     FUZZ_CHECK(in_flight >= engine);
     FUZZ_CHECK(in_flight <= vq->setup.size);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A fuzz input as a stream of choices: structured targets take bytes from it, and zeros once it has ended.
- * Single thread.
+ * A fuzz input as a stream of choices: structured targets take bytes from it, and zeros once it
+ * has ended. Single thread.
  */
 #pragma once
 

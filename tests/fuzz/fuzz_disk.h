@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A disk in memory whose behaviour a fuzz input chooses: done at once or later and in any order, busy, failing,
- * short. It checks every request that a device hands it against the disk and the guest's memory. Single thread.
+ * A disk in memory whose behaviour a fuzz input chooses: done at once or later and in any order,
+ * busy, failing, short. It checks every request that a device hands it against the disk and the
+ * guest's memory. Single thread.
  */
 #pragma once
 

@@ -97,7 +97,7 @@ static void reg_write(struct fuzz_vmmio *fuzz, uint32_t off, uint32_t value)
     vmmio_bus_ops.write(fuzz->vmmio, off, &wire, sizeof(wire));
 }
 
-/* The status only gains bits, in order, unless a reset took all; features change before FEATURES_OK. */
+/* The status only gains bits, in the legal order, unless a reset took all. */
 static void status_write_checked(struct fuzz_vmmio *fuzz, uint32_t value)
 {
     static const uint32_t path[] = {0, 1, 3, 11, 15};

@@ -4,9 +4,9 @@
 
 usage: tests/fuzz/make_corpus.py [TARGET...]
 
-A seed is a short scene, spelled with the operations of the target's own table (fuzz_blk.c, fuzz_vmmio.c), so a change
-of an order there is made here too, and this is run again. Inputs that a fuzzer found are kept beside the seeds and
-are left alone.
+A seed is a short scene, spelled with the operations of the target's own table (fuzz_blk.c,
+fuzz_vmmio.c), so a change of an order there is made here too, and this is run again. Inputs that a
+fuzzer found are kept beside the seeds and are left alone.
 """
 
 import os
@@ -113,8 +113,8 @@ BLK = {
     'head-twice': device() + ops(BEHAVE, LATER) + READ_4K + ops(KICK, RAW_OFFER, 0, 0, KICK)
     + done_and_told(0) + ops(SETTLE),
     'head-outside': device() + ops(RAW_OFFER, 16, 0, KICK, SETTLE),
-    'chain-loops': device() + raw_desc(0, 1, IN_HEADER, 0, 1, 1) + raw_desc(1, 1, IN_HEADER, 0, 1, 0)
-    + ops(RAW_OFFER, 0, 0, KICK, SETTLE),
+    'chain-loops': device() + raw_desc(0, 1, IN_HEADER, 0, 1, 1)
+    + raw_desc(1, 1, IN_HEADER, 0, 1, 0) + ops(RAW_OFFER, 0, 0, KICK, SETTLE),
     'indirect-loops': device() + raw_desc(0, 4, IN_INDIRECT, 0, 2, 0)
     + raw_desc(0, 1, IN_HEADER, 0, 1, 1, True) + raw_desc(1, 3, IN_STATUS, 0, 1, 0, True)
     + ops(RAW_OFFER, 0, 0, KICK, SETTLE),

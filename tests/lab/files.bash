@@ -2,6 +2,7 @@
 # shellcheck shell=bash
 # A guest that writes files with fsync and says so, and the check of what a disk holds of them. For cases; sourced
 # behind case.bash.
+set -euo pipefail
 
 # Each file is announced as 'whole NAME SHA256 end' after its fsync returned. Beside them grows a
 # file that is written past the cache and never flushed: there is nearly always a write to lose. The

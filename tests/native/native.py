@@ -248,6 +248,8 @@ class Test:
         for monitor in self.monitors:
             if monitor.process.poll() is None:
                 monitor.kill()
+            monitor.out_file.close()
+            monitor.err_file.close()
 
     # Expectations that many cases have.
 

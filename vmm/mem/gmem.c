@@ -34,7 +34,6 @@ struct gmem_region {
     void *map_base; /* mmap's result: host minus the slack in front */
     uint64_t map_size;
     _Atomic uint64_t *dirty; /* NULL: not tracked */
-    bool hugetlb;
 };
 
 struct gmem {
@@ -63,7 +62,6 @@ static int region_map(struct gmem_region *region, enum gmem_backing backing, str
 
     /* The slack in front stays mapped and untouched: it costs address space only. */
     uint64_t congruent = (region->base - (uint64_t)(uintptr_t)map) & (GMEM_HUGE_SIZE - 1);
-    region->hugetlb = backing == GMEM_BACKING_HUGETLB;
     region->map_base = map;
     region->map_size = map_size;
     region->host = (uint8_t *)map + (slack ? congruent : 0);
@@ -259,25 +257,6 @@ int gmem_read_file(struct gmem *gmem, gpa_t addr, int fd, uint64_t off, uint64_t
         len -= (uint64_t)got;
     }
     return 0;
-}
-
-int gmem_small_pages(struct gmem *gmem, gpa_t addr, uint64_t len)
-{
-    const struct gmem_region *region = region_find(gmem, addr, len);
-    if (!region)
-        return -EFAULT;
-    if (region->hugetlb)
-        return 0;
-    /* Whole windows, cut where the region ends; host and guest addresses are congruent. */
-    uint64_t from = ck_align_down(addr.v, GMEM_HUGE_SIZE);
-    uint64_t to = region->base + region->size;
-    uint64_t window_end;
-    if (ck_align_up(addr.v + len, GMEM_HUGE_SIZE, &window_end) && window_end < to)
-        to = window_end;
-    from = from > region->base ? from - region->base : 0;
-    if (madvise(region->host + from, to - region->base - from, MADV_NOHUGEPAGE) == 0)
-        return 0;
-    return errno == EINVAL ? 0 : -errno; /* EINVAL: a host kernel without transparent huge pages */
 }
 
 int gmem_iov(struct gmem *gmem, gpa_t addr, size_t len, bool device_writes, struct iovec *ret_iov)

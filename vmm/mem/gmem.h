@@ -93,13 +93,6 @@ MUST_CHECK int gmem_zero(struct gmem *gmem, gpa_t addr, uint64_t len);
 MUST_CHECK int gmem_read_file(struct gmem *gmem, gpa_t addr, int fd, uint64_t off, uint64_t len);
 
 /*
- * Backs the 2 MiB windows that hold [addr, addr + len) by 4 KiB pages: for windows of which little
- * is used. With hugetlb backing nothing changes. Before the range is touched.
- * Returns 0, -EFAULT (range) or -errno of madvise.
- */
-MUST_CHECK int gmem_small_pages(struct gmem *gmem, gpa_t addr, uint64_t len);
-
-/*
  * Host iovec of [addr, addr + len) for readv/writev/io_uring: for payload only, never to be
  * looked at. Marks the pages dirty when the kernel will write them (`device_writes`).
  * Returns 0 with *ret_iov, or -EFAULT when the range is not wholly inside one region.

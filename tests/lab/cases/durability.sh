@@ -4,6 +4,7 @@
 # What a guest has fsynced survives a power cut at any moment: of the disk's writes, only those that a completed flush
 # covers are kept (tests/lib/disk_recorder.h). With a flush that is answered and not made, the same check must fail.
 # MAYFLY_TEST_SEED repeats a run's moments.
+set -euo pipefail
 # shellcheck source=tests/lab/case.bash
 source tests/lab/case.bash
 # shellcheck source=tests/lab/files.bash

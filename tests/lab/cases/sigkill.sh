@@ -3,6 +3,7 @@
 # timeout: 180
 # A monitor killed at any moment leaves a disk with a sound file system and every file that the guest has fsynced.
 # MAYFLY_TEST_SEED repeats a run's moments.
+set -euo pipefail
 # shellcheck source=tests/lab/case.bash
 source tests/lab/case.bash
 # shellcheck source=tests/lab/files.bash

@@ -24,9 +24,9 @@
 /* The disk: bytes in memory, and how it behaves. */
 struct fake_disk {
     uint8_t bytes[DISK_SIZE];
-    bool later;    /* requests complete when the test says so */
-    uint32_t room; /* requests it takes before -EBUSY */
-    int fail_with; /* result of every transfer, when negative */
+    bool later;       /* requests complete when the test says so */
+    uint32_t room;    /* requests it takes before -EBUSY */
+    int fail_with;    /* result of every transfer, when negative */
     int drain_result; /* negative: drain gives up, everything stays in flight */
     uint32_t flushes;
     uint32_t kicks;

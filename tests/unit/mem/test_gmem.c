@@ -167,16 +167,6 @@ static void test_gmem_window_store__index__seen_by_load_and_dirty(void **state)
     assert_int_equal(words[0], 1u << 3);
 }
 
-static void test_gmem_small_pages__any_place__range_checked_and_memory_usable(void **state)
-{
-    struct gmem *gmem = *state;
-    assert_int_equal(gmem_small_pages(gmem, gpa(0), 1), 0);
-    assert_int_equal(gmem_small_pages(gmem, gpa(LOW_SIZE - 1), 1), 0);
-    assert_int_equal(gmem_small_pages(gmem, gpa(HIGH_BASE + 0x1000), HIGH_SIZE - 0x1000), 0);
-    assert_int_equal(gmem_small_pages(gmem, gpa(LOW_SIZE), 1), -EFAULT);
-    assert_int_equal(gmem_write(gmem, gpa(LOW_SIZE - 4), "end", 4), 0);
-}
-
 static void test_gmem_read_file__whole_and_short_file__data_or_enodata(void **state)
 {
     struct gmem *gmem = *state;
@@ -205,7 +195,6 @@ int main(void)
         cmocka_unit_test(test_gmem_dirty_take__untracked_or_short_buffer__refused),
         cmocka_unit_test(test_gmem_window_open__bad_range_or_alignment__refused),
         cmocka_unit_test(test_gmem_window_store__index__seen_by_load_and_dirty),
-        cmocka_unit_test(test_gmem_small_pages__any_place__range_checked_and_memory_usable),
         cmocka_unit_test(test_gmem_read_file__whole_and_short_file__data_or_enodata),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

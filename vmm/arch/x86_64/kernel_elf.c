@@ -21,8 +21,6 @@
 #define ELF_SEGMENTS_MAX 64u
 #define ELF_NOTES_MAX_SIZE (64u * 1024)
 #define ELF_NOTE_XEN_PHYS32_ENTRY 18u
-/* A 2 MiB window with fewer file bytes is sparse: a quarter, where both ways cost the same. */
-#define ELF_SPARSE_FILL_MAX_SIZE (512u * 1024)
 
 struct elf_header {
     uint8_t ident[EI_NIDENT];
@@ -327,56 +325,6 @@ static int choose_entry(const struct elf_image *image, struct arch_kernel *kerne
     return 0;
 }
 
-/* File bytes of all segments that lie in the 2 MiB window at `base`. */
-static uint64_t window_fill(const struct elf_image *image, uint64_t base)
-{
-    uint64_t fill = 0;
-    for (uint32_t i = 0; i < image->loads_count; i++) {
-        const struct segment *seg = &image->loads[i];
-        uint64_t from = seg->paddr > base ? seg->paddr : base;
-        uint64_t to = seg->paddr + seg->filesz;
-        if (to > base + GMEM_HUGE_SIZE)
-            to = base + GMEM_HUGE_SIZE;
-        fill += to > from ? to - from : 0;
-    }
-    return fill;
-}
-
-/* Small pages for the 2 MiB window at `base` when little of the kernel lies in it. */
-static int advise_window(const struct elf_image *image, struct gmem *gmem, uint64_t base,
-                         struct err *err)
-{
-    if (window_fill(image, base) > ELF_SPARSE_FILL_MAX_SIZE)
-        return 0;
-    int rc = gmem_small_pages(gmem, gpa(base), 1);
-    if (rc < 0)
-        return err_set(err, rc, "small pages for guest memory at 0x%llx: %s",
-                       (unsigned long long)base, ERR_OS(rc));
-    return 0;
-}
-
-/*
- * Linkers put a few pages of entry code into 2 MiB of their own, and the first 2 MiB get only boot
- * structures. To clear a huge page for those costs more (0.56 ms in the instruction-clock lab) than
- * to fault in the few pages that are filled.
- */
-static int advise_sparse_windows(const struct elf_image *image, struct gmem *gmem, struct err *err)
-{
-    int rc = advise_window(image, gmem, 0, err);
-    for (uint32_t i = 0; rc == 0 && i < image->loads_count; i++) {
-        const struct segment *seg = &image->loads[i];
-        if (seg->filesz == 0)
-            continue;
-        uint64_t first = ck_align_down(seg->paddr, GMEM_HUGE_SIZE);
-        uint64_t last = ck_align_down(seg->paddr + seg->filesz - 1, GMEM_HUGE_SIZE);
-        if (first != 0)
-            rc = advise_window(image, gmem, first, err);
-        if (rc == 0 && last != first)
-            rc = advise_window(image, gmem, last, err);
-    }
-    return rc;
-}
-
 int arch_elf_load(struct gmem *gmem, const struct arch_file *file, struct arch_kernel *ret_kernel,
                   struct err *err)
 {
@@ -398,8 +346,6 @@ int arch_elf_load(struct gmem *gmem, const struct arch_file *file, struct arch_k
         rc = check_loads(&image, gmem, &kernel.end, err);
     if (rc == 0)
         rc = choose_entry(&image, &kernel, err);
-    if (rc == 0)
-        rc = advise_sparse_windows(&image, gmem, err);
     for (uint32_t i = 0; rc == 0 && i < image.loads_count; i++) {
         const struct segment *seg = &image.loads[i];
         if (seg->filesz > 0)
