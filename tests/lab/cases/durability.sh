@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 180
+# timeout: 300
 # What a guest has fsynced survives a power cut at any moment: of the disk's writes, only those that a completed flush
 # covers are kept (tests/lib/disk_recorder.h). With a flush that is answered and not made, the same check must fail.
 # MAYFLY_TEST_SEED repeats a run's moments.
@@ -37,7 +37,7 @@ cut() {
 lawful() {
     local engine=$1 tries
     for tries in 1 2 3; do
-        cut "$engine" 20
+        cut "$engine" 15
         image_holds "$dir/after.ext4" "$dir/out" "$engine" ||
             fail "$engine, seed $seed: the disk lost what the guest had fsynced" "$dir/why"
         echo "$engine, seed $seed: $files_count files whole; $(cat "$dir/replay")"
