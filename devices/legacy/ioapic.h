@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The IOAPIC of the split irqchip (82093AA register model, up to 24 pins): it only keeps redirection
- * entries and tells the owner of the GSI table which message each pin sends. All our lines are
- * edge-triggered irqfds, so no end-of-interrupt handling is needed. One lock; vCPU threads.
+ * The IOAPIC of the split irqchip (82093AA register model, up to 24 pins): it only keeps
+ * redirection entries and tells the owner of the GSI table which message each pin sends. All our
+ * lines are edge-triggered irqfds, so no end-of-interrupt handling is needed. One lock; vCPU
+ * threads.
  */
 #pragma once
 

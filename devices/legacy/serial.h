@@ -34,10 +34,9 @@ MUST_CHECK int serial_create(const struct irq_line *irq, int out_fd, struct seri
 void serial_free(struct serial *serial);
 
 /*
- * Feeds input from `in_fd` (borrowed; a tty or FIFO, already non-blocking) through `loop`:
- * read only while the FIFO has room and the guest listens; end of file or an error detaches with the
- * log line of devices.md 5. Thread: vmm.
- * Returns 0 or -errno.
+ * Feeds input from `in_fd` (borrowed; a tty or FIFO, already non-blocking) through `loop`: read
+ * only while the FIFO has room and the guest listens; end of file or an error detaches with the log
+ * line of devices.md 5. Thread: vmm. Returns 0 or -errno.
  */
 MUST_CHECK int serial_attach_input(struct serial *serial, struct loop *loop, int in_fd,
                                    struct err *err);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What mayfly-init was asked to do: words of the kernel command line, then words of
- * /etc/mayfly/options in the image (same form, mayfly words only; the first word that sets a thing wins).
+ * /etc/mayfly/options in the image (same form, mayfly words only; the first word that sets a thing
+ * wins).
  *
  *   mayfly.run=WORDS       a command: blanks part words; '...', "..." and \ quote; %XX is a byte,
  *                          decoded before quotes are looked at.

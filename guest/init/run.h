@@ -15,9 +15,10 @@ enum { RUN_STATUS_NOT_FOUND = 127, RUN_STATUS_NOT_EXECUTABLE = 126 };
 void run_block_signals(void);
 
 /*
- * Starts argv as a child. interactive: in its own session with the console as its terminal; a command must
- * not have one, since the end of a session throws away what its terminal has not sent yet. Without a slash,
- * argv[0] is looked for in /bin /sbin /usr/bin /usr/sbin. Returns the pid or -errno.
+ * Starts argv as a child. interactive: in its own session with the console as its terminal; a
+ * command must not have one, since the end of a session throws away what its terminal has not sent
+ * yet. Without a slash, argv[0] is looked for in /bin /sbin /usr/bin /usr/sbin. Returns the pid or
+ * -errno.
  */
 long run_start(char *const argv[], char *const envp[], bool interactive)
     __attribute__((warn_unused_result));

@@ -31,7 +31,8 @@ struct load {
     unsigned depth;
     uint64_t block_count;
     uint64_t random;
-    uint8_t *buffer; /* DEPTH_MAX blocks */
+    uint8_t *buffer;       /* DEPTH_MAX blocks */
+    aio_context_t context; /* never destroyed: that waits for RCU for tens of milliseconds */
 };
 
 static uint64_t now_ns(void)
@@ -107,20 +108,17 @@ static void run_deep(struct load *load, unsigned count)
     static struct iocb cbs[DEPTH_MAX];
     static struct io_event events[DEPTH_MAX];
     struct iocb *list[DEPTH_MAX];
-    aio_context_t context = 0;
     unsigned started = 0;
     unsigned done = 0;
 
-    if (syscall(SYS_io_setup, load->depth, &context) < 0)
-        err(1, "io_setup");
     for (; started < load->depth && started < count; started++) {
         aim(load, &cbs[started], started);
         list[started] = &cbs[started];
     }
-    submit(context, list, started);
+    submit(load->context, list, started);
     while (done < count) {
         unsigned again = 0;
-        long got = syscall(SYS_io_getevents, context, 1l, (long)load->depth, events, NULL);
+        long got = syscall(SYS_io_getevents, load->context, 1l, (long)load->depth, events, NULL);
         if (got < 1)
             err(1, "io_getevents");
         for (long i = 0; i < got; i++) {
@@ -134,10 +132,8 @@ static void run_deep(struct load *load, unsigned count)
                 started++;
             }
         }
-        submit(context, list, again);
+        submit(load->context, list, again);
     }
-    if (syscall(SYS_io_destroy, context) < 0)
-        err(1, "io_destroy");
 }
 
 static void run(struct load *load, unsigned count)
@@ -175,6 +171,8 @@ static struct load open_load(char **argv)
     if (load.block_count == 0 || !load.buffer)
         errx(1, "%s: empty, or no memory", argv[1]);
     memset(load.buffer, 'w', (size_t)DEPTH_MAX * BLOCK);
+    if (syscall(SYS_io_setup, load.depth, &load.context) < 0)
+        err(1, "io_setup");
     return load;
 }
 

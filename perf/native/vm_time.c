@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Times one run of a command from outside, and looks at its memory if asked. Marks are absolute
- * CLOCK_MONOTONIC nanoseconds, so that they can be laid beside a kernel trace taken with that clock:
+ * CLOCK_MONOTONIC nanoseconds, so that they can be laid beside a kernel trace taken with that
+ * clock:
  *   start  just before execve, in the child
  *   first  its first output byte has arrived
  *   end    wait4 has returned

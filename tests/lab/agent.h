@@ -74,4 +74,3 @@ int relay_run(const struct job *job, int port_fd);
 
 /* Write one frame; a port that does not take it stops the machine. */
 void relay_send(int port_fd, enum frame_type type, const void *data, size_t len);
-

@@ -154,7 +154,8 @@ static void node_make(const char *path, mode_t mode, unsigned int minor_nr)
         agent_fail("cannot set the mode of %s: %s", path, strerror(errno));
 }
 
-/* Nodes that udev and kmod would make; opening one loads its module. Numbers: linux/miscdevice.h. */
+/* Nodes that udev and kmod would make; opening one loads its module. Numbers:
+ * linux/miscdevice.h. */
 static void dev_fill(void)
 {
     dir_make("/new/dev/pts", 0755);

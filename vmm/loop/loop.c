@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The event loop: one epoll instance, timers as a sorted list, a stop flag and posts behind one
- * eventfd. Thread: the one that runs it; loop_stop and loop_post: any. Timers are the wait's timeout, rounded up to the next
- * millisecond: no timerfd, so arming costs no syscall, and no epoll_pwait2, which kernel 5.10
- * lacks. A timer is never early and at most a millisecond (beside scheduling) late.
+ * eventfd. Thread: the one that runs it; loop_stop and loop_post: any. Timers are the wait's
+ * timeout, rounded up to the next millisecond: no timerfd, so arming costs no syscall, and no
+ * epoll_pwait2, which kernel 5.10 lacks. A timer is never early and at most a millisecond (beside
+ * scheduling) late.
  */
 #include "vmm/loop/loop.h"
 

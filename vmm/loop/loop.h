@@ -55,7 +55,8 @@ MUST_CHECK int loop_create(const struct clock *clock, struct loop **ret_loop, st
 /* Frees the loop; sources and timers are the callers'. NULL is fine. */
 void loop_free(struct loop *loop);
 
-/* Watches src->fd for src->events. Returns 0, -EEXIST when added already, or -errno of epoll_ctl. */
+/* Watches src->fd for src->events. Returns 0, -EEXIST when added already, or -errno of
+ * epoll_ctl. */
 MUST_CHECK int loop_add(struct loop *loop, struct loop_src *src);
 
 /* Changes the events of an added source; 0 keeps it added but silent, hang-up and errors
@@ -86,7 +87,8 @@ MUST_CHECK int loop_run(struct loop *loop, struct err *err);
  * stopped), -EBUSY from inside a callback, or -errno. For tests and for phases before the run. */
 MUST_CHECK int loop_turn(struct loop *loop, int timeout_ms);
 
-/* Makes loop_run return after the callback that is running. Any thread; safe in a signal handler. */
+/* Makes loop_run return after the callback that is running. Any thread; safe in a signal
+ * handler. */
 void loop_stop(struct loop *loop);
 
 /* Lets other threads call `post` on this loop. Thread: the loop's. */

@@ -75,7 +75,8 @@ struct arch_cmdline {
 /* Starts from boot_args (NULL: the default) split at the first " -- "; then appends "pci=off". */
 MUST_CHECK int arch_cmdline_init(struct arch_cmdline *ret_cmdline, const char *boot_args,
                                  struct err *err);
-/* Appends one word (printable ASCII) to the first half, one space before it. Returns 0 or -E2BIG. */
+/* Appends one word (printable ASCII) to the first half, one space before it. Returns 0 or
+ * -E2BIG. */
 MUST_CHECK int arch_cmdline_append(struct arch_cmdline *cmdline, struct err *err, const char *fmt,
                                    ...) PRINTF_LIKE(3, 4);
 
@@ -98,6 +99,7 @@ MUST_CHECK int arch_write_boot(struct gmem *gmem, const struct arch_boot *boot, 
 void arch_boot_regs(const struct arch_kernel *kernel, struct kvm_regs *ret_regs,
                     struct kvm_sregs *sregs);
 
-/* MP floating pointer and table at LAYOUT_SYSTEM_BASE (devices.md 7). ret_end: first byte behind. */
+/* MP floating pointer and table at LAYOUT_SYSTEM_BASE (devices.md 7). ret_end: first byte
+ * behind. */
 MUST_CHECK int arch_write_mptable(struct gmem *gmem, uint32_t vcpus_count, uint64_t *ret_end,
                                   struct err *err);

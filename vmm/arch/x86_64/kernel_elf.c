@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ELF64 vmlinux: checks the headers against file and RAM, picks PVH when the note is there and
- * it is not Linux, else the 64-bit boot protocol at e_entry (a physical address in vmlinux), then moves the segments
- * straight into guest memory. A segment's bss is not written:
- * guest RAM is fresh anonymous memory at boot, and segments may not overlap. Thread: vmm,
- * before the guest runs. devices.md 8.2; ELF-64 and the Xen PVH note.
+ * ELF64 vmlinux: checks the headers against file and RAM, picks PVH when the note is there and it
+ * is not Linux, else the 64-bit boot protocol at e_entry (a physical address in vmlinux), then
+ * moves the segments straight into guest memory. A segment's bss is not written: guest RAM is fresh
+ * anonymous memory at boot, and segments may not overlap. Thread: vmm, before the guest runs.
+ * devices.md 8.2; ELF-64 and the Xen PVH note.
  */
 #include "vmm/arch/x86_64/load_int.h"
 

@@ -35,7 +35,8 @@ MUST_CHECK int arch_file_size(int fd, const char *what, uint64_t max_size, uint6
 /* End of the first RAM region, the only one that a kernel or initrd is put into. */
 uint64_t arch_low_ram_end(const struct gmem *gmem);
 
-/* Does a kernel that ends at `end` fit the first region? Returns 0 or -ENOMEM with the MiB needed. */
+/* Does a kernel that ends at `end` fit the first region? Returns 0 or -ENOMEM with the MiB
+ * needed. */
 MUST_CHECK int arch_check_kernel_end(const struct gmem *gmem, uint64_t end, struct err *err);
 
 /* Moves file bytes [off, off + len) to guest address `addr`. Returns 0 or -errno, naming `what`. */
