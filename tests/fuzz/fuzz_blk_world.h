@@ -48,6 +48,14 @@ static inline uint64_t fuzz_now(void *ctx)
     return fuzz->now_ns;
 }
 
+/* Is the page of host address `at` marked dirty, when it is in `region` at all? */
+static inline bool fuzz_marked(const struct fuzz_blk *fuzz, uint32_t region, const void *at)
+{
+    struct gmem_region_view view = gmem_region_at(fuzz->gmem, region);
+    uintptr_t off = (uintptr_t)at - (uintptr_t)view.host;
+    return off >= view.size || (fuzz->dirty[region] >> (off / GMEM_PAGE_SIZE) & 1);
+}
+
 /* What the kernel will write is marked before it may do so. */
 static inline void fuzz_on_disk_start(void *ctx, const struct disk_req *req)
 {
@@ -55,12 +63,9 @@ static inline void fuzz_on_disk_start(void *ctx, const struct disk_req *req)
     fuzz_flip_maybe(fuzz);
     fuzz_dirty_collect(fuzz);
     for (uint32_t i = 0; i < req->iov_count && req->op == DISK_READ; i++) {
-        for (uint32_t region = 0; region < 2; region++) {
-            struct gmem_region_view view = gmem_region_at(fuzz->gmem, region);
-            uintptr_t off = (uintptr_t)req->iov[i].iov_base - (uintptr_t)view.host;
-            if (off < view.size && req->iov[i].iov_len)
-                FUZZ_CHECK(fuzz->dirty[region] >> (off / GMEM_PAGE_SIZE) & 1);
-        }
+        const struct iovec *iov = &req->iov[i];
+        FUZZ_CHECK(iov->iov_len == 0 ||
+                   (fuzz_marked(fuzz, 0, iov->iov_base) && fuzz_marked(fuzz, 1, iov->iov_base)));
     }
 }
 
@@ -102,6 +107,14 @@ static inline void fuzz_memory_save(struct fuzz_blk *fuzz)
     memcpy(fuzz->before.memory + LOW_SIZE, fuzz_host(fuzz, HIGH_BASE), HIGH_SIZE);
 }
 
+/* One page before and now. */
+static inline void fuzz_page_check(const struct fuzz_blk *fuzz, uint32_t region, uint64_t off,
+                                   bool changed, bool may_change)
+{
+    FUZZ_CHECK(!changed || may_change);
+    FUZZ_CHECK(!changed || (fuzz->dirty[region] >> (off / GMEM_PAGE_SIZE) & 1));
+}
+
 /* Every page that changed is marked dirty (G8); a broken device changes none. */
 static inline void fuzz_memory_check(struct fuzz_blk *fuzz, bool may_change)
 {
@@ -113,9 +126,7 @@ static inline void fuzz_memory_check(struct fuzz_blk *fuzz, bool may_change)
         const uint8_t *now = fuzz_host(fuzz, bases[region]);
         for (uint64_t off = 0; off < sizes[region]; off += GMEM_PAGE_SIZE) {
             bool changed = memcmp(before + off, now + off, GMEM_PAGE_SIZE) != 0;
-            changed = changed && !FUZZ_SCRIBBLES;
-            FUZZ_CHECK(!changed || may_change);
-            FUZZ_CHECK(!changed || (fuzz->dirty[region] >> (off / GMEM_PAGE_SIZE) & 1));
+            fuzz_page_check(fuzz, region, off, changed && !FUZZ_SCRIBBLES, may_change);
         }
         before += sizes[region];
     }

@@ -4,15 +4,17 @@
 # behind case.bash.
 set -euo pipefail
 
-# Each file is announced as 'whole NAME SHA256 end' after its fsync returned. Beside them grows a
-# file that is written past the cache and never flushed: there is nearly always a write to lose. The
+# Each file is announced as 'whole NAME SHA256 end' after its fsync returned. Beside them
+# one file is written past the cache again and again and never flushed, so that there is nearly
+# always a write to lose. The
 # command holds no quotes, no percent sign (guest/README.md: a byte in hex) and no lone -- (where
 # the kernel's own words end).
 # shellcheck disable=SC2016,SC2154
 writer_args='console=ttyS0 quiet reboot=k panic=1 mayfly.run="sh -c '\''mkdir /d; i=0;
+(while :; do dd if=/dev/zero of=/d/noise bs=4096 count=8 oflag=direct conv=notrunc 2>/dev/null;
+usleep 20000; done) &
 while [ $i -lt 600 ]; do i=$((i+1)); n=$((i-i/40*40+1));
 dd if=/dev/urandom of=/d/f$i bs=3000 count=$n conv=fsync 2>/dev/null || break;
-dd if=/dev/zero of=/d/noise bs=4096 count=2 seek=$i oflag=direct conv=notrunc 2>/dev/null;
 set $(sha256sum /d/f$i); echo whole f$i $1 end;
 [ $((i-i/5*5)) != 0 ] || mkdir /d/dir$i; done; sleep 1000'\''"'
 writer_args=${writer_args//$'\n'/ }

@@ -184,6 +184,8 @@ static int deliver_posts(struct loop *loop)
     int ran = 0;
     struct loop_post *next;
 
+    /* Taken before the posts are looked at, so that a post made meanwhile wakes again. */
+    IGNORE_RESULT(fd_event_take(loop->wake_fd)); /* fails only empty or closed */
     for (struct loop_post *post = loop->posts; post && !is_stopped(loop); post = next) {
         next = post->next;
         if (atomic_exchange_explicit(&post->pending, false, memory_order_acq_rel)) {
@@ -205,8 +207,6 @@ static int deliver_events(struct loop *loop)
         if (!src)
             continue;
         if (event.data.ptr == loop) {
-            /* Taken before the posts are looked at, so that a post made meanwhile wakes again. */
-            IGNORE_RESULT(fd_event_take(loop->wake_fd)); /* fails only empty or closed */
             ran += deliver_posts(loop);
             continue;
         }
