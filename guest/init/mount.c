@@ -26,6 +26,11 @@ int mount_proc(void)
     return mount_at("proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
 }
 
+int mount_sys(void)
+{
+    return mount_at("sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+}
+
 /* The kernel's own devtmpfs, when it is mounted, holds a zero device that no image ships. */
 int mount_dev(void)
 {

@@ -12,6 +12,9 @@ int mount_proc(void) __attribute__((warn_unused_result));
 /* Mounts /dev (devtmpfs) if it is not there yet. Returns 0 or -errno. */
 int mount_dev(void) __attribute__((warn_unused_result));
 
+/* Mounts /sys if it is not there yet. Returns 0 or -errno. */
+int mount_sys(void) __attribute__((warn_unused_result));
+
 /* Mounts /sys, /dev/pts, /dev/shm, /run, /tmp and cgroup2; a failure is reported, not returned. */
 void mount_rest(void);
 

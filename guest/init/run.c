@@ -5,6 +5,7 @@
  */
 #include "guest/init/run.h"
 
+#include "guest/init/mount.h"
 #include "guest/init/sys.h"
 #include "guest/init/text.h"
 #include <asm/ioctls.h>
@@ -178,7 +179,8 @@ void run_stop_all(void)
 
 static void choose_triple_fault(void)
 {
-    long fd = sys_open("/sys/kernel/reboot/type", O_WRONLY);
+    int sys_err = mount_sys();
+    long fd = sys_err ? sys_err : sys_open("/sys/kernel/reboot/type", O_WRONLY);
     long err = fd < 0 ? fd : sys_write(fd, "triple", 6);
 
     if (err < 0)

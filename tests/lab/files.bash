@@ -4,15 +4,14 @@
 # behind case.bash.
 set -euo pipefail
 
-# Each file is announced as 'whole NAME SHA256 end' after its fsync returned. Beside them
-# one file is written past the cache again and again and never flushed, so that there is nearly
-# always a write to lose. The
-# command holds no quotes, no percent sign (guest/README.md: a byte in hex) and no lone -- (where
-# the kernel's own words end).
+# Each file is announced as 'whole NAME SHA256 end' after its fsync returned. Beside them one file is
+# written past the cache all the time and never flushed, so that there is nearly always a write to
+# lose. The command holds no quotes, no percent sign (guest/README.md: a byte in hex) and no lone --
+# (where the kernel's own words end).
 # shellcheck disable=SC2016,SC2154
 writer_args='console=ttyS0 quiet reboot=k panic=1 mayfly.run="sh -c '\''mkdir /d; i=0;
-(while :; do dd if=/dev/zero of=/d/noise bs=4096 count=8 oflag=direct conv=notrunc 2>/dev/null;
-usleep 20000; done) &
+(while :; do dd if=/dev/zero of=/d/noise bs=512 count=64 oflag=direct conv=notrunc 2>/dev/null;
+done) &
 while [ $i -lt 600 ]; do i=$((i+1)); n=$((i-i/40*40+1));
 dd if=/dev/urandom of=/d/f$i bs=3000 count=$n conv=fsync 2>/dev/null || break;
 set $(sha256sum /d/f$i); echo whole f$i $1 end;
