@@ -142,7 +142,8 @@ def steps(records, start_us):
     the stretches between them; the small ones are summed up in one row."""
     calls = _names(UNISTD_H, r"^#define __NR_(\w+) (\d+)", 10)
     kvm = _names(KVM_H, r"^#define (KVM_\w+)\s+_IO\w*\(KVMIO,\s*(0x[0-9a-f]+)", 16)
-    exec_at = next(i for i, r in enumerate(records) if r.event == "sched_process_exec")
+    exec_at = next(i for i, r in enumerate(records)
+                   if r.event == "sched_process_exec" and r.stamp_us >= start_us)
     pid = records[exec_at].pid
     found, small, count = [(0, records[exec_at].stamp_us - start_us, "execve")], 0, 0
     last, doing = records[exec_at].stamp_us, "libc and program"
@@ -150,6 +151,8 @@ def steps(records, start_us):
         if record.event == "sys_enter" and record.pid != pid and record.task == "vm_time":
             continue
         took = record.stamp_us - last
+        if record.event == "sys_exit" and "read" in doing:
+            doing += record.text.split(" =")[1] + " bytes"
         if took >= STEP_MIN_US:
             found.append((last - start_us, took, doing))
         else:

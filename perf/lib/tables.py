@@ -103,10 +103,11 @@ def _memory(mode):
 def _native(result):
     times, calls, idle = result["times_us"], result["syscalls"], result["idle"]
     cell = "{median:.0f} ({min:.0f}–{max:.0f})".format
-    ratio = times["mayfly"]["first"]["median"] / times["floor"]["first"]["median"]
+    ratio, least = (times["mayfly"]["first"][which] / times["floor"]["first"][which]
+                    for which in ("median", "min"))
     rows = [
         ["exec → first guest output, µs", cell(**times["mayfly"]["first"]),
-         cell(**times["floor"]["first"]), f"ratio {ratio:.2f}, aim ≤ 1.6"],
+         cell(**times["floor"]["first"]), f"ratio {ratio:.2f} (of the least: {least:.2f}), aim ≤ 1.6"],
         ["exec → process gone, µs", cell(**times["mayfly"]["end"]), cell(**times["floor"]["end"]),
          ""],
         ["system calls before the first KVM_RUN", calls["mayfly"]["total"],
