@@ -147,7 +147,7 @@ def version(path):
 def write_json(path, result):
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path + ".new", "w", encoding="ascii") as f:
-        json.dump(result, f, indent=1, sort_keys=True)
+        json.dump(result, f, indent=1)
         f.write("\n")
     os.replace(path + ".new", path)
 

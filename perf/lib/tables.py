@@ -10,9 +10,8 @@ from common import PerfError, spread
 
 PEER = "QEMU microvm"
 
-# Other monitors cannot be had from Debian; these were measured by the same recipe on machines of the
-# same kind (same kernel version and VM; another build of the kernel, so ratios are to be taken to
-# their own QEMU column only).
+# Other monitors cannot be had from Debian. These were measured by the same recipe, with the same VM
+# but another build of the 6.1 kernel: compare them with their own QEMU column only.
 EARLIER = {
     "columns": ["Firecracker 1.16.1", "Firecracker, hugetlbfs", "kvmtool (bzImage)",
                 "QEMU 7.2 microvm"],
@@ -21,7 +20,8 @@ EARLIER = {
     "exec → process gone, ms": ["89.0", "72.6", "1,624", "187.9"],
     "KVM exits to init": ["5,328", "1,098", "–", "1,896"],
 }
-EARLIER_BLK = {"read 1": ("50.5", "54.2"), "read 32": ("13.7", "13.6"), "write 32": ("14.6", "17.7")}
+EARLIER_BLK = {"read 1": ("50.5", "54.2"), "read 32": ("13.7", "13.6"),
+               "write 32": ("14.6", "17.7")}
 
 MARKS = (("first guest entry", "entry_us", 0.035), ("guest init", "init_us", 0.30),
          ("process gone", "gone_us", 0.33))
@@ -107,7 +107,8 @@ def _native(result):
                     for which in ("median", "min"))
     rows = [
         ["exec → first guest output, µs", cell(**times["mayfly"]["first"]),
-         cell(**times["floor"]["first"]), f"ratio {ratio:.2f} (of the least: {least:.2f}), aim ≤ 1.6"],
+         cell(**times["floor"]["first"]),
+         f"ratio {ratio:.2f} (of the least: {least:.2f}), aim ≤ 1.6"],
         ["exec → process gone, µs", cell(**times["mayfly"]["end"]), cell(**times["floor"]["end"]),
          ""],
         ["system calls before the first KVM_RUN", calls["mayfly"]["total"],

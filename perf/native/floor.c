@@ -41,12 +41,13 @@ static void *map(size_t size, int flags, int fd)
 
 static void set_cpuid(int kvm, int vcpu)
 {
-    struct {
-        struct kvm_cpuid2 head;
-        struct kvm_cpuid_entry2 entries[CPUID_ENTRIES_MAX];
-    } cpuid = {.head.nent = CPUID_ENTRIES_MAX};
-    call(kvm, KVM_GET_SUPPORTED_CPUID, &cpuid, "KVM_GET_SUPPORTED_CPUID");
-    call(vcpu, KVM_SET_CPUID2, &cpuid, "KVM_SET_CPUID2");
+    static _Alignas(struct kvm_cpuid2) uint8_t
+        bytes[sizeof(struct kvm_cpuid2) + CPUID_ENTRIES_MAX * sizeof(struct kvm_cpuid_entry2)];
+    struct kvm_cpuid2 *cpuid = (void *)bytes;
+
+    cpuid->nent = CPUID_ENTRIES_MAX;
+    call(kvm, KVM_GET_SUPPORTED_CPUID, cpuid, "KVM_GET_SUPPORTED_CPUID");
+    call(vcpu, KVM_SET_CPUID2, cpuid, "KVM_SET_CPUID2");
 }
 
 static void set_registers(int vcpu)

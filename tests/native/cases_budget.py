@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 
-from native import BINARY, ROOT, Mismatch, case, equal, is_static_build, skip, wait_until
+from native import BINARY, ROOT, Mismatch, case, is_static_build, skip, wait_until
 
 BUDGETS = ("syscalls", "kvm-calls", "dirty", "binary")
 
@@ -46,7 +46,7 @@ def budget_threads(t):
         vm = t.start_vm()
         vm.await_output("halted")
         expected = sorted([os.path.basename(BINARY)[:15]] + [f"fc_vcpu {i}" for i in range(vcpus)])
-        equal("threads", len(expected), len(vm.threads()))
+        # The first vCPU may have spoken before the last one's thread was made.
         wait_until(f"threads called {expected}", lambda: sorted(name for _, name in vm.threads()) == expected)
         vm.signal(signal.SIGTERM)
         vm.wait()
