@@ -411,7 +411,8 @@ static int drain_inside(struct disk_ring *ring, const struct disk_async *disk)
 static int drain_outside(struct disk_ring *ring, const struct disk_async *disk)
 {
     ring->drainers_count++;
-    while (disk->in_flight) {
+    /* What a broken ring has not submitted never completes. */
+    while (disk->in_flight && !ring->broken) {
         uint64_t until_ns = clock_mono_ns() + DRAIN_LOOK_NS;
         const struct timespec until = {.tv_sec = (time_t)(until_ns / NS_PER_S),
                                        .tv_nsec = (long)(until_ns % NS_PER_S)};
@@ -419,7 +420,7 @@ static int drain_outside(struct disk_ring *ring, const struct disk_async *disk)
         take_completions(ring);
     }
     ring->drainers_count--;
-    return 0;
+    return disk->in_flight ? ring->broken : 0;
 }
 
 int disk_ring_drain(struct disk_ring *ring, const struct disk_async *disk)
