@@ -28,6 +28,7 @@ enum frame_type {
     FRAME_FAIL = 'f',    /* init -> host: the lab could not be set up, one sentence */
     FRAME_STDIN = 'i',   /* host -> init: bytes for stdin; no bytes: end of file */
     FRAME_WINSIZE = 'w', /* host -> init: "rows cols" of the terminal */
+    FRAME_PING = 'p',    /* host -> init, and back: the machine lives */
     FRAME_DUMP = 'd',    /* host -> init: write the kernel's state to the console; and back: done */
 };
 

@@ -239,6 +239,8 @@ static size_t frame_take(struct relay *r, char type, const char *data, size_t le
     }
     if (type == FRAME_DUMP)
         kernel_dump(r->port_fd);
+    if (type == FRAME_PING)
+        relay_send(r->port_fd, FRAME_PING, "", 0);
     if (type != FRAME_STDIN || r->in_fd < 0)
         return len;
     if (len == 0) {
