@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * virtio-mmio registers (virtio 1.2, 4.2.2) and the strict status machine of devices.md 2. vCPU
- * threads through the bus, the vmm thread through the kick eventfds; all state is under the
- * device's lock.
+ * threads through the bus, the vmm thread through the kick eventfds; all state but the interrupt
+ * status is under the device's lock.
  */
 #include "devices/virtio/vmmio.h"
 
@@ -111,8 +111,6 @@ static uint32_t register_read(struct vmmio *vmmio, uint32_t off)
         return vq ? VQ_SIZE_MAX : 0;
     case VIRTIO_MMIO_QUEUE_READY:
         return vq ? vq->setup.ready : 0;
-    case VIRTIO_MMIO_INTERRUPT_STATUS:
-        return atomic_load_explicit(&dev->irq_status, memory_order_acquire);
     case VIRTIO_MMIO_STATUS:
         return vmmio->status;
     case VIRTIO_MMIO_SHM_LEN_LOW:
@@ -211,6 +209,10 @@ static void driver_ok(struct vmmio *vmmio)
 
 static void status_write(struct vmmio *vmmio, uint32_t value)
 {
+    if (vmmio->dev->resetting) {
+        log_guest_warn("virtio-mmio: status 0x%x written during a reset ignored", value);
+        return;
+    }
     if (value == 0) {
         reset(vmmio);
         return;
@@ -235,11 +237,14 @@ static void status_write(struct vmmio *vmmio, uint32_t value)
                        vmmio->status);
 }
 
-static void irq_ack(struct vmmio *vmmio, uint32_t value)
+/* The driver notified a queue and KVM did not turn that into the queue's eventfd. */
+static void queue_notify(struct vmmio *vmmio, uint32_t idx)
 {
-    if ((vmmio->status & VIRTIO_CONFIG_S_DRIVER_OK) == 0)
+    struct virtio_dev *dev = vmmio->dev;
+    if (idx >= dev->queues_count || !dev->active || dev->broken)
         return;
-    atomic_fetch_and_explicit(&vmmio->dev->irq_status, ~value, memory_order_acq_rel);
+    if (!dev->ops->on_notify || !dev->ops->on_notify(dev, idx))
+        kick(vmmio, idx);
 }
 
 static void register_write(struct vmmio *vmmio, uint32_t off, uint32_t value)
@@ -268,11 +273,7 @@ static void register_write(struct vmmio *vmmio, uint32_t off, uint32_t value)
         queue_write(vmmio, off, value);
         break;
     case VIRTIO_MMIO_QUEUE_NOTIFY:
-        if (value < vmmio->dev->queues_count)
-            serve(vmmio, value);
-        break;
-    case VIRTIO_MMIO_INTERRUPT_ACK:
-        irq_ack(vmmio, value);
+        queue_notify(vmmio, value);
         break;
     case VIRTIO_MMIO_STATUS:
         status_write(vmmio, value);
@@ -297,16 +298,22 @@ static void config_read(const struct virtio_dev *dev, uint64_t off, void *data, 
 static void vmmio_read(void *ctx, uint64_t off, void *data, uint32_t len)
 {
     struct vmmio *vmmio = ctx;
+    le32_t value;
     if (off < VIRTIO_MMIO_CONFIG && (len != sizeof(uint32_t) || off % sizeof(uint32_t))) {
         log_guest_warn("virtio-mmio: %u-byte read of register 0x%x ignored", len, (unsigned)off);
         memset(data, 0, len);
+        return;
+    }
+    if (off == VIRTIO_MMIO_INTERRUPT_STATUS) {
+        value = le32_put(virtio_irq_status_read(vmmio->dev));
+        memcpy(data, &value, sizeof(value));
         return;
     }
     (void)pthread_mutex_lock(&vmmio->dev->lock);
     if (off >= VIRTIO_MMIO_CONFIG) {
         config_read(vmmio->dev, off - VIRTIO_MMIO_CONFIG, data, len);
     } else {
-        le32_t value = le32_put(register_read(vmmio, (uint32_t)off));
+        value = le32_put(register_read(vmmio, (uint32_t)off));
         memcpy(data, &value, sizeof(value));
     }
     (void)pthread_mutex_unlock(&vmmio->dev->lock);
@@ -325,6 +332,10 @@ static void vmmio_write(void *ctx, uint64_t off, const void *data, uint32_t len)
     }
     le32_t value;
     memcpy(&value, data, sizeof(value));
+    if (off == VIRTIO_MMIO_INTERRUPT_ACK) {
+        virtio_irq_ack(vmmio->dev, le32_get(value));
+        return;
+    }
     (void)pthread_mutex_lock(&vmmio->dev->lock);
     register_write(vmmio, (uint32_t)off, le32_get(value));
     (void)pthread_mutex_unlock(&vmmio->dev->lock);
@@ -393,4 +404,9 @@ void vmmio_free(struct vmmio *vmmio)
 int vmmio_kick_fd(const struct vmmio *vmmio, uint32_t idx)
 {
     return vmmio->kicks[idx].fd;
+}
+
+bool vmmio_wants_eventfd(const struct vmmio *vmmio)
+{
+    return !vmmio->dev->ops->on_notify;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Placement: every device gets its window, its line and its place on a bus (devices.md 2, 8).
- * Boot and restore share machine_place_at; they differ only in who chose address and interrupt.
+ * Boot and restore share place_at; they differ only in who chose address and interrupt.
  * Thread: vmm, before the guest runs.
  */
 #include <errno.h>
@@ -97,8 +97,8 @@ int machine_place_legacy(struct machine *machine, const struct cfg_vm *config, s
 }
 
 /* One device at a given window and line. */
-static int machine_place_at(struct machine *machine, struct virtio_dev *dev, uint64_t base,
-                            uint32_t gsi, struct err *err)
+static int place_at(struct machine *machine, struct virtio_dev *dev, uint64_t base, uint32_t gsi,
+                    struct err *err)
 {
     if (machine->placed_count == LAYOUT_VIRTIO_DEVICES_MAX)
         return err_set(err, -ENOSPC,
@@ -111,12 +111,18 @@ static int machine_place_at(struct machine *machine, struct virtio_dev *dev, uin
                           err);
     if (rc < 0)
         return rc;
-    for (uint32_t queue = 0; queue < dev->queues_count; queue++) {
+    uint32_t eventfds_count = vmmio_wants_eventfd(placed->vmmio) ? dev->queues_count : 0;
+    for (uint32_t queue = 0; queue < eventfds_count; queue++) {
         rc = hv_vm_ioeventfd(&machine->vm, vmmio_kick_fd(placed->vmmio, queue),
                              gpa(base + VMMIO_QUEUE_NOTIFY_OFF), queue, err);
         if (rc < 0)
             return rc;
     }
+    /* An exit less for each interrupt. 0: this KVM cannot, and the guest exits. */
+    rc = hv_vm_coalesce_writes(&machine->vm, gpa(base + VMMIO_INTERRUPT_ACK_OFF), sizeof(uint32_t),
+                               err);
+    if (rc < 0)
+        return rc;
     const struct bus_range range = {base, VMMIO_WINDOW_SIZE, &vmmio_bus_ops, placed->vmmio,
                                     "virtio-mmio"};
     return bus_insert(&machine->mmio, &range, err);
@@ -128,7 +134,7 @@ static int place_next(struct machine *machine, struct virtio_dev *dev, struct ar
 {
     uint64_t base = LAYOUT_VIRTIO_MMIO_BASE + machine->placed_count * LAYOUT_VIRTIO_MMIO_STEP;
     uint32_t gsi = LAYOUT_GSI_VIRTIO_FIRST + machine->placed_count;
-    int rc = machine_place_at(machine, dev, base, gsi, err);
+    int rc = place_at(machine, dev, base, gsi, err);
     if (rc < 0)
         return rc;
     rc = arch_cmdline_append(cmdline, err, "virtio_mmio.device=4K@0x%llx:%u",
