@@ -25,7 +25,7 @@
 #define BLK_PASS_BUDGET (4u * VQ_SIZE_MAX)
 #define BLK_COST_SIZE (64u * 1024)
 /* Served on a vCPU's thread before the loop takes over: the guest stands still meanwhile. */
-#define BLK_NOTIFY_BUDGET 4u
+#define BLK_NOTIFY_BUDGET 64u
 /* A pass that took longer shows a disk that makes its readers wait: a vCPU is not to. For some time
  * the loop serves everything, then a notification tries again. */
 #define BLK_NOTIFY_MAX_NS (200 * NS_PER_US)
