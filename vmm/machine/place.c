@@ -4,11 +4,17 @@
  * Boot and restore share place_at; they differ only in who chose address and interrupt.
  * Thread: vmm, before the guest runs.
  */
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
 #include "base/fd.h"
 #include "vmm/machine/machine_int.h"
+
+/* The guest's tables (arch) and the devices (legacy) must mean the same places. */
+static_assert(IOAPIC_BASE == LAYOUT_IOAPIC, "MADT and MP table against the IOAPIC");
+static_assert(BOOT_TIMER_BASE == LAYOUT_MMIO_GAP_BASE, "the boot timer opens the gap");
+static_assert(IOAPIC_PINS_MAX == HV_GSI_COUNT, "a route for every pin");
 
 static int line_connect(struct machine *machine, struct irq_line *line, uint32_t gsi,
                         struct err *err)
@@ -56,44 +62,6 @@ static int place_i8042(struct machine *machine, struct err *err)
     const struct bus_range range = {I8042_PORT_BASE, I8042_PORT_SIZE, &i8042_bus_ops,
                                     machine->i8042, "i8042"};
     return bus_insert(&machine->pio, &range, err);
-}
-
-/* Lines that something is connected to: the legacy ones, then one a virtio device. */
-static uint32_t pins_needed(const struct cfg_vm *config)
-{
-    uint32_t pins = LAYOUT_GSI_VIRTIO_FIRST + config->drives_count;
-    return pins < IOAPIC_PINS_MAX ? pins : IOAPIC_PINS_MAX;
-}
-
-static int place_ioapic(struct machine *machine, const struct cfg_vm *config, struct err *err)
-{
-    if (machine->options.irqchip != HV_IRQCHIP_SPLIT)
-        return 0;
-    int rc =
-        ioapic_create(pins_needed(config), &machine_ioapic_ops, machine, &machine->ioapic, err);
-    if (rc < 0)
-        return rc;
-    const struct bus_range range = {IOAPIC_BASE, IOAPIC_SIZE, &ioapic_bus_ops, machine->ioapic,
-                                    "IOAPIC"};
-    return bus_insert(&machine->mmio, &range, err);
-}
-
-int machine_place_legacy(struct machine *machine, const struct cfg_vm *config, struct err *err)
-{
-    machine->pm = (struct pm){on_pm_event, machine};
-    const struct bus_range pm = {PM_PORT_BASE, PM_PORT_SIZE, &pm_bus_ops, &machine->pm, "ACPI PM"};
-    const struct bus_range timer = {BOOT_TIMER_BASE, BOOT_TIMER_SIZE, &boot_timer_bus_ops,
-                                    &machine->boot_timer, "boot timer"};
-    int rc = place_ioapic(machine, config, err);
-    if (rc == 0)
-        rc = place_serial(machine, err);
-    if (rc == 0)
-        rc = place_i8042(machine, err);
-    if (rc == 0)
-        rc = bus_insert(&machine->pio, &pm, err);
-    if (rc == 0 && machine->options.boot_timer)
-        rc = bus_insert(&machine->mmio, &timer, err);
-    return rc;
 }
 
 /* One device at a given window and line. */
@@ -177,16 +145,68 @@ static int place_drives(struct machine *machine, const struct cfg_vm *config,
     return 0;
 }
 
+static uint32_t drives_count(const struct cfg_vm *config)
+{
+    return config->drives_count;
+}
+
 /* Every device class, in attach order (devices.md 2). */
 struct device_class {
     const char *name;
+    uint32_t (*count)(const struct cfg_vm *config);
     int (*place)(struct machine *machine, const struct cfg_vm *config, struct arch_cmdline *cmdline,
                  struct err *err);
 };
 
 static const struct device_class device_classes[] = {
-    {"block", place_drives},
+    {"block", drives_count, place_drives},
 };
+
+static uint32_t devices_count(const struct cfg_vm *config)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < ARRAY_LEN(device_classes); i++)
+        count += device_classes[i].count(config);
+    return count;
+}
+
+/* Lines that something is connected to: the legacy ones, then one a virtio device. */
+static uint32_t pins_needed(const struct cfg_vm *config)
+{
+    uint32_t pins = LAYOUT_GSI_VIRTIO_FIRST + devices_count(config);
+    return pins < IOAPIC_PINS_MAX ? pins : IOAPIC_PINS_MAX;
+}
+
+static int place_ioapic(struct machine *machine, const struct cfg_vm *config, struct err *err)
+{
+    if (machine->options.irqchip != HV_IRQCHIP_SPLIT)
+        return 0;
+    int rc =
+        ioapic_create(pins_needed(config), &machine_ioapic_ops, machine, &machine->ioapic, err);
+    if (rc < 0)
+        return rc;
+    const struct bus_range range = {IOAPIC_BASE, IOAPIC_SIZE, &ioapic_bus_ops, machine->ioapic,
+                                    "IOAPIC"};
+    return bus_insert(&machine->mmio, &range, err);
+}
+
+int machine_place_legacy(struct machine *machine, const struct cfg_vm *config, struct err *err)
+{
+    machine->pm = (struct pm){on_pm_event, machine};
+    const struct bus_range pm = {PM_PORT_BASE, PM_PORT_SIZE, &pm_bus_ops, &machine->pm, "ACPI PM"};
+    const struct bus_range timer = {BOOT_TIMER_BASE, BOOT_TIMER_SIZE, &boot_timer_bus_ops,
+                                    &machine->boot_timer, "boot timer"};
+    int rc = place_ioapic(machine, config, err);
+    if (rc == 0)
+        rc = place_serial(machine, err);
+    if (rc == 0)
+        rc = place_i8042(machine, err);
+    if (rc == 0)
+        rc = bus_insert(&machine->pio, &pm, err);
+    if (rc == 0 && machine->options.boot_timer)
+        rc = bus_insert(&machine->mmio, &timer, err);
+    return rc;
+}
 
 int machine_place_devices(struct machine *machine, const struct cfg_vm *config,
                           struct arch_cmdline *cmdline, struct err *err)
