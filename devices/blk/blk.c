@@ -2,7 +2,7 @@
 /*
  * virtio-blk device (virtio 1.2, 5.2; devices.md 3). Parse, throttle, start, finish. Every popped
  * head leaves by one exit: the used ring, back into the avail ring, or virtio_mark_broken. Under
- * the device's lock; on the vmm thread, but for a Sync disk's short queues (blk_on_notify).
+ * the device's lock; on the vmm thread, but for a Sync disk's short queues (on_notify).
  */
 #include "devices/blk/blk.h"
 
@@ -26,8 +26,8 @@
 #define BLK_COST_SIZE (64u * 1024)
 /* Served on a vCPU's thread before the loop takes over: the guest stands still meanwhile. */
 #define BLK_NOTIFY_BUDGET 64u
-/* A pass that took longer shows a disk that makes its readers wait: a vCPU is not to. For some time
- * the loop serves everything, then a notification tries again. */
+/* A turn ends with the request that makes it longer than this, which shows a disk that makes its
+ * readers wait: for some time the loop serves everything, then a notification tries again. */
 #define BLK_NOTIFY_MAX_NS (200 * NS_PER_US)
 #define BLK_NOTIFY_PAUSE_NS (1 * NS_PER_S)
 #define BLK_INLINE_IOVS 4u
@@ -62,6 +62,8 @@ struct blk {
     struct rl rl;
     bool engine_full;                   /* a request was put back because the engine took no more */
     bool on_vcpu;                       /* this pass runs on a vCPU's thread */
+    uint64_t turn_start_ns;             /* of that pass */
+    uint64_t moved_ns;                  /* when the last transfer was done */
     uint64_t loop_until_ns;             /* until then the loop serves, whoever notifies */
     struct disk_req flush;              /* the last one, at the end */
     struct vq_chain chain;              /* the one being parsed */
@@ -92,7 +94,8 @@ static void complete(struct blk *blk, uint16_t head, gpa_t status_addr, uint8_t 
 
 static void count_transfer(struct blk *blk, const struct blk_slot *slot, uint64_t bytes)
 {
-    uint64_t us = (clock_now_ns(blk->clock) - slot->start_ns) / NS_PER_US;
+    blk->moved_ns = clock_now_ns(blk->clock);
+    uint64_t us = (blk->moved_ns - slot->start_ns) / NS_PER_US;
     if (slot->op == BLK_OP_READ) {
         metric_inc(&blk->metrics->read_count);
         metric_add(&blk->metrics->read_bytes, bytes);
@@ -255,10 +258,12 @@ static int slot_start(struct blk *blk, const struct blk_request *req)
     return 1;
 }
 
-/* May this pass serve the request? A flush may take a disk's whole write-back time: not on a vCPU. */
-static bool may_serve(struct blk *blk, const struct blk_request *req)
+/* May this pass serve a request of that cost? On a vCPU's thread nothing larger than what is left of
+ * its turn, and no flush, which may take a disk's whole write-back time. */
+static bool may_serve(struct blk *blk, const struct blk_request *req, uint64_t cost,
+                      uint32_t budget)
 {
-    if (blk->on_vcpu && req->op == BLK_OP_FLUSH) {
+    if (blk->on_vcpu && (req->op == BLK_OP_FLUSH || cost > budget)) {
         virtio_kick_self(&blk->dev, BLK_QUEUE);
         return false;
     }
@@ -283,11 +288,11 @@ static int serve_chain(struct blk *blk, uint32_t *budget)
         virtio_mark_broken(&blk->dev, "block request without header or status byte", rc);
         return 1;
     }
-    if (!may_serve(blk, &req)) {
+    uint64_t cost = req.data_len / BLK_COST_SIZE;
+    if (!may_serve(blk, &req, cost, *budget)) {
         vq_unpop(vq, blk->chain.head);
         return 0;
     }
-    uint64_t cost = req.data_len / BLK_COST_SIZE;
     *budget -= cost < *budget ? (uint32_t)cost : *budget;
     if (rc == 0 || req.op == BLK_OP_GET_ID) {
         finish_at_once(blk, &req, status);
@@ -305,6 +310,12 @@ static int serve_chain(struct blk *blk, uint32_t *budget)
     return 1;
 }
 
+/* Has a turn on a vCPU's thread taken its time? */
+static bool turn_is_long(const struct blk *blk)
+{
+    return blk->on_vcpu && blk->moved_ns > blk->turn_start_ns + BLK_NOTIFY_MAX_NS;
+}
+
 /* Pops and starts until the ring is empty (1), something must be waited for (0), or the budget is
  * spent (0, with a kick to oneself). */
 static int serve_pass(struct blk *blk, uint32_t *budget)
@@ -313,7 +324,7 @@ static int serve_pass(struct blk *blk, uint32_t *budget)
     while (!blk->dev.broken) {
         if (!blk->on_vcpu && rl_blocked(&blk->rl))
             return 0;
-        if (*budget == 0) {
+        if (*budget == 0 || turn_is_long(blk)) {
             virtio_kick_self(&blk->dev, BLK_QUEUE);
             return 0;
         }
@@ -376,6 +387,7 @@ static bool on_notify(struct virtio_dev *dev, uint32_t idx)
     if (start_ns < blk->loop_until_ns || rl_limits(&blk->rl))
         return false;
     metric_inc(&blk->metrics->queue_event_count);
+    blk->turn_start_ns = start_ns;
     blk->on_vcpu = true;
     serve(blk, BLK_NOTIFY_BUDGET);
     blk->on_vcpu = false;

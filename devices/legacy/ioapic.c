@@ -105,8 +105,9 @@ static void entry_write(struct ioapic *ioapic, uint32_t pin, bool high_half, uin
     struct ioapic_msi msi = msi_of(*entry);
     if (msi_equal(&msi, &ioapic->routes[pin]))
         return;
-    if (ioapic->ops->set_route(ioapic->ctx, pin, &msi) == 0)
-        ioapic->routes[pin] = msi;
+    ioapic->routes[pin] = msi;
+    if (ioapic->ops->set_route(ioapic->ctx, pin, &msi) < 0)
+        ioapic->routes[pin].address_hi = UINT32_MAX; /* like no message: any write tries again */
 }
 
 /* Does the selected register belong to a pin's entry? Then *ret_pin is the pin. */

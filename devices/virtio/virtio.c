@@ -28,13 +28,21 @@ int virtio_dev_init(struct virtio_dev *dev, const struct virtio_dev_ops *ops, ui
         .offered = (1ull << VIRTIO_F_VERSION_1) | (1ull << VIRTIO_RING_F_EVENT_IDX) |
                    (1ull << VIRTIO_RING_F_INDIRECT_DESC),
     };
-    return -pthread_mutex_init(&dev->lock, NULL);
+    int rc = -pthread_mutex_init(&dev->lock, NULL);
+    if (rc < 0)
+        return rc;
+    rc = -pthread_cond_init(&dev->reset_over, NULL);
+    if (rc < 0)
+        (void)pthread_mutex_destroy(&dev->lock); /* fresh: cannot fail */
+    return rc;
 }
 
 void virtio_dev_done(struct virtio_dev *dev)
 {
-    if (dev->ops)
-        (void)pthread_mutex_destroy(&dev->lock); /* nobody holds it any more */
+    if (!dev->ops)
+        return;
+    (void)pthread_cond_destroy(&dev->reset_over); /* nobody waits any more */
+    (void)pthread_mutex_destroy(&dev->lock);
     dev->ops = NULL;
 }
 
@@ -70,6 +78,7 @@ void virtio_dev_reset(struct virtio_dev *dev)
         dev->resetting = true;
         dev->ops->reset(dev);
         dev->resetting = false;
+        (void)pthread_cond_broadcast(&dev->reset_over);
     }
     for (uint32_t i = 0; i < dev->queues_count; i++)
         vq_reset(&dev->queues[i]);
@@ -78,6 +87,12 @@ void virtio_dev_reset(struct virtio_dev *dev)
     dev->active = false;
     dev->broken = false;
     atomic_store_explicit(&dev->irq_bits, 0, memory_order_release);
+}
+
+void virtio_await_reset(struct virtio_dev *dev)
+{
+    while (dev->resetting)
+        (void)pthread_cond_wait(&dev->reset_over, &dev->lock);
 }
 
 static void interrupt(struct virtio_dev *dev, uint32_t bits)

@@ -66,6 +66,7 @@ struct virtio_dev {
     uint32_t config_generation;
     bool active;                /* activate succeeded */
     bool resetting;             /* a reset waits for the backend, without the lock */
+    pthread_cond_t reset_over;  /* resetting became false */
     metric_t *activate_fails;   /* the device's counter, set by it; NULL: none */
     bool broken;                /* needs-reset was said; nothing is served until the reset */
     struct gmem *gmem;          /* borrowed while active */
@@ -94,6 +95,10 @@ MUST_CHECK int virtio_dev_activate(struct virtio_dev *dev, struct gmem *gmem);
 
 /* Takes gmem, queues and features away again. Under the lock; transport only. */
 void virtio_dev_reset(struct virtio_dev *dev);
+
+/* Waits until no other thread is resetting the device. Under the lock, which it gives up meanwhile;
+ * vCPU threads only. */
+void virtio_await_reset(struct virtio_dev *dev);
 
 /* Has queue `idx` served again after other devices had their turn. Under the lock. */
 void virtio_kick_self(struct virtio_dev *dev, uint32_t idx);

@@ -209,10 +209,6 @@ static void driver_ok(struct vmmio *vmmio)
 
 static void status_write(struct vmmio *vmmio, uint32_t value)
 {
-    if (vmmio->dev->resetting) {
-        log_guest_warn("virtio-mmio: status 0x%x written during a reset ignored", value);
-        return;
-    }
     if (value == 0) {
         reset(vmmio);
         return;
@@ -237,13 +233,19 @@ static void status_write(struct vmmio *vmmio, uint32_t value)
                        vmmio->status);
 }
 
-/* The driver notified a queue and KVM did not turn that into the queue's eventfd. */
+/* The driver notified a queue and KVM did not turn that into the queue's eventfd. While somebody
+ * else has the device, the vCPU does not wait for them. */
 static void queue_notify(struct vmmio *vmmio, uint32_t idx)
 {
     struct virtio_dev *dev = vmmio->dev;
-    if (idx >= dev->queues_count || !dev->active || dev->broken)
+    if (idx >= dev->queues_count)
         return;
-    if (!dev->ops->on_notify || !dev->ops->on_notify(dev, idx))
+    bool mine = pthread_mutex_trylock(&dev->lock) == 0;
+    bool served =
+        mine && dev->active && !dev->broken && dev->ops->on_notify && dev->ops->on_notify(dev, idx);
+    if (mine)
+        (void)pthread_mutex_unlock(&dev->lock);
+    if (!served)
         kick(vmmio, idx);
 }
 
@@ -271,9 +273,6 @@ static void register_write(struct vmmio *vmmio, uint32_t off, uint32_t value)
     case VIRTIO_MMIO_QUEUE_USED_LOW:
     case VIRTIO_MMIO_QUEUE_USED_HIGH:
         queue_write(vmmio, off, value);
-        break;
-    case VIRTIO_MMIO_QUEUE_NOTIFY:
-        queue_notify(vmmio, value);
         break;
     case VIRTIO_MMIO_STATUS:
         status_write(vmmio, value);
@@ -336,7 +335,12 @@ static void vmmio_write(void *ctx, uint64_t off, const void *data, uint32_t len)
         virtio_irq_ack(vmmio->dev, le32_get(value));
         return;
     }
+    if (off == VIRTIO_MMIO_QUEUE_NOTIFY) {
+        queue_notify(vmmio, le32_get(value));
+        return;
+    }
     (void)pthread_mutex_lock(&vmmio->dev->lock);
+    virtio_await_reset(vmmio->dev);
     register_write(vmmio, (uint32_t)off, le32_get(value));
     (void)pthread_mutex_unlock(&vmmio->dev->lock);
 }

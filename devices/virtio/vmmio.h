@@ -20,7 +20,6 @@
 #define VMMIO_QUEUE_NOTIFY_OFF 0x50u
 /* Writes here may take effect late (hv_vm_coalesce_writes). */
 #define VMMIO_INTERRUPT_ACK_OFF 0x64u
-#define VMMIO_INTERRUPT_ACK_OFF 0x64u
 
 struct vmmio;
 

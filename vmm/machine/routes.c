@@ -32,12 +32,9 @@ static int set_route(void *ctx, uint32_t pin, const struct ioapic_msi *msi)
     struct err err = ERR_INIT;
 
     (void)pthread_mutex_lock(&machine->routes.lock);
-    const struct ioapic_msi before = machine->routes.pins[pin];
-    machine->routes.pins[pin] = *msi;
+    machine->routes.pins[pin] = *msi; /* stays when refused: the next table carries it */
     uint32_t count = table_fill(&machine->routes, entries);
     int rc = hv_vm_set_routes(&machine->vm, entries, count, &err);
-    if (rc < 0)
-        machine->routes.pins[pin] = before;
     (void)pthread_mutex_unlock(&machine->routes.lock);
     if (rc < 0)
         log_guest_error("interrupt route of pin %u could not be set: %s", pin, err.msg);

@@ -5,6 +5,8 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "devices/backend/disk_ring_int.h"
 #include "tests/unit/backend/disk_fixture.h"
@@ -65,13 +67,41 @@ static void test_disk_drain__ring_beyond_use__its_error_at_once(void **state)
 }
 
 /* As when the kernel was short of memory at the submit, and the owner waits for the drainer. */
-static void test_disk_drain__never_submitted__gives_up(void **state)
+static void test_disk_drain__submit_refused__gives_up_and_memory_is_left_alone(void **state)
 {
     struct fixture *fixture = *state;
+    memset(fixture->page, 0x5a, sizeof(fixture->page));
     assert_int_equal(disk_start(&fixture->disk.disk, &fixture->req), 0);
+    fixture->disk.ring->refused = true;
     assert_int_equal(drain_elsewhere(fixture), -EAGAIN);
+    /* The owner submits after all: the read that was given up does not happen. */
     assert_int_equal(disk_kick(&fixture->disk.disk), 0);
     assert_ptr_equal(fixture_reap(&fixture->disk), &fixture->req);
+    assert_int_equal(fixture->req.result, -EACCES);
+    assert_int_equal(fixture->page[0], 0x5a);
+    assert_false(fixture->disk.ring->refused);
+}
+
+static void *kick_soon(void *arg)
+{
+    struct fixture *fixture = arg;
+    return (void *)(intptr_t)drain_elsewhere(fixture);
+}
+
+/* The owner is slow, not refused: that is waited for. */
+static void test_disk_drain__owner_submits_late__waited_for(void **state)
+{
+    struct fixture *fixture = *state;
+    pthread_t thread;
+    void *result;
+    assert_int_equal(disk_start(&fixture->disk.disk, &fixture->req), 0);
+    assert_int_equal(pthread_create(&thread, NULL, kick_soon, fixture), 0);
+    (void)usleep(1200 * 1000);
+    assert_int_equal(disk_kick(&fixture->disk.disk), 0);
+    assert_int_equal(pthread_join(thread, &result), 0);
+    assert_int_equal((intptr_t)result, 0);
+    assert_ptr_equal(fixture_reap(&fixture->disk), &fixture->req);
+    assert_int_equal(fixture->req.result, sizeof(fixture->page));
 }
 
 int main(void)
@@ -79,7 +109,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_disk_drain__ring_beyond_use__its_error_at_once, setup,
                                         teardown),
-        cmocka_unit_test_setup_teardown(test_disk_drain__never_submitted__gives_up, setup,
+        cmocka_unit_test_setup_teardown(
+            test_disk_drain__submit_refused__gives_up_and_memory_is_left_alone, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_disk_drain__owner_submits_late__waited_for, setup,
                                         teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

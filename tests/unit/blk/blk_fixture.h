@@ -228,8 +228,9 @@ static void write_header(uint64_t addr, uint32_t type, uint64_t sector)
     assert_int_equal(gmem_write(fix.gmem, gpa(addr), &header, sizeof(header)), 0);
 }
 
-/* Header, one data descriptor (none when data_len is 0), status; descriptors 3 * slot. */
-static void offer(uint16_t slot, uint32_t type, uint64_t sector, uint32_t data_len)
+/* Header, one data descriptor (none when data_len is 0), status; descriptors 3 * slot. Again for a
+ * request that was put back: a scribbling build has eaten it. */
+static void lay_out(uint16_t slot, uint32_t type, uint64_t sector, uint32_t data_len)
 {
     uint16_t head = (uint16_t)(slot * 3);
     uint8_t unwritten = STATUS_UNWRITTEN;
@@ -241,7 +242,12 @@ static void offer(uint16_t slot, uint32_t type, uint64_t sector, uint32_t data_l
     vqd_desc(&fix.driver, VQD_DESC, (uint16_t)(head + 1), DATA + slot * 0x2000ull, data_len,
              (uint16_t)(VRING_DESC_F_NEXT | data_flags), (uint16_t)(head + 2));
     vqd_desc(&fix.driver, VQD_DESC, (uint16_t)(head + 2), STATUS + slot, 1, VRING_DESC_F_WRITE, 0);
-    vqd_offer(&fix.driver, head);
+}
+
+static void offer(uint16_t slot, uint32_t type, uint64_t sector, uint32_t data_len)
+{
+    lay_out(slot, type, sector, data_len);
+    vqd_offer(&fix.driver, (uint16_t)(slot * 3));
 }
 
 static void kick(void)

@@ -355,11 +355,7 @@ static void test_blk_limiter__ops_spent__rest_after_the_timer(void **state)
     kick();
     expect_nothing_used();
     fix.now_ns += 1100 * NS_PER_MS;
-    write_header(HEADER + 16, VIRTIO_BLK_T_IN, 1); /* a scribbling build ate it */
-    vqd_desc(&fix.driver, VQD_DESC, 3, HEADER + 16, 16, VRING_DESC_F_NEXT, 4);
-    vqd_desc(&fix.driver, VQD_DESC, 4, DATA + 0x2000, 512, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE,
-             5);
-    vqd_desc(&fix.driver, VQD_DESC, 5, STATUS + 1, 1, VRING_DESC_F_WRITE, 0);
+    lay_out(1, VIRTIO_BLK_T_IN, 1, 512);
     assert_true(loop_turn(fix.loop, 0) > 0);
     expect_used(1, 513, VIRTIO_BLK_S_OK);
 }

@@ -137,6 +137,11 @@ static void test_write__route_refused__same_message_is_tried_again(void **state)
     assert_int_equal(fixture->routes_count, 2);
     put(fixture, 0x10, 0x40);
     assert_int_equal(fixture->routes_count, 2);
+    fixture->result = -ENOMEM;
+    put(fixture, 0x10, 0x41);
+    fixture->result = 0;
+    put(fixture, 0x10, 0x40); /* what was set last, but not what the owner was told last */
+    assert_int_equal(fixture->routes_count, 4);
 }
 
 static void test_write__same_message_again__not_told(void **state)

@@ -6,6 +6,7 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_mmio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/le.h"
@@ -321,28 +322,62 @@ static void test_vmmio_notify__device_that_serves_it_itself__loop_gets_what_it_l
     assert_int_equal(fix.counting.served, 3);
 }
 
-static void reset_that_looks(struct virtio_dev *dev)
+static _Atomic bool other_wrote;
+
+static void *write_status_zero(void *arg)
+{
+    (void)arg;
+    wr(VIRTIO_MMIO_STATUS, 0);
+    atomic_store(&other_wrote, true);
+    return NULL;
+}
+
+/* As a device that waits for its backend, while another vCPU resets, too. */
+static void reset_slowly(struct virtio_dev *dev)
 {
     on_reset(dev);
-    assert_true(dev->resetting);
     assert_false(dev->active);
-    (void)pthread_mutex_unlock(&dev->lock); /* as a device that waits for its backend */
-    wr(VIRTIO_MMIO_STATUS, 0);
-    assert_int_not_equal(rd(VIRTIO_MMIO_STATUS), 0);
+    (void)pthread_mutex_unlock(&dev->lock);
+    assert_int_not_equal(rd(VIRTIO_MMIO_STATUS), 0); /* not done yet */
+    wr(VIRTIO_MMIO_QUEUE_NOTIFY, 0);                 /* waits for nothing */
+    (void)usleep(20 * 1000);
+    assert_false(atomic_load(&other_wrote));
     (void)pthread_mutex_lock(&dev->lock);
 }
 
-static void test_vmmio_reset__another_during_it__ignored_and_not_done_yet(void **state)
+static void test_vmmio_reset__another_during_it__waits_for_its_end(void **state)
 {
     static const struct virtio_dev_ops ops = {
-        .activate = on_activate, .reset = reset_that_looks, .on_queue = on_queue};
+        .activate = on_activate, .reset = reset_slowly, .on_queue = on_queue};
+    pthread_t thread;
     (void)state;
     fix.counting.dev.ops = &ops;
     to_driver_ok();
-    wr(VIRTIO_MMIO_STATUS, 0);
+    atomic_store(&other_wrote, false);
+    fix.counting.dev.resetting = true; /* holds the other one until ours has begun */
+    assert_int_equal(pthread_create(&thread, NULL, write_status_zero, NULL), 0);
+    (void)usleep(20 * 1000);
+    assert_false(atomic_load(&other_wrote));
+    (void)pthread_mutex_lock(&fix.counting.dev.lock);
+    virtio_dev_reset(&fix.counting.dev);
+    (void)pthread_mutex_unlock(&fix.counting.dev.lock);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(atomic_load(&other_wrote));
     assert_int_equal(fix.counting.resets, 1);
     assert_int_equal(rd(VIRTIO_MMIO_STATUS), 0);
-    assert_false(fix.counting.dev.resetting);
+}
+
+/* The loop serves the device: the vCPU leaves it a note and goes on. */
+static void test_vmmio_notify__device_is_being_served__left_to_the_loop(void **state)
+{
+    (void)state;
+    to_driver_ok();
+    assert_int_equal(fd_event_take(vmmio_kick_fd(fix.vmmio, 0)), 1); /* of the activation */
+    (void)pthread_mutex_lock(&fix.counting.dev.lock);
+    wr(VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+    (void)pthread_mutex_unlock(&fix.counting.dev.lock);
+    assert_int_equal(fd_event_take(vmmio_kick_fd(fix.vmmio, 0)), 1);
+    assert_int_equal(fix.counting.served, 0);
 }
 
 static void test_vmmio_access__odd_widths__ignored_or_zero(void **state)
@@ -388,7 +423,8 @@ int main(void)
         TEST(test_vmmio_activate__bad_ring__needs_reset_and_config_interrupt),
         TEST(test_vmmio_activate__device_refuses__needs_reset_until_reset),
         TEST(test_vmmio_reset__running_device__everything_forgotten),
-        TEST(test_vmmio_reset__another_during_it__ignored_and_not_done_yet),
+        TEST(test_vmmio_reset__another_during_it__waits_for_its_end),
+        TEST(test_vmmio_notify__device_is_being_served__left_to_the_loop),
         TEST(test_vmmio_interrupt__flush_and_ack__bits_come_and_go),
         TEST(test_vmmio_notify__device_that_serves_it_itself__loop_gets_what_it_leaves),
         TEST(test_vmmio_interrupt__ack_after_next_interrupt__bit_stays),
