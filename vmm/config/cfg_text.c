@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 /* Outside text in a sentence: at most this many bytes of it, with the NUL. */
 #define SHOWN_MAX_SIZE 96u
@@ -107,22 +106,9 @@ int cfg_ipv4_parse(const char *text, uint8_t ret_addr[static 4], struct err *err
 
 int cfg_log_level_parse(const char *text, enum log_level *ret_level, struct err *err)
 {
-    static const struct {
-        const char *name;
-        enum log_level level;
-    } levels[] = {
-        {"Off", LOG_LEVEL_OFF},     {"Trace", LOG_LEVEL_TRACE}, {"Debug", LOG_LEVEL_DEBUG},
-        {"Info", LOG_LEVEL_INFO},   {"Warn", LOG_LEVEL_WARN},   {"Warning", LOG_LEVEL_WARN},
-        {"Error", LOG_LEVEL_ERROR},
-    };
-
-    for (size_t i = 0; i < ARRAY_LEN(levels); i++) {
-        if (strcasecmp(text, levels[i].name) == 0) {
-            *ret_level = levels[i].level;
-            return 0;
-        }
-    }
-    return err_set(err, -EINVAL, "Invalid LevelFilter");
+    if (log_level_from_name(text, ret_level) < 0)
+        return err_set(err, -EINVAL, "Invalid LevelFilter");
+    return 0;
 }
 
 int cfg_number32_parse(const char *text, uint32_t *ret_number, struct err *err)
