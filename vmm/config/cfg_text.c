@@ -10,19 +10,7 @@
 
 /* Outside text in a sentence: at most this many bytes of it, with the NUL. */
 #define SHOWN_MAX_SIZE 96u
-#define SHOWN(text) shown_text((text), (char[SHOWN_MAX_SIZE]){0})
-
-/* Outside text made fit for a sentence: cut, and anything but printable ASCII becomes a question
- * mark. */
-static const char *shown_text(const char *text, char buf[static SHOWN_MAX_SIZE])
-{
-    size_t len = 0;
-
-    for (; text[len] != '\0' && len < SHOWN_MAX_SIZE - 1; len++)
-        buf[len] = text[len] >= ' ' && text[len] <= '~' ? text[len] : '?';
-    buf[len] = '\0';
-    return buf;
-}
+#define SHOWN(text) log_quote((text), strlen(text), (char[SHOWN_MAX_SIZE]){0}, SHOWN_MAX_SIZE)
 
 /* Value of a digit in a base up to 16, or -1. */
 static int digit_value(char c, unsigned base)
