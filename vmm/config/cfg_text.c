@@ -12,6 +12,14 @@
 #define SHOWN_MAX_SIZE 96u
 #define SHOWN(text) log_quote((text), strlen(text), (char[SHOWN_MAX_SIZE]){0}, SHOWN_MAX_SIZE)
 
+int cfg_printable_check(const char *text, struct err *err)
+{
+    for (; *text != '\0'; text++)
+        if (*text < ' ' || *text > '~')
+            return err_set(err, -EINVAL, "String contains a non-printable ASCII character.");
+    return 0;
+}
+
 /* Value of a digit in a base up to 16, or -1. */
 static int digit_value(char c, unsigned base)
 {
