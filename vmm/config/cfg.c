@@ -8,10 +8,11 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/ck.h"
+#include "base/clock.h"
 #include "vmm/config/cfg_fields.h"
 #include "vmm/config/cfg_text.h"
 
-#define NS_PER_MS 1000000u
 #define IFNAME_MAX_LEN 15u    /* IFNAMSIZ without the NUL */
 #define SUN_PATH_MAX_LEN 107u /* sockaddr_un.sun_path without the NUL */
 
@@ -48,7 +49,7 @@ bool cfg_bucket_limits(const struct cfg_bucket *bucket)
     uint64_t refill_time_ns;
 
     return bucket->present && bucket->size > 0 && bucket->refill_time_ms > 0 &&
-           !__builtin_mul_overflow(bucket->refill_time_ms, NS_PER_MS, &refill_time_ns);
+           ck_mul(bucket->refill_time_ms, NS_PER_MS, &refill_time_ns);
 }
 
 int cfg_machine_validate(const struct cfg_machine *machine, struct err *err)
