@@ -73,9 +73,6 @@ struct gmem_region_view {
 };
 struct gmem_region_view gmem_region_at(const struct gmem *gmem, uint32_t idx);
 
-/* Sum of all regions, bytes. */
-uint64_t gmem_total_size(const struct gmem *gmem);
-
 /* Is [addr, addr + len) wholly inside one region? Wrap-safe. len 0 is inside when addr is. */
 MUST_CHECK bool gmem_contains(const struct gmem *gmem, gpa_t addr, uint64_t len);
 
