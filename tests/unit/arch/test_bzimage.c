@@ -78,7 +78,6 @@ static void test_arch_load_kernel__bzimage__code_at_1_MiB(void **state)
     assert_int_equal(kernel.protocol, ARCH_PROTOCOL_LINUX64);
     assert_int_equal(kernel.entry, 0x100200);
     assert_int_equal(kernel.end, BZ_PREF_ADDRESS + BZ_INIT_SIZE);
-    assert_int_equal(kernel.align, 0x200000);
     assert_true(kernel.is_bzimage);
     assert_int_equal(unit_peek(gmem, gpa(LAYOUT_HIMEM), got, sizeof(got)), 0);
     assert_memory_equal(got, bz.code, sizeof(bz.code));

@@ -34,7 +34,6 @@ struct arch_kernel {
     enum arch_protocol protocol;
     uint64_t entry;  /* guest-physical */
     uint64_t end;    /* first byte behind the loaded image (incl. bss or init_size) */
-    uint64_t align;  /* kernel_alignment, for what lies behind */
     bool is_bzimage; /* setup_header below is the file's */
     uint8_t setup_header[ARCH_SETUP_HEADER_SIZE];
 };
