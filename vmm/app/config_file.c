@@ -186,8 +186,7 @@ static int decode_excluded(const struct section *section, struct json_val val, s
 #define HAS(member) .has_off = offsetof(struct draft, vm.member)
 
 static const struct section sections[] = {
-    {"boot-source", SINGLE(cfg_object_boot_source, boot_source), HAS(has_boot_source),
-     .required = true},
+    {"boot-source", SINGLE(cfg_object_boot_source, boot_source), .required = true},
     {"drives", decode_drives, .required = true},
     {"machine-config", SINGLE(cfg_object_machine, machine)},
     {"cpu-config", decode_cpu_template, .object = &cfg_object_cpu_template,

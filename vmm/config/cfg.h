@@ -152,10 +152,10 @@ struct cfg_cpu_template {
     uint32_t caps_remove_count;
 };
 
-/* Everything one VM is made from. `has_x` false: the section was absent or null. */
+/* Everything one VM is made from. `has_x` false: the section was absent or null;
+ * without a kernel_image_path there is no boot source. */
 struct cfg_vm {
     struct cfg_machine machine;
-    bool has_boot_source;
     struct cfg_boot_source boot_source;
     struct cfg_drive drives[CFG_DRIVES_MAX]; /* attach order; a root drive first */
     uint32_t drives_count;

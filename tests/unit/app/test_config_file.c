@@ -122,7 +122,6 @@ static void test_parse__smallest__defaults(void **state)
 {
     (void)state;
     struct cfg_vm *vm = vm_of(BASE "}", NULL);
-    assert_true(vm->has_boot_source);
     assert_string_equal(vm->boot_source.kernel_image_path, "k");
     assert_int_equal(vm->machine.vcpu_count, 1);
     assert_int_equal(vm->machine.mem_size_mib, 128);
