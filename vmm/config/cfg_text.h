@@ -25,7 +25,8 @@ struct cfg_bitmap64 {
     uint64_t value;
 };
 
-/* Is all of a text, which goes onto a kernel command line, printable ASCII? Returns 0 or -EINVAL. */
+/* Is all of a text, which goes onto a kernel command line, printable ASCII? Returns 0 or
+ * -EINVAL. */
 MUST_CHECK int cfg_printable_check(const char *text, struct err *err);
 
 /* Six two-digit hexadecimal groups with colons. Returns 0 or -EINVAL. */

@@ -16,7 +16,6 @@
 #include "base/ck.h"
 #include "base/fd.h"
 #include "base/le.h"
-#include "vmm/arch/x86_64/boot_int.h"
 
 #define ELF_SEGMENTS_MAX 64u
 #define ELF_NOTES_MAX_SIZE (64u * 1024)
