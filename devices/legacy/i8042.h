@@ -12,6 +12,7 @@
 
 #define I8042_PORT_BASE 0x60u
 #define I8042_PORT_SIZE 5u
+#define I8042_COMMAND_PORT (I8042_PORT_BASE + 4)
 #define I8042_GSI 1u
 
 struct i8042;
