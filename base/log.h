@@ -94,6 +94,7 @@ bool log_on(enum log_level level);
     } while (0)
 #define log_guest_error(...) LOG_GUEST_(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_guest_warn(...) LOG_GUEST_(LOG_LEVEL_WARN, __VA_ARGS__)
+#define log_guest_info(...) LOG_GUEST_(LOG_LEVEL_INFO, __VA_ARGS__)
 
 /*
  * Quotes a string from outside for a log line: printable ASCII stays, the rest becomes \xNN, cut
