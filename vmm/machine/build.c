@@ -148,8 +148,11 @@ int machine_build(struct machine *machine, const struct cfg_vm *config, struct e
     if (machine->kernel_fd == FD_NONE)
         return err_set(err, -EINVAL, "Cannot start microvm without kernel configuration.");
     if (machine->options.boot_timer) {
-        machine->boot_timer.start_ns = clock_now_ns(machine->options.clock);
-        machine->boot_timer.start_cpu_ns = clock_process_cpu_ns();
+        machine->boot_timer = (struct boot_timer){
+            .clock = machine->options.clock,
+            .start_ns = clock_now_ns(machine->options.clock),
+            .start_cpu_ns = clock_process_cpu_ns(),
+        };
     }
     struct boot *boot = calloc(1, sizeof(*boot));
     if (!boot)
