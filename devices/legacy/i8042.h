@@ -23,6 +23,8 @@ struct i8042;
  */
 MUST_CHECK int i8042_create(const struct irq_line *irq, void (*on_reset)(void *ctx), void *ctx,
                             struct i8042 **ret_i8042, struct err *err);
+
+/* NULL is fine. No vCPU may still reach its ports. */
 void i8042_free(struct i8042 *i8042);
 
 /* Queues Ctrl+Alt+Del. Returns 0, or -ENOSPC ("i8042 internal buffer full."). Any thread. */
