@@ -176,8 +176,7 @@ int app_run(const struct app_run_options *options, struct err *err)
     if (rc == 0) {
         rc = configure(&run, err);
         if (rc < 0)
-            IGNORE_RESULT(
-                err_prefix(err, "RunWithoutApiError error: Failed to build MicroVM from Json: "));
+            (void)err_prefix(err, "RunWithoutApiError error: Failed to build MicroVM from Json: ");
     }
     if (rc == 0)
         rc = run_loop(&run, err);
