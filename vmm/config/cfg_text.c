@@ -166,17 +166,16 @@ int cfg_bitmap_parse(const char *text, uint32_t bits, struct cfg_bitmap64 *ret_b
     return 0;
 }
 
-int cfg_capability_parse(const char *text, uint32_t *ret_capability, bool *ret_remove,
-                         struct err *err)
+int cfg_capability_parse(const char *text, struct cfg_capability *ret_capability, struct err *err)
 {
-    bool removal = text[0] == '!';
-    const char *wrong = digits_parse(removal ? text + 1 : text, 10, ret_capability);
+    struct cfg_capability capability = {.removal = text[0] == '!'};
+    const char *wrong = digits_parse(capability.removal ? text + 1 : text, 10, &capability.number);
 
     if (wrong)
         return err_set(
             err, -EINVAL,
             "Failed to parse string [%s] as a kvm capability - can not convert to numeric: %s",
             SHOWN(text), wrong);
-    *ret_remove = removal;
+    *ret_capability = capability;
     return 0;
 }

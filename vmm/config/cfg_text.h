@@ -52,5 +52,5 @@ MUST_CHECK int cfg_bitmap_parse(const char *text, uint32_t bits, struct cfg_bitm
                                 struct err *err);
 
 /* "123" or "!123". Returns 0 or -EINVAL. */
-MUST_CHECK int cfg_capability_parse(const char *text, uint32_t *ret_capability, bool *ret_remove,
+MUST_CHECK int cfg_capability_parse(const char *text, struct cfg_capability *ret_capability,
                                     struct err *err);
