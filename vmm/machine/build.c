@@ -34,11 +34,13 @@ static int build_memory(struct machine *machine, const struct cfg_machine *confi
     return hv_vm_add_memory(&machine->vm, machine->gmem, config->track_dirty_pages, err);
 }
 
-static int build_vm(struct machine *machine, struct err *err)
+static int build_vm(struct machine *machine, const struct cfg_vm *config, struct err *err)
 {
     int rc = hv_open(machine->options.kvm_path, &machine->hv, err);
     if (rc == 0)
         rc = hv_vm_create(&machine->hv, &machine->vm, err);
+    if (rc == 0 && config->has_cpu_template)
+        rc = machine_check_capabilities(&machine->hv, &config->cpu_template, err);
     return rc < 0 ? err_prefix(err, "Kvm error: ") : 0;
 }
 
@@ -121,7 +123,7 @@ static int write_tables(struct machine *machine, struct boot *boot, struct err *
 static int build(struct machine *machine, const struct cfg_vm *config, struct boot *boot,
                  struct err *err)
 {
-    int rc = build_vm(machine, err);
+    int rc = build_vm(machine, config, err);
     if (rc == 0)
         rc = build_memory(machine, &config->machine, err);
     if (rc == 0)
