@@ -67,6 +67,17 @@ int api_fail_type(struct json_val val, const char *expected, struct err *err)
                        quoted, behind, expected);
 }
 
+int api_check_list(struct json_val val, uint32_t max_count, const char *name, struct err *err)
+{
+    if (json_kind(val) != JSON_KIND_ARRAY)
+        return api_fail_type(val, "a sequence", err);
+    if (json_count(val) > max_count)
+        return json_err_at(val.doc, val.end_off, err, -ENOSPC,
+                           "invalid length %zu, expected at most %u in `%s`", json_count(val),
+                           max_count, name);
+    return 0;
+}
+
 /* A sentence that came without a position gets the one that the reference gives it. */
 static int fail_placed(struct json_val val, enum cfg_type type, const struct err *inner,
                        struct err *err)
@@ -264,14 +275,10 @@ static int decode_list(const struct cfg_field *field, struct json_val val, void 
     const struct cfg_list *list = field->list;
     struct json_iter iter;
     struct json_item item;
-    int ret = 0;
 
-    if (json_kind(val) != JSON_KIND_ARRAY)
-        return api_fail_type(val, "a sequence", err);
-    if (json_count(val) > list->max_count)
-        return json_err_at(val.doc, val.end_off, err, -ENOSPC,
-                           "invalid length %zu, expected at most %u in `%s`", json_count(val),
-                           list->max_count, field->name);
+    int ret = api_check_list(val, list->max_count, field->name, err);
+    if (ret < 0)
+        return ret;
     void *scratch = list->object ? calloc(1, list->object->size) : NULL;
     if (list->object && !scratch)
         return err_set(err, -ENOMEM, "out of memory while storing the configuration");

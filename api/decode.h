@@ -27,3 +27,8 @@ MUST_CHECK int api_decode_text(const struct cfg_object *object, const char *text
 
 /* Sets "invalid type: <what val is>, expected <expected> at line L column C". Returns -EINVAL. */
 int api_fail_type(struct json_val val, const char *expected, struct err *err);
+
+/* Is `val`, called `name` in the sentence, an array of at most max_count elements? Returns 0,
+ * -EINVAL or -ENOSPC. */
+MUST_CHECK int api_check_list(struct json_val val, uint32_t max_count, const char *name,
+                              struct err *err);

@@ -74,8 +74,17 @@ struct log_limit {
  * lines dropped since the last allowed one. now_ns: monotonic. Any thread. */
 MUST_CHECK bool log_limit_allow(struct log_limit *limit, uint64_t now_ns, uint32_t *ret_dropped);
 
+/*
+ * Writes one line, if its level is on and the module filter lets `file` pass; use the macros below,
+ * which name file and line. fmt: printf's; a message above LOG_MSG_MAX_SIZE is cut. A line that the
+ * sink does not take counts as logger.missed_log_count. Keeps errno. Any thread, signal handlers
+ * too.
+ */
 void log_line(enum log_level level, const char *file, int line, const char *fmt, ...)
     PRINTF_LIKE(4, 5);
+
+/* The same for what a guest can cause: at most what `limit`, of the call site, allows; says first
+ * how many lines were dropped. Any thread. */
 void log_guest_line(struct log_limit *limit, enum log_level level, const char *file, int line,
                     const char *fmt, ...) PRINTF_LIKE(5, 6);
 
@@ -94,6 +103,7 @@ bool log_on(enum log_level level);
     } while (0)
 #define log_guest_error(...) LOG_GUEST_(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_guest_warn(...) LOG_GUEST_(LOG_LEVEL_WARN, __VA_ARGS__)
+#define log_guest_info(...) LOG_GUEST_(LOG_LEVEL_INFO, __VA_ARGS__)
 
 /*
  * Quotes a string from outside for a log line: printable ASCII stays, the rest becomes \xNN, cut

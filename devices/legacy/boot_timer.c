@@ -9,7 +9,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 
 static void on_bus_read(void *ctx, uint64_t off, void *data, uint32_t len)
@@ -28,13 +27,12 @@ static void on_bus_write(void *ctx, uint64_t off, const void *data, uint32_t len
     memcpy(&value, data, 1);
     if (value != BOOT_TIMER_VALUE)
         return;
-    uint64_t wall_us = (clock_mono_ns() - timer->start_ns) / NS_PER_US;
+    uint64_t wall_us = (clock_now_ns(timer->clock) - timer->start_ns) / NS_PER_US;
     uint64_t cpu_us = (clock_process_cpu_ns() - timer->start_cpu_ns) / NS_PER_US;
     /* The guest can write as often as it likes: limited like every line that it can cause. */
-    LOG_GUEST_(LOG_LEVEL_INFO,
-               "Guest-boot-time = %6" PRIu64 " us %" PRIu64 " ms, %6" PRIu64 " CPU us %" PRIu64
-               " CPU ms",
-               wall_us, wall_us / 1000, cpu_us, cpu_us / 1000);
+    log_guest_info("Guest-boot-time = %6" PRIu64 " us %" PRIu64 " ms, %6" PRIu64 " CPU us %" PRIu64
+                   " CPU ms",
+                   wall_us, wall_us / 1000, cpu_us, cpu_us / 1000);
 }
 
 const struct bus_ops boot_timer_bus_ops = {

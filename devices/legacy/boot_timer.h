@@ -7,15 +7,17 @@
 
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "vmm/bus/bus.h"
 
 #define BOOT_TIMER_BASE 0xC0000000u
 #define BOOT_TIMER_SIZE 0x1000u
 #define BOOT_TIMER_VALUE 123u
 
-/* Both 0 until the start of the VM sets them; in the caller's storage. */
+/* All 0 until the start of the VM sets it; in the caller's storage. */
 struct boot_timer {
-    uint64_t start_ns;     /* monotonic */
+    const struct clock *clock; /* borrowed; what start_ns was read from */
+    uint64_t start_ns;
     uint64_t start_cpu_ns; /* process CPU time */
 };
 

@@ -22,7 +22,7 @@
 
 /* Offsets in the port range; 0x61 to 0x63 belong to other devices of a PC. */
 #define OFF_DATA 0u
-#define OFF_COMMAND 4u
+#define OFF_COMMAND (I8042_COMMAND_PORT - I8042_PORT_BASE)
 
 enum i8042_command {
     CMD_READ_CONTROL = 0x20,

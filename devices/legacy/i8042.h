@@ -12,6 +12,7 @@
 
 #define I8042_PORT_BASE 0x60u
 #define I8042_PORT_SIZE 5u
+#define I8042_COMMAND_PORT (I8042_PORT_BASE + 4)
 #define I8042_GSI 1u
 
 struct i8042;
@@ -22,6 +23,8 @@ struct i8042;
  */
 MUST_CHECK int i8042_create(const struct irq_line *irq, void (*on_reset)(void *ctx), void *ctx,
                             struct i8042 **ret_i8042, struct err *err);
+
+/* NULL is fine. No vCPU may still reach its ports. */
 void i8042_free(struct i8042 *i8042);
 
 /* Queues Ctrl+Alt+Del. Returns 0, or -ENOSPC ("i8042 internal buffer full."). Any thread. */

@@ -41,6 +41,8 @@ struct ioapic;
  */
 MUST_CHECK int ioapic_create(uint32_t pins_count, const struct ioapic_ops *ops, void *ctx,
                              struct ioapic **ret_ioapic, struct err *err);
+
+/* NULL is fine. No vCPU may still reach its window. */
 void ioapic_free(struct ioapic *ioapic);
 
 /* MMIO handlers; ctx is the struct ioapic. */

@@ -31,6 +31,9 @@ struct serial;
  */
 MUST_CHECK int serial_create(const struct irq_line *irq, int out_fd, struct serial **ret_serial,
                              struct err *err);
+
+/* Stops watching the input first; both fds stay open. NULL is fine. No vCPU may still reach its
+ * ports. Thread: vmm. */
 void serial_free(struct serial *serial);
 
 /*

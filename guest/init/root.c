@@ -104,11 +104,31 @@ static bool same_device(const char *path, uint64_t dev, bool *ret_is_dir)
     return st.st_dev == dev;
 }
 
+static void empty_directory(const char *path, uint64_t dev, int depth);
+
+/* Removes one entry of a directory, whose path ends with a slash, and what it holds. */
+static void remove_entry(const char *path, const char *name, uint64_t dev, int depth)
+{
+    char child[PATH_SIZE];
+    bool is_dir;
+
+    if (text_equal(name, ".") || text_equal(name, "..") ||
+        !text_join(child, sizeof(child), path, name) || !same_device(child, dev, &is_dir))
+        return;
+    if (!is_dir) {
+        (void)sys_call3(__NR_unlink, (long)child, 0, 0);
+        return;
+    }
+    if (!text_join(child, sizeof(child), child, "/"))
+        return;
+    empty_directory(child, dev, depth + 1);
+    (void)sys_call3(__NR_rmdir, (long)child, 0, 0);
+}
+
 /* Removes what the directory holds, but never crosses into another mount: frees initramfs RAM. */
 static void empty_directory(const char *path, uint64_t dev, int depth)
 {
     char buf[DIR_BUF_SIZE] __attribute__((aligned(8)));
-    char child[PATH_SIZE];
     long fd = sys_open(path, O_RDONLY | O_DIRECTORY);
 
     if (fd < 0 || depth > DIR_DEPTH_MAX)
@@ -120,22 +140,9 @@ static void empty_directory(const char *path, uint64_t dev, int depth)
             break;
         for (long at = 0; at < got;) {
             const struct dir_entry *entry = (const void *)&buf[at];
-            const char *name = entry->name;
-            bool is_dir;
 
             at += entry->len;
-            if (text_equal(name, ".") || text_equal(name, "..") ||
-                !text_join(child, sizeof(child), path, name) || !same_device(child, dev, &is_dir))
-                continue;
-            if (is_dir) {
-                /* The path of a directory ends with a slash here, so that names can follow. */
-                if (!text_join(child, sizeof(child), child, "/"))
-                    continue;
-                empty_directory(child, dev, depth + 1);
-                (void)sys_call3(__NR_rmdir, (long)child, 0, 0);
-            } else {
-                (void)sys_call3(__NR_unlink, (long)child, 0, 0);
-            }
+            remove_entry(path, entry->name, dev, depth);
         }
     }
     (void)sys_close(fd);

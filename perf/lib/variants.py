@@ -23,7 +23,7 @@ QEMU_END = " reboot=t"
 
 # What QEMU's documentation of microvm names for speed: qboot, no option ROMs, no legacy devices, no
 # ACPI (virtio-mmio devices by command line, MP table). ACPI on is slower, see RESULTS.md.
-QEMU_MACHINE = "microvm,x-option-roms=off,pit=off,pic=off,rtc=off,isa-serial=on,acpi="
+QEMU_MACHINE = "microvm,x-option-roms=off,pit=off,pic=off,rtc=off,isa-serial=on,acpi=off"
 
 
 def mayfly(name, irqchip, init_args=INIT_ARGS, drives=()):
@@ -37,9 +37,9 @@ def mayfly(name, irqchip, init_args=INIT_ARGS, drives=()):
     return {"name": name, "argv": argv, "config": config}
 
 
-def qemu(name, acpi="off", init_args=INIT_ARGS, more=()):
+def qemu(name, init_args=INIT_ARGS, more=()):
     return {"name": name, "argv": [
-        QEMU, "-M", QEMU_MACHINE + acpi, "-accel", "kvm", "-cpu", "host", "-m", str(MEM_MIB),
+        QEMU, "-M", QEMU_MACHINE, "-accel", "kvm", "-cpu", "host", "-m", str(MEM_MIB),
         "-smp", str(VCPU_COUNT), "-nodefaults", "-no-user-config", "-no-reboot",
         "-display", "none", "-serial", "stdio", "-kernel", "/vmlinux", "-initrd", "/initrd",
         "-append", BOOT_ARGS + QEMU_END + init_args, *more]}

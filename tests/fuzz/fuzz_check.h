@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define FUZZ_CHECK(condition)                                                                      \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            (void)fprintf(stderr, "does not hold: %s\n", #condition);                              \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
+static inline __attribute__((noreturn)) void fuzz_fail(const char *condition)
+{
+    (void)fprintf(stderr, "does not hold: %s\n", condition);
+    abort();
+}
+
+#define FUZZ_CHECK(condition) ((condition) ? (void)0 : fuzz_fail(#condition))

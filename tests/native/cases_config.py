@@ -98,6 +98,8 @@ REFUSED = [
      CONFIGURATION + "Metrics error: ..."),
     ("template_file_missing", document(cpu_config="none"),
      CONFIGURATION + "File operation error: Cannot open none: No such file or directory (os error 2)"),
+    ("template_asks_for_what_kvm_lacks", document(cpu_config={"kvm_capabilities": ["56", "65000", "!1", "65001"]}),
+     NOT_STARTED + "Kvm error: Missing KVM capabilities: 0xfde8, 0xfde9"),
     # Features of later builds, and devices that are not part of this one.
     ("network", document(network_interfaces=[{"iface_id": "e", "host_dev_name": "tap0"}]),
      NOT_SUPPORTED + "network-interfaces: not yet supported by this build."),
@@ -188,6 +190,14 @@ def config_with_unknown_top_level_keys_boots_with_one_warning(t):
     t.expect_end(t.run_vm())
     equal("warnings", ["The config file has sections that this VMM does not know and ignores: `serial`, `whatever`"],
           [line for line in messages(t.log) if "ignores" in line])
+
+
+@case
+def config_template_asks_for_what_kvm_has_and_takes_back_what_it_lacks(t):
+    t.config("hello", cpu_config={"kvm_capabilities": ["1", "!56", "65000", "!65000"]})
+    end = t.run_vm()
+    t.expect_end(end)
+    equal("serial output", "M", end.out)
 
 
 @case

@@ -110,18 +110,15 @@ static int decode_array(const struct cfg_object *object, struct json_val val, vo
     struct json_iter iter;
     struct json_item item;
 
-    if (json_kind(val) != JSON_KIND_ARRAY)
-        return api_fail_type(val, "a sequence", err);
-    if (json_count(val) > max_count)
-        return json_err_at(val.doc, val.end_off, err, -ENOSPC,
-                           "invalid length %zu, expected at most %u in `%s`", json_count(val),
-                           max_count, object->key);
+    int ret = api_check_list(val, max_count, object->key, err);
+    if (ret < 0)
+        return ret;
     *objs = calloc(json_count(val) + 1, object->size); /* never of 0 bytes */
     if (!*objs)
         return fail_memory(err);
     json_iter_init(&iter, val);
     while (json_iter_next(&iter, &item)) {
-        int ret = api_decode(object, item.val, (char *)*objs + (size_t)*count * object->size, err);
+        ret = api_decode(object, item.val, (char *)*objs + (size_t)*count * object->size, err);
         if (ret < 0)
             return ret;
         (*count)++;
@@ -189,8 +186,7 @@ static int decode_excluded(const struct section *section, struct json_val val, s
 #define HAS(member) .has_off = offsetof(struct draft, vm.member)
 
 static const struct section sections[] = {
-    {"boot-source", SINGLE(cfg_object_boot_source, boot_source), HAS(has_boot_source),
-     .required = true},
+    {"boot-source", SINGLE(cfg_object_boot_source, boot_source), .required = true},
     {"drives", decode_drives, .required = true},
     {"machine-config", SINGLE(cfg_object_machine, machine)},
     {"cpu-config", decode_cpu_template, .object = &cfg_object_cpu_template,

@@ -15,6 +15,7 @@
 #include "devices/backend/console.h"
 #include "vmm/app/config_file.h"
 #include "vmm/app/signals.h"
+#include "vmm/config/cfg_text.h"
 #include "vmm/loop/loop.h"
 #include "vmm/machine/machine.h"
 
@@ -60,13 +61,14 @@ static int apply_logger(void *ctx, const struct cfg_logger *logger, struct err *
     (void)ctx; /* the log is the process's */
     struct log_settings settings = log_get();
     settings.level = LOG_LEVEL_INFO;
-    if (logger->level && log_level_from_name(logger->level, &settings.level) < 0)
-        return err_set(err, -EINVAL, "Invalid LevelFilter");
+    int rc = logger->level ? cfg_log_level_parse(logger->level, &settings.level, err) : 0;
+    if (rc < 0)
+        return rc;
     if (logger->has_show_level)
         settings.show_level = logger->show_level;
     if (logger->has_show_log_origin)
         settings.show_origin = logger->show_log_origin;
-    int rc = logger->log_path ? log_open(logger->log_path, err) : 0;
+    rc = logger->log_path ? log_open(logger->log_path, err) : 0;
     if (rc < 0)
         return rc;
     log_set(&settings);
@@ -174,8 +176,7 @@ int app_run(const struct app_run_options *options, struct err *err)
     if (rc == 0) {
         rc = configure(&run, err);
         if (rc < 0)
-            IGNORE_RESULT(
-                err_prefix(err, "RunWithoutApiError error: Failed to build MicroVM from Json: "));
+            (void)err_prefix(err, "RunWithoutApiError error: Failed to build MicroVM from Json: ");
     }
     if (rc == 0)
         rc = run_loop(&run, err);

@@ -8,10 +8,11 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/ck.h"
+#include "base/clock.h"
 #include "vmm/config/cfg_fields.h"
 #include "vmm/config/cfg_text.h"
 
-#define NS_PER_MS 1000000u
 #define IFNAME_MAX_LEN 15u    /* IFNAMSIZ without the NUL */
 #define SUN_PATH_MAX_LEN 107u /* sockaddr_un.sun_path without the NUL */
 
@@ -48,7 +49,7 @@ bool cfg_bucket_limits(const struct cfg_bucket *bucket)
     uint64_t refill_time_ns;
 
     return bucket->present && bucket->size > 0 && bucket->refill_time_ms > 0 &&
-           !__builtin_mul_overflow(bucket->refill_time_ms, NS_PER_MS, &refill_time_ns);
+           ck_mul(bucket->refill_time_ms, NS_PER_MS, &refill_time_ns);
 }
 
 int cfg_machine_validate(const struct cfg_machine *machine, struct err *err)
@@ -74,11 +75,8 @@ int cfg_boot_source_validate(const struct cfg_boot_source *boot, struct err *err
     if (boot->boot_args && strlen(boot->boot_args) >= CFG_CMDLINE_MAX_SIZE)
         return err_set(err, -EINVAL,
                        "The kernel command line is invalid: Invalid cmdline capacity provided.");
-    for (const char *c = boot->boot_args ? boot->boot_args : ""; *c; c++)
-        if (*c < ' ' || *c > '~')
-            return err_set(err, -EINVAL,
-                           "The kernel command line is invalid: String contains a non-printable "
-                           "ASCII character.");
+    if (boot->boot_args && cfg_printable_check(boot->boot_args, err) < 0)
+        return err_prefix(err, "The kernel command line is invalid: ");
     return 0;
 }
 

@@ -21,7 +21,7 @@
 #define CFG_STRING_MAX_LEN 16384u /* any string of a request, bytes without the NUL */
 #define CFG_CPUID_LEAVES_MAX 256u
 #define CFG_MSRS_MAX 256u
-#define CFG_CAPABILITIES_MAX 64u
+#define CFG_CAPABILITIES_MAX 128u
 #define CFG_MMDS_NICS_MAX CFG_NICS_MAX
 #define CFG_MMDS_IPV4_DEFAULT "169.254.169.254"
 #define CFG_MTU_MIN 68u
@@ -140,22 +140,26 @@ struct cfg_msr_modifier {
     uint64_t value;
 };
 
+/* "123" asks for the KVM capability of that number, "!123" no longer does; the last word counts. */
+struct cfg_capability {
+    uint32_t number;
+    bool removal;
+};
+
 /* Custom CPU template (devices.md 9.1). Arrays are heap-owned. */
 struct cfg_cpu_template {
     struct cfg_cpuid_modifier *cpuid;
     uint32_t cpuid_count;
     struct cfg_msr_modifier *msrs;
     uint32_t msrs_count;
-    uint32_t caps_add[CFG_CAPABILITIES_MAX];
-    uint32_t caps_add_count;
-    uint32_t caps_remove[CFG_CAPABILITIES_MAX];
-    uint32_t caps_remove_count;
+    struct cfg_capability caps[CFG_CAPABILITIES_MAX]; /* in the order given */
+    uint32_t caps_count;
 };
 
-/* Everything one VM is made from. `has_x` false: the section was absent or null. */
+/* Everything one VM is made from. `has_x` false: the section was absent or null;
+ * without a kernel_image_path there is no boot source. */
 struct cfg_vm {
     struct cfg_machine machine;
-    bool has_boot_source;
     struct cfg_boot_source boot_source;
     struct cfg_drive drives[CFG_DRIVES_MAX]; /* attach order; a root drive first */
     uint32_t drives_count;

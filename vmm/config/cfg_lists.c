@@ -64,22 +64,19 @@ const struct cfg_list cfg_list_mmds_nics = {
 static int capabilities_add(void *owner, const void *elem, struct err *err)
 {
     struct cfg_cpu_template *tmpl = owner;
-    uint32_t capability;
-    bool removal;
+    struct cfg_capability capability;
 
-    int ret = cfg_capability_parse(elem, &capability, &removal, err);
+    int ret = cfg_capability_parse(elem, &capability, err);
     if (ret < 0)
         return ret;
-    uint32_t *list = removal ? tmpl->caps_remove : tmpl->caps_add;
-    uint32_t *count = removal ? &tmpl->caps_remove_count : &tmpl->caps_add_count;
-    if (*count == CFG_CAPABILITIES_MAX)
+    if (tmpl->caps_count == CFG_CAPABILITIES_MAX)
         return fail_full(err, "KVM capabilities", CFG_CAPABILITIES_MAX);
-    list[(*count)++] = capability;
+    tmpl->caps[tmpl->caps_count++] = capability;
     return 0;
 }
 
 const struct cfg_list cfg_list_capabilities = {
-    .max_count = 2 * CFG_CAPABILITIES_MAX,
+    .max_count = CFG_CAPABILITIES_MAX,
     .add = capabilities_add,
 };
 

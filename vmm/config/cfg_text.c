@@ -7,22 +7,17 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 /* Outside text in a sentence: at most this many bytes of it, with the NUL. */
 #define SHOWN_MAX_SIZE 96u
-#define SHOWN(text) shown_text((text), (char[SHOWN_MAX_SIZE]){0})
+#define SHOWN(text) log_quote((text), strlen(text), (char[SHOWN_MAX_SIZE]){0}, SHOWN_MAX_SIZE)
 
-/* Outside text made fit for a sentence: cut, and anything but printable ASCII becomes a question
- * mark. */
-static const char *shown_text(const char *text, char buf[static SHOWN_MAX_SIZE])
+int cfg_printable_check(const char *text, struct err *err)
 {
-    size_t len = 0;
-
-    for (; text[len] != '\0' && len < SHOWN_MAX_SIZE - 1; len++)
-        buf[len] = text[len] >= ' ' && text[len] <= '~' ? text[len] : '?';
-    buf[len] = '\0';
-    return buf;
+    for (; *text != '\0'; text++)
+        if (*text < ' ' || *text > '~')
+            return err_set(err, -EINVAL, "String contains a non-printable ASCII character.");
+    return 0;
 }
 
 /* Value of a digit in a base up to 16, or -1. */
@@ -107,22 +102,9 @@ int cfg_ipv4_parse(const char *text, uint8_t ret_addr[static 4], struct err *err
 
 int cfg_log_level_parse(const char *text, enum log_level *ret_level, struct err *err)
 {
-    static const struct {
-        const char *name;
-        enum log_level level;
-    } levels[] = {
-        {"Off", LOG_LEVEL_OFF},     {"Trace", LOG_LEVEL_TRACE}, {"Debug", LOG_LEVEL_DEBUG},
-        {"Info", LOG_LEVEL_INFO},   {"Warn", LOG_LEVEL_WARN},   {"Warning", LOG_LEVEL_WARN},
-        {"Error", LOG_LEVEL_ERROR},
-    };
-
-    for (size_t i = 0; i < ARRAY_LEN(levels); i++) {
-        if (strcasecmp(text, levels[i].name) == 0) {
-            *ret_level = levels[i].level;
-            return 0;
-        }
-    }
-    return err_set(err, -EINVAL, "Invalid LevelFilter");
+    if (log_level_from_name(text, ret_level) < 0)
+        return err_set(err, -EINVAL, "Invalid LevelFilter");
+    return 0;
 }
 
 int cfg_number32_parse(const char *text, uint32_t *ret_number, struct err *err)
@@ -184,17 +166,16 @@ int cfg_bitmap_parse(const char *text, uint32_t bits, struct cfg_bitmap64 *ret_b
     return 0;
 }
 
-int cfg_capability_parse(const char *text, uint32_t *ret_capability, bool *ret_remove,
-                         struct err *err)
+int cfg_capability_parse(const char *text, struct cfg_capability *ret_capability, struct err *err)
 {
-    bool removal = text[0] == '!';
-    const char *wrong = digits_parse(removal ? text + 1 : text, 10, ret_capability);
+    struct cfg_capability capability = {.removal = text[0] == '!'};
+    const char *wrong = digits_parse(capability.removal ? text + 1 : text, 10, &capability.number);
 
     if (wrong)
         return err_set(
             err, -EINVAL,
             "Failed to parse string [%s] as a kvm capability - can not convert to numeric: %s",
             SHOWN(text), wrong);
-    *ret_remove = removal;
+    *ret_capability = capability;
     return 0;
 }

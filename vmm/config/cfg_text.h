@@ -25,6 +25,10 @@ struct cfg_bitmap64 {
     uint64_t value;
 };
 
+/* Is all of a text, which goes onto a kernel command line, printable ASCII? Returns 0 or
+ * -EINVAL. */
+MUST_CHECK int cfg_printable_check(const char *text, struct err *err);
+
 /* Six two-digit hexadecimal groups with colons. Returns 0 or -EINVAL. */
 MUST_CHECK int cfg_mac_parse(const char *text, uint8_t ret_mac[static 6], struct err *err);
 
@@ -48,5 +52,5 @@ MUST_CHECK int cfg_bitmap_parse(const char *text, uint32_t bits, struct cfg_bitm
                                 struct err *err);
 
 /* "123" or "!123". Returns 0 or -EINVAL. */
-MUST_CHECK int cfg_capability_parse(const char *text, uint32_t *ret_capability, bool *ret_remove,
+MUST_CHECK int cfg_capability_parse(const char *text, struct cfg_capability *ret_capability,
                                     struct err *err);

@@ -34,11 +34,13 @@ static int build_memory(struct machine *machine, const struct cfg_machine *confi
     return hv_vm_add_memory(&machine->vm, machine->gmem, config->track_dirty_pages, err);
 }
 
-static int build_vm(struct machine *machine, struct err *err)
+static int build_vm(struct machine *machine, const struct cfg_vm *config, struct err *err)
 {
     int rc = hv_open(machine->options.kvm_path, &machine->hv, err);
     if (rc == 0)
         rc = hv_vm_create(&machine->hv, &machine->vm, err);
+    if (rc == 0 && config->has_cpu_template)
+        rc = machine_check_capabilities(&machine->hv, &config->cpu_template, err);
     return rc < 0 ? err_prefix(err, "Kvm error: ") : 0;
 }
 
@@ -82,6 +84,12 @@ static int write_acpi(struct machine *machine, uint64_t tables_base, uint64_t *r
         .mmio_devices = devices,
         .mmio_devices_count = machine->placed_count,
         .tables_base = tables_base,
+        .com1_port = SERIAL_PORT_BASE,
+        .com1_ports_count = SERIAL_PORT_SIZE,
+        .com1_gsi = SERIAL_GSI,
+        .ps2_data_port = I8042_PORT_BASE,
+        .ps2_command_port = I8042_COMMAND_PORT,
+        .ps2_gsi = I8042_GSI,
         .sleep_control_port = PM_SLEEP_CONTROL_PORT,
         .sleep_status_port = PM_SLEEP_STATUS_PORT,
         .reset_port = PM_RESET_PORT,
@@ -115,7 +123,7 @@ static int write_tables(struct machine *machine, struct boot *boot, struct err *
 static int build(struct machine *machine, const struct cfg_vm *config, struct boot *boot,
                  struct err *err)
 {
-    int rc = build_vm(machine, err);
+    int rc = build_vm(machine, config, err);
     if (rc == 0)
         rc = build_memory(machine, &config->machine, err);
     if (rc == 0)
@@ -142,8 +150,11 @@ int machine_build(struct machine *machine, const struct cfg_vm *config, struct e
     if (machine->kernel_fd == FD_NONE)
         return err_set(err, -EINVAL, "Cannot start microvm without kernel configuration.");
     if (machine->options.boot_timer) {
-        machine->boot_timer.start_ns = clock_now_ns(machine->options.clock);
-        machine->boot_timer.start_cpu_ns = clock_process_cpu_ns();
+        machine->boot_timer = (struct boot_timer){
+            .clock = machine->options.clock,
+            .start_ns = clock_now_ns(machine->options.clock),
+            .start_cpu_ns = clock_process_cpu_ns(),
+        };
     }
     struct boot *boot = calloc(1, sizeof(*boot));
     if (!boot)

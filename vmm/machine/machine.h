@@ -51,7 +51,7 @@ void machine_free(struct machine *machine);
 /*
  * Opens the kernel and initrd now (their content is looked at when the machine is built).
  * Replaces an earlier boot source only on success. Sentences of api.md, PUT /boot-source, without
- * the category.
+ * the category. Returns 0 or -errno of the open.
  */
 MUST_CHECK int machine_stage_boot_source(struct machine *machine,
                                          const struct cfg_boot_source *boot, struct err *err);
@@ -59,19 +59,28 @@ MUST_CHECK int machine_stage_boot_source(struct machine *machine,
 /*
  * Opens a drive now. The same id replaces the staged one, which survives a failure. Sentences of
  * api.md, PUT /drives, without the category. ret_tail_size: bytes behind the last whole sector,
- * which the guest cannot see.
+ * which the guest cannot see. Returns 0, -ENOMEM, -ENAMETOOLONG (the id), or -errno of the ring (an
+ * Async drive's) or of the disk, as disk_ring_open and disk_open return it.
  */
 MUST_CHECK int machine_stage_drive(struct machine *machine, const struct cfg_drive *drive,
                                    uint32_t *ret_tail_size, struct err *err);
 
-/* Builds the VM from what was staged and from `config`: everything up to the first guest entry. */
+/*
+ * Builds the VM from what was staged and from `config` (borrowed for the call): everything up to
+ * the first guest entry. Once only; after a failure the machine can only be freed. Returns 0,
+ * -EINVAL (no boot source), -ENODEV (a drive of `config` that was not staged), -ENOSPC (more
+ * devices than lines), -EOPNOTSUPP (KVM lacks a capability that the CPU template asks for),
+ * -ENOMEM, what arch.h, acpi.h and cpu.h name, or -errno of a KVM call.
+ */
 MUST_CHECK int machine_build(struct machine *machine, const struct cfg_vm *config, struct err *err);
 
-/* Starts the vCPU threads: the guest runs when this returns. */
+/* Starts the vCPU threads: the guest runs when this returns. Returns 0 or -errno of the signal
+ * handler or of a thread; threads that did start are machine_stop's. */
 MUST_CHECK int machine_start(struct machine *machine, struct err *err);
 
 /* Stops and joins the vCPU threads; not started is fine. */
 void machine_stop(struct machine *machine);
 
-/* Presses Ctrl+Alt+Del. */
+/* Presses Ctrl+Alt+Del. Returns 0, -ENODEV (not built yet) or -ENOSPC (the controller's buffer is
+ * full). */
 MUST_CHECK int machine_ctrl_alt_del(struct machine *machine, struct err *err);

@@ -109,5 +109,10 @@ MUST_CHECK int machine_place_devices(struct machine *machine, const struct cfg_v
                                      struct arch_cmdline *cmdline, struct err *err);
 void machine_unplace(struct machine *machine);
 
+/* capabilities.c: does KVM have every capability that the template asks for? Returns 0 or
+ * -EOPNOTSUPP with the numbers that are missing. */
+MUST_CHECK int machine_check_capabilities(const struct hv *hv, const struct cfg_cpu_template *tmpl,
+                                          struct err *err);
+
 /* routes.c: machine's side of the IOAPIC. */
 extern const struct ioapic_ops machine_ioapic_ops;

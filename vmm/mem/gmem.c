@@ -148,14 +148,6 @@ struct gmem_region_view gmem_region_at(const struct gmem *gmem, uint32_t idx)
     return (struct gmem_region_view){gpa(region->base), region->size, region->host};
 }
 
-uint64_t gmem_total_size(const struct gmem *gmem)
-{
-    uint64_t total = 0;
-    for (uint32_t i = 0; i < gmem->regions_count; i++)
-        total += gmem->regions[i].size;
-    return total;
-}
-
 /* The region that holds all of [addr, addr + len), or NULL (G2: the whole range, wrap included). */
 static const struct gmem_region *region_find(const struct gmem *gmem, gpa_t addr, uint64_t len)
 {

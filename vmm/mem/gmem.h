@@ -63,18 +63,17 @@ MUST_CHECK int gmem_create(const struct gmem_range *ranges, uint32_t ranges_coun
 /* Unmaps everything. NULL is fine. No vCPU and no request may still use it. */
 void gmem_free(struct gmem *gmem);
 
+/* How many regions there are: 1..GMEM_REGIONS_MAX, in ascending order of address. */
 uint32_t gmem_regions_count(const struct gmem *gmem);
 
-/* Host view of one region, for hv memory slots and snapshots only. */
+/* Host view of one region, for hv memory slots and snapshots only; borrowed from the gmem. idx:
+ * below gmem_regions_count (asserted). */
 struct gmem_region_view {
     gpa_t base;
     uint64_t size;
     void *host;
 };
 struct gmem_region_view gmem_region_at(const struct gmem *gmem, uint32_t idx);
-
-/* Sum of all regions, bytes. */
-uint64_t gmem_total_size(const struct gmem *gmem);
 
 /* Is [addr, addr + len) wholly inside one region? Wrap-safe. len 0 is inside when addr is. */
 MUST_CHECK bool gmem_contains(const struct gmem *gmem, gpa_t addr, uint64_t len);

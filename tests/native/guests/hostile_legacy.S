@@ -27,9 +27,9 @@ rounds:
     movl $IOAPIC, %ebx
     movl $IOAPIC_STEPS, %r13d
 ioapic:
-    call next_random
+    call guest_next_random
     movl %eax, %r14d
-    call next_random
+    call guest_next_random
     movl %eax, (%rbx)               # index
     andl $0x3f, (%rbx)
     movl %r14d, 0x10(%rbx)          # entry
@@ -65,7 +65,7 @@ garbage:
     inb %dx, %al
     inw %dx, %ax
     inl %dx, %eax
-    call next_random
+    call guest_next_random
     movl %ebp, %edx
     outw %ax, %dx
     outl %eax, %dx
@@ -81,18 +81,5 @@ garbage:
 2:  incl %ebp
     decl %r15d
     jnz 1b
-    ret
-
-next_random:                        # xorshift
-    movl %r12d, %eax
-    shll $13, %eax
-    xorl %eax, %r12d
-    movl %r12d, %eax
-    shrl $17, %eax
-    xorl %eax, %r12d
-    movl %r12d, %eax
-    shll $5, %eax
-    xorl %eax, %r12d
-    movl %r12d, %eax
     ret
     guest_library

@@ -10,9 +10,9 @@ _start:
     movl $0x2545f491, %r12d         # the walk's state
     movl $STEPS, %r13d
 walk:
-    call next_random
+    call guest_next_random
     movl %eax, %r14d                # value
-    call next_random
+    call guest_next_random
     movl %eax, %ecx
     andl $0x1ff, %ecx               # offset: registers and the start of the configuration space
     movl %eax, %edx
@@ -65,18 +65,5 @@ stepped:
     request BLK_IN
     offer_one "alive"
     reset_vm
-
-next_random:                        # xorshift
-    movl %r12d, %eax
-    shll $13, %eax
-    xorl %eax, %r12d
-    movl %r12d, %eax
-    shrl $17, %eax
-    xorl %eax, %r12d
-    movl %r12d, %eax
-    shll $5, %eax
-    xorl %eax, %r12d
-    movl %r12d, %eax
-    ret
     guest_library
     virtio_library

@@ -235,7 +235,7 @@ static void test_api_decode__array_for_object__fields_in_table_order(void **stat
     union any obj;
     refuse_all(rows, ARRAY_LEN(rows));
     accept(&cfg_object_cpu_template, "[]", &obj);
-    assert_int_equal(obj.tmpl.cpuid_count + obj.tmpl.msrs_count + obj.tmpl.caps_add_count, 0);
+    assert_int_equal(obj.tmpl.cpuid_count + obj.tmpl.msrs_count + obj.tmpl.caps_count, 0);
     accept(&cfg_object_machine, "[2, 256]", &obj);
     assert_int_equal(obj.machine.vcpu_count, 2);
     assert_int_equal(obj.machine.mem_size_mib, 256);
@@ -387,10 +387,11 @@ static void test_api_decode__cpu_template__folded_into_masks(void **state)
         "\"eax\", \"bitmap\": \"0bxxxx_0011\"}, {\"register\": \"edx\", \"bitmap\": \"1\"}]}], "
         "\"msr_modifiers\": [{\"addr\": \"0x10a\", \"bitmap\": \"0b10x\"}]}",
         &obj);
-    assert_int_equal(obj.tmpl.caps_add_count, 1);
-    assert_int_equal(obj.tmpl.caps_add[0], 171);
-    assert_int_equal(obj.tmpl.caps_remove_count, 1);
-    assert_int_equal(obj.tmpl.caps_remove[0], 56);
+    assert_int_equal(obj.tmpl.caps_count, 2);
+    assert_int_equal(obj.tmpl.caps[0].number, 171);
+    assert_false(obj.tmpl.caps[0].removal);
+    assert_int_equal(obj.tmpl.caps[1].number, 56);
+    assert_true(obj.tmpl.caps[1].removal);
     assert_int_equal(obj.tmpl.cpuid_count, 1);
     assert_int_equal(obj.tmpl.cpuid[0].leaf, 1);
     assert_int_equal(obj.tmpl.cpuid[0].subleaf, 1);

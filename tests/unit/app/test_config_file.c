@@ -122,7 +122,6 @@ static void test_parse__smallest__defaults(void **state)
 {
     (void)state;
     struct cfg_vm *vm = vm_of(BASE "}", NULL);
-    assert_true(vm->has_boot_source);
     assert_string_equal(vm->boot_source.kernel_image_path, "k");
     assert_int_equal(vm->machine.vcpu_count, 1);
     assert_int_equal(vm->machine.mem_size_mib, 128);
@@ -465,7 +464,8 @@ static void test_parse__cpu_template_by_path__read_through_the_hook(void **state
     struct cfg_vm *vm = vm_of(text, &hooks);
     assert_string_equal(seen.calls, "template(t.json) ");
     assert_true(vm->has_cpu_template);
-    assert_int_equal(vm->cpu_template.caps_remove[0], 56);
+    assert_int_equal(vm->cpu_template.caps[0].number, 56);
+    assert_true(vm->cpu_template.caps[0].removal);
     vm_free(vm);
     seen.template_text = "{\"kvm_capabilities\":[\"56\",7]}";
     refuse_with(text, &hooks, -EINVAL,

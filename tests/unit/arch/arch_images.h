@@ -189,3 +189,53 @@ static inline void assert_refused(const struct corruption *row, const void *byte
     assert_int_equal(probe, 0);
     gmem_free(gmem);
 }
+
+/*
+ * The image cut at each byte of its head, later at every 61st: refused with a sentence, which says
+ * "truncated" as soon as the `magic_len` bytes that tell its kind are there.
+ */
+static inline void assert_cuts_refused(const void *bytes, size_t len, size_t head_len,
+                                       size_t magic_len)
+{
+    struct gmem *gmem = guest_create(64);
+    for (size_t cut = 1; cut < len; cut += cut < head_len ? 1 : 61) {
+        struct arch_kernel kernel;
+        struct err err = ERR_INIT;
+        assert_true(load_bytes(gmem, bytes, cut, &kernel, &err) < 0);
+        assert_true(strstr(err.msg, cut < magic_len ? "not an ELF" : "truncated: ") != NULL);
+    }
+    gmem_free(gmem);
+}
+
+/* One byte of the image changed: refused with a sentence, or a kernel that passes `check` and ends
+ * in RAM. Returns whether it was refused. */
+static inline bool load_flipped(struct gmem *gmem, uint8_t *bytes, size_t len, size_t off,
+                                uint8_t flip, void (*check)(const struct arch_kernel *kernel))
+{
+    struct arch_kernel kernel = {0};
+    struct err err = ERR_INIT;
+    bytes[off] ^= flip;
+    int rc = load_bytes(gmem, bytes, len, &kernel, &err);
+    bytes[off] ^= flip;
+    if (rc < 0) {
+        assert_string_not_equal(err.msg, "");
+        return true;
+    }
+    check(&kernel);
+    assert_true(kernel.end <= 64 * MIB);
+    return false;
+}
+
+/* load_flipped for each byte of [begin, end), three ways. Returns how many were refused. */
+static inline unsigned flip_each_byte(void *bytes, size_t len, size_t begin, size_t end,
+                                      void (*check)(const struct arch_kernel *kernel))
+{
+    static const uint8_t flips[] = {0x01, 0x80, 0xff};
+    struct gmem *gmem = guest_create(64);
+    unsigned refused = 0;
+    for (size_t off = begin; off < end; off++)
+        for (size_t i = 0; i < ARRAY_LEN(flips); i++)
+            refused += load_flipped(gmem, bytes, len, off, flips[i], check);
+    gmem_free(gmem);
+    return refused;
+}

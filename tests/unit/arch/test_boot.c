@@ -11,9 +11,9 @@
 #define GIB (1024 * MIB)
 
 static const struct arch_kernel linux_kernel = {
-    .protocol = ARCH_PROTOCOL_LINUX64, .entry = 0x1000000, .end = 0x2000000, .align = 0x1000000};
+    .protocol = ARCH_PROTOCOL_LINUX64, .entry = 0x1000000, .end = 0x2000000};
 static const struct arch_kernel pvh_kernel = {
-    .protocol = ARCH_PROTOCOL_PVH, .entry = 0x1000040, .end = 0x2000000, .align = 0x1000000};
+    .protocol = ARCH_PROTOCOL_PVH, .entry = 0x1000040, .end = 0x2000000};
 static const struct arch_initrd no_initrd = {0};
 static const struct arch_initrd some_initrd = {.base = 0x3f00000, .size = 0xff123};
 

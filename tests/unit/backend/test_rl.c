@@ -242,31 +242,33 @@ static void test_rl_take__remainders__are_kept(void **state)
     assert_int_equal(taken, 1000);
 }
 
+/* What one whole refill time yields is the size, in 200 takes and leftover together. */
+static void check_rate(struct fixture *fx, uint64_t size, uint64_t time_ms)
+{
+    use(fx, (struct rl_bucket_config){size, 0, time_ms}, no_limit);
+    assert_true(rl_take(&fx->rl, RL_BYTES, size));
+    uint64_t start_ns = fx->now_ns;
+    uint64_t taken = 0;
+    for (uint64_t i = 1; i <= 200; i++) {
+        fx->now_ns = start_ns + time_ms * MS * i / 200;
+        rl_done(&fx->rl);
+        uint64_t want = size / 200 + 1;
+        if (rl_take(&fx->rl, RL_BYTES, want))
+            taken += want;
+    }
+    rl_done(&fx->rl);
+    fx->now_ns = start_ns + time_ms * MS;
+    assert_true(taken + left(fx) <= size);
+    assert_true(taken + left(fx) + 1 >= size - size / 200);
+}
+
 static void test_rl_take__odd_rates__never_too_much(void **state)
 {
-    struct fixture *fx = *state;
     static const uint64_t sizes[] = {1, 3, 7, 999, 1000003, 123456789012345ull};
     static const uint64_t times_ms[] = {1, 3, 17, 1000, 86400000};
-    for (size_t s = 0; s < ARRAY_LEN(sizes); s++) {
-        for (size_t t = 0; t < ARRAY_LEN(times_ms); t++) {
-            use(fx, (struct rl_bucket_config){sizes[s], 0, times_ms[t]}, no_limit);
-            assert_true(rl_take(&fx->rl, RL_BYTES, sizes[s]));
-            uint64_t start_ns = fx->now_ns;
-            uint64_t taken = 0;
-            for (uint64_t i = 1; i <= 200; i++) {
-                fx->now_ns = start_ns + times_ms[t] * MS * i / 200;
-                rl_done(&fx->rl);
-                uint64_t want = sizes[s] / 200 + 1;
-                if (rl_take(&fx->rl, RL_BYTES, want))
-                    taken += want;
-            }
-            /* What one whole refill time yields is the size, in takes and leftover together. */
-            rl_done(&fx->rl);
-            fx->now_ns = start_ns + times_ms[t] * MS;
-            assert_true(taken + left(fx) <= sizes[s]);
-            assert_true(taken + left(fx) + 1 >= sizes[s] - sizes[s] / 200);
-        }
-    }
+    for (size_t s = 0; s < ARRAY_LEN(sizes); s++)
+        for (size_t t = 0; t < ARRAY_LEN(times_ms); t++)
+            check_rate(*state, sizes[s], times_ms[t]);
 }
 
 static void test_rl_take__huge_values__no_overflow(void **state)

@@ -26,13 +26,17 @@
 #include "base/fd.h"
 #include "base/metrics.h"
 
+static int say_failed(int line, const char *cond)
+{
+    (void)fprintf(stderr, "line %d: %s\n", line, cond);
+    return 1;
+}
+
 /* In a child: leave with the line number as the failure. */
 #define CHECK(cond)                                                                                \
     do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            (void)fprintf(stderr, "line %d: %s\n", __LINE__, #cond);                               \
-            return 1;                                                                              \
-        }                                                                                          \
+        if (!(cond))                                                                               \
+            return say_failed(__LINE__, #cond);                                                    \
     } while (0)
 
 static char work_dir[64];

@@ -30,8 +30,9 @@ static void test_cfg_vm_init__fresh__one_vcpu_128_mib(void **state)
     assert_int_equal(vm->machine.mem_size_mib, 128);
     assert_int_equal(vm->machine.cpu_template, CFG_TEMPLATE_NONE);
     assert_int_equal(vm->drives_count, 0);
-    assert_false(vm->has_boot_source || vm->has_vsock || vm->has_mmds || vm->has_logger ||
-                 vm->has_metrics || vm->has_cpu_template);
+    assert_null(vm->boot_source.kernel_image_path);
+    assert_false(vm->has_vsock || vm->has_mmds || vm->has_logger || vm->has_metrics ||
+                 vm->has_cpu_template);
     cfg_vm_done(vm);
     free(vm);
 }

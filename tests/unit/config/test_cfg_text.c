@@ -209,26 +209,24 @@ static void test_cfg_bitmap_parse__bad__sentence(void **state)
 static void test_cfg_capability_parse__both_forms__number_and_sense(void **state)
 {
     (void)state;
-    uint32_t capability;
-    bool removal;
-    assert_int_equal(cfg_capability_parse("171", &capability, &removal, NULL), 0);
-    assert_int_equal(capability, 171);
-    assert_false(removal);
-    assert_int_equal(cfg_capability_parse("!56", &capability, &removal, NULL), 0);
-    assert_int_equal(capability, 56);
-    assert_true(removal);
+    struct cfg_capability capability;
+    assert_int_equal(cfg_capability_parse("171", &capability, NULL), 0);
+    assert_int_equal(capability.number, 171);
+    assert_false(capability.removal);
+    assert_int_equal(cfg_capability_parse("!56", &capability, NULL), 0);
+    assert_int_equal(capability.number, 56);
+    assert_true(capability.removal);
 }
 
 static void test_cfg_capability_parse__bad__sentence(void **state)
 {
     (void)state;
     static const char *const texts[] = {"x", "", "!", "-1", "4294967296", "!!1", "1 "};
-    uint32_t capability;
-    bool removal;
+    struct cfg_capability capability;
     struct err err = ERR_INIT;
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
-        assert_int_equal(cfg_capability_parse(texts[i], &capability, &removal, &err), -EINVAL);
-    assert_int_equal(cfg_capability_parse("x", &capability, &removal, &err), -EINVAL);
+        assert_int_equal(cfg_capability_parse(texts[i], &capability, &err), -EINVAL);
+    assert_int_equal(cfg_capability_parse("x", &capability, &err), -EINVAL);
     assert_string_equal(err.msg,
                         "Failed to parse string [x] as a kvm capability - can not convert to "
                         "numeric: invalid digit found in string");

@@ -9,13 +9,24 @@
 #include "base/clock.h"
 #include "tests/unit/legacy/legacy_unit.h"
 
+#define NOW_NS (77 * NS_PER_S)
+
+static uint64_t now_ns(void *ctx)
+{
+    (void)ctx;
+    return NOW_NS;
+}
+
+static const struct clock stopped_clock = {.now_ns = now_ns};
+
 static void test_write__magic_value__logs_wall_and_cpu_time(void **state)
 {
     (void)state;
     char path[32];
     log_capture(path);
     struct boot_timer timer = {
-        .start_ns = clock_mono_ns() - 1234567 * NS_PER_US,
+        .clock = &stopped_clock,
+        .start_ns = NOW_NS - 1234567 * NS_PER_US,
         .start_cpu_ns = clock_process_cpu_ns(),
     };
     reg_put(&boot_timer_bus_ops, &timer, 0, BOOT_TIMER_VALUE);
@@ -26,18 +37,11 @@ static void test_write__magic_value__logs_wall_and_cpu_time(void **state)
     assert_non_null(fgets(line, sizeof(line), file));
     (void)fclose(file);
     unlink(path);
-    /* The wall time is at least what lies behind us, and its milliseconds agree with its
-     * microseconds. */
     regex_t regex;
-    regmatch_t match[5];
-    const char *pattern =
-        "\\] Guest-boot-time = +([0-9]+) us ([0-9]+) ms, +([0-9]+) CPU us ([0-9]+) CPU ms$";
+    const char *pattern = "\\] Guest-boot-time = 1234567 us 1234 ms, +[0-9]+ CPU us [0-9]+ CPU ms$";
     assert_int_equal(regcomp(&regex, pattern, REG_EXTENDED | REG_NEWLINE), 0);
-    assert_int_equal(regexec(&regex, line, 5, match, 0), 0);
+    assert_int_equal(regexec(&regex, line, 0, NULL, 0), 0);
     regfree(&regex);
-    unsigned long long wall_us = strtoull(line + match[1].rm_so, NULL, 10);
-    assert_true(wall_us >= 1234567 && wall_us < 1234567 + 10000000);
-    assert_int_equal(strtoull(line + match[2].rm_so, NULL, 10), wall_us / 1000);
 }
 
 static void test_write__short_times__are_padded_to_six_columns(void **state)
@@ -46,11 +50,12 @@ static void test_write__short_times__are_padded_to_six_columns(void **state)
     char path[32];
     log_capture(path);
     struct boot_timer timer = {
-        .start_ns = clock_mono_ns(),
+        .clock = &stopped_clock,
+        .start_ns = NOW_NS - 42 * NS_PER_US,
         .start_cpu_ns = clock_process_cpu_ns(),
     };
     reg_put(&boot_timer_bus_ops, &timer, 0, BOOT_TIMER_VALUE);
-    assert_int_equal(log_count(path, "Guest-boot-time =   "), 1);
+    assert_int_equal(log_count(path, "Guest-boot-time =     42 us 0 ms, "), 1);
     unlink(path);
 }
 

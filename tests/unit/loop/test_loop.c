@@ -1,130 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Unit tests of vmm/loop/loop.c: sources, removal while events are being delivered, timers on a
- * clock of our own, stopping from callbacks and from other threads.
+ * Unit tests of vmm/loop/loop.c: sources, removal while events are being delivered, stopping from
+ * callbacks and from other threads. Timers stand in test_loop_timer.c.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/unit/loop/loop_fixture.h"
 
-#include <cmocka.h>
-
-#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/fd.h"
-#include "vmm/loop/loop.h"
-
 #define WATCHES_MAX 40
-
-/* One eventfd under watch and what its callback is to do. */
-struct watch {
-    struct loop_src src;
-    struct loop *loop;
-    unsigned calls;
-    uint32_t revents;
-    struct loop_src *remove; /* in the callback */
-    bool add_again;          /* after remove */
-    bool silence;            /* sets the mask of `remove` to 0 instead */
-    bool keep;               /* does not take the event */
-    bool stop;
-};
-
-struct tick {
-    struct loop_timer timer;
-    struct loop *loop;
-    unsigned calls;
-    char mark;
-    struct loop_timer *disarm; /* in the callback */
-    bool rearm;
-    uint64_t rearm_ns;
-    bool stop;
-};
-
-static uint64_t fake_now_ns;
-static char order[64];
-
-static uint64_t fake_now(void *ctx)
-{
-    (void)ctx;
-    return fake_now_ns;
-}
-
-static const struct clock fake_clock = {.now_ns = fake_now, .ctx = NULL};
-
-static struct loop *make_loop(const struct clock *clock)
-{
-    struct loop *loop = NULL;
-
-    fake_now_ns = 1000 * NS_PER_S;
-    memset(order, 0, sizeof(order));
-    assert_int_equal(loop_create(clock, &loop, NULL), 0);
-    return loop;
-}
-
-static void on_watch(struct loop_src *src, uint32_t revents)
-{
-    struct watch *watch = src->ctx;
-
-    watch->calls++;
-    watch->revents = revents;
-    if (!watch->keep)
-        assert_int_equal(fd_event_take(src->fd), 1);
-    if (watch->remove && watch->silence) {
-        assert_int_equal(loop_modify(watch->loop, watch->remove, 0), 0);
-    } else if (watch->remove) {
-        loop_remove(watch->loop, watch->remove);
-        if (watch->add_again)
-            assert_int_equal(loop_add(watch->loop, watch->remove), 0);
-    }
-    if (watch->stop)
-        loop_stop(watch->loop);
-}
-
-static void watch_init(struct watch *watch, struct loop *loop, bool raised)
-{
-    *watch = (struct watch){.loop = loop};
-    watch->src =
-        (struct loop_src){.fd = fd_eventfd(), .events = EPOLLIN, .fn = on_watch, .ctx = watch};
-    assert_true(watch->src.fd >= 0);
-    assert_int_equal(loop_add(loop, &watch->src), 0);
-    if (raised)
-        assert_int_equal(fd_event_raise(watch->src.fd), 0);
-}
-
-static void watch_done(struct watch *watch)
-{
-    loop_remove(watch->loop, &watch->src);
-    fd_close(&watch->src.fd);
-}
-
-static void on_tick(struct loop_timer *timer)
-{
-    struct tick *tick = timer->ctx;
-
-    tick->calls++;
-    assert_false(loop_timer_armed(timer));
-    if (tick->mark)
-        order[strlen(order)] = tick->mark;
-    if (tick->disarm)
-        loop_timer_disarm(tick->loop, tick->disarm);
-    if (tick->rearm)
-        loop_timer_arm(tick->loop, timer, tick->rearm_ns);
-    if (tick->stop)
-        loop_stop(tick->loop);
-}
-
-static void tick_init(struct tick *tick, struct loop *loop, char mark)
-{
-    *tick = (struct tick){.loop = loop, .mark = mark};
-    tick->timer = (struct loop_timer){.fn = on_tick, .ctx = tick};
-}
 
 static void test_loop_turn__raised_source__called_once(void **state)
 {
@@ -328,150 +214,6 @@ static void test_loop_turn__from_callback__refused(void **state)
     loop_free(loop);
 }
 
-static void test_loop_timer__due_times__fire_in_order_not_early(void **state)
-{
-    (void)state;
-    struct loop *loop = make_loop(&fake_clock);
-    struct tick ticks[4];
-
-    for (size_t i = 0; i < ARRAY_LEN(ticks); i++)
-        tick_init(&ticks[i], loop, "abcd"[i]);
-    loop_timer_arm(loop, &ticks[0].timer, 30 * NS_PER_MS);
-    loop_timer_arm(loop, &ticks[1].timer, 10 * NS_PER_MS);
-    loop_timer_arm(loop, &ticks[2].timer, 20 * NS_PER_MS);
-    loop_timer_arm(loop, &ticks[3].timer, 10 * NS_PER_MS);
-    fake_now_ns += 10 * NS_PER_MS - 1;
-    assert_int_equal(loop_turn(loop, 0), 0);
-    fake_now_ns += 1;
-    assert_int_equal(loop_turn(loop, 0), 2);
-    assert_string_equal(order, "bd");
-    fake_now_ns += NS_PER_S;
-    assert_int_equal(loop_turn(loop, -1), 2);
-    assert_string_equal(order, "bdca");
-    loop_free(loop);
-}
-
-static void test_loop_timer_arm__armed_already__moved(void **state)
-{
-    (void)state;
-    struct loop *loop = make_loop(&fake_clock);
-    struct tick tick;
-
-    tick_init(&tick, loop, 'a');
-    loop_timer_arm(loop, &tick.timer, 10);
-    loop_timer_arm(loop, &tick.timer, 30);
-    assert_true(loop_timer_armed(&tick.timer));
-    fake_now_ns += 20;
-    assert_int_equal(loop_turn(loop, 0), 0);
-    fake_now_ns += 10;
-    assert_int_equal(loop_turn(loop, 0), 1);
-    assert_int_equal(tick.calls, 1);
-    assert_false(loop_timer_armed(&tick.timer));
-    loop_free(loop);
-}
-
-static void test_loop_timer_disarm__armed_or_not__never_fires(void **state)
-{
-    (void)state;
-    struct loop *loop = make_loop(&fake_clock);
-    struct tick ticks[3];
-
-    for (size_t i = 0; i < ARRAY_LEN(ticks); i++) {
-        tick_init(&ticks[i], loop, "abc"[i]);
-        loop_timer_arm(loop, &ticks[i].timer, 5);
-    }
-    loop_timer_disarm(loop, &ticks[1].timer);
-    loop_timer_disarm(loop, &ticks[1].timer);
-    fake_now_ns += 5;
-    assert_int_equal(loop_turn(loop, 0), 2);
-    assert_string_equal(order, "ac");
-    loop_free(loop);
-}
-
-static void test_loop_timer_disarm__due_one_from_callback__not_fired(void **state)
-{
-    (void)state;
-    struct loop *loop = make_loop(&fake_clock);
-    struct tick first;
-    struct tick second;
-
-    tick_init(&first, loop, 'a');
-    tick_init(&second, loop, 'b');
-    first.disarm = &second.timer;
-    loop_timer_arm(loop, &first.timer, 5);
-    loop_timer_arm(loop, &second.timer, 5);
-    fake_now_ns += 5;
-    assert_int_equal(loop_turn(loop, 0), 1);
-    assert_int_equal(second.calls, 0);
-    loop_free(loop);
-}
-
-static void test_loop_timer_arm__without_delay_in_own_callback__once_a_turn(void **state)
-{
-    (void)state;
-    struct loop *loop = make_loop(&fake_clock);
-    struct tick tick;
-
-    tick_init(&tick, loop, 'a');
-    tick.rearm = true;
-    loop_timer_arm(loop, &tick.timer, 0);
-    assert_int_equal(loop_turn(loop, -1), 1);
-    assert_int_equal(loop_turn(loop, -1), 1);
-    assert_int_equal(tick.calls, 2);
-    loop_free(loop);
-}
-
-static void test_loop_timer_arm__endless_delay_or_clock_at_zero__armed(void **state)
-{
-    (void)state;
-    struct loop *loop = make_loop(&fake_clock);
-    struct tick far;
-    struct tick near;
-
-    tick_init(&far, loop, 'f');
-    tick_init(&near, loop, 'n');
-    loop_timer_arm(loop, &far.timer, UINT64_MAX);
-    assert_true(far.timer.due_ns == UINT64_MAX);
-    assert_int_equal(loop_turn(loop, 1), 0);
-    fake_now_ns = 0;
-    loop_timer_arm(loop, &near.timer, 0);
-    assert_true(loop_timer_armed(&near.timer));
-    fake_now_ns = 1;
-    assert_int_equal(loop_turn(loop, 0), 1);
-    assert_string_equal(order, "n");
-    loop_free(loop);
-}
-
-static void test_loop_turn__real_timer__waits_not_early_not_long(void **state)
-{
-    (void)state;
-    struct loop *loop = make_loop(clock_real());
-    struct tick tick;
-    uint64_t start_ns = clock_mono_ns();
-
-    tick_init(&tick, loop, 'a');
-    loop_timer_arm(loop, &tick.timer, 3 * NS_PER_MS + 200 * NS_PER_US);
-    while (tick.calls == 0)
-        assert_true(loop_turn(loop, -1) >= 0);
-    uint64_t took_ns = clock_mono_ns() - start_ns;
-    assert_true(took_ns >= 3 * NS_PER_MS + 200 * NS_PER_US);
-    assert_true(took_ns < 500 * NS_PER_MS);
-    loop_free(loop);
-}
-
-static void test_loop_turn__timeout_before_timer__no_callback(void **state)
-{
-    (void)state;
-    struct loop *loop = make_loop(clock_real());
-    struct tick tick;
-
-    tick_init(&tick, loop, 'a');
-    loop_timer_arm(loop, &tick.timer, 3600 * NS_PER_S);
-    assert_int_equal(loop_turn(loop, 2), 0);
-    loop_timer_disarm(loop, &tick.timer);
-    loop_free(loop);
-}
-
 static void test_loop_run__stop_in_callback__rest_of_batch_waits(void **state)
 {
     (void)state;
@@ -490,24 +232,6 @@ static void test_loop_run__stop_in_callback__rest_of_batch_waits(void **state)
     assert_int_equal(pair[1].calls, 1);
     for (size_t i = 0; i < 2; i++)
         watch_done(&pair[i]);
-    loop_free(loop);
-}
-
-static void test_loop_run__stop_in_timer__later_timers_wait(void **state)
-{
-    (void)state;
-    struct loop *loop = make_loop(&fake_clock);
-    struct tick first;
-    struct tick second;
-
-    tick_init(&first, loop, 'a');
-    tick_init(&second, loop, 'b');
-    first.stop = true;
-    loop_timer_arm(loop, &first.timer, 0);
-    loop_timer_arm(loop, &second.timer, 0);
-    assert_int_equal(loop_run(loop, NULL), 0);
-    assert_string_equal(order, "a");
-    assert_true(loop_timer_armed(&second.timer));
     loop_free(loop);
 }
 
@@ -591,16 +315,7 @@ int main(void)
         cmocka_unit_test(test_loop_modify__other_source_in_batch_silenced__not_called),
         cmocka_unit_test(test_loop_remove__own_source__not_called_again),
         cmocka_unit_test(test_loop_turn__from_callback__refused),
-        cmocka_unit_test(test_loop_timer__due_times__fire_in_order_not_early),
-        cmocka_unit_test(test_loop_timer_arm__armed_already__moved),
-        cmocka_unit_test(test_loop_timer_disarm__armed_or_not__never_fires),
-        cmocka_unit_test(test_loop_timer_disarm__due_one_from_callback__not_fired),
-        cmocka_unit_test(test_loop_timer_arm__without_delay_in_own_callback__once_a_turn),
-        cmocka_unit_test(test_loop_timer_arm__endless_delay_or_clock_at_zero__armed),
-        cmocka_unit_test(test_loop_turn__real_timer__waits_not_early_not_long),
-        cmocka_unit_test(test_loop_turn__timeout_before_timer__no_callback),
         cmocka_unit_test(test_loop_run__stop_in_callback__rest_of_batch_waits),
-        cmocka_unit_test(test_loop_run__stop_in_timer__later_timers_wait),
         cmocka_unit_test(test_loop_stop__before_run__returns_at_once),
         cmocka_unit_test(test_loop_stop__other_thread__wakes_the_wait),
         cmocka_unit_test(test_loop_create__no_fd_left__sentence),

@@ -19,12 +19,18 @@ struct acpi_mmio_device {
 
 #define ACPI_MMIO_DEVICES_MAX 32u
 
-/* Port addresses come from the caller: arch may not include devices. */
+/* Addresses and lines of devices come from the caller: arch may not include devices. */
 struct acpi_config {
     uint32_t vcpus_count;
     const struct acpi_mmio_device *mmio_devices; /* attach order */
     uint32_t mmio_devices_count;
     uint64_t tables_base; /* first free byte of the system area */
+    uint16_t com1_port;
+    uint8_t com1_ports_count;
+    uint32_t com1_gsi;
+    uint16_t ps2_data_port;
+    uint16_t ps2_command_port;
+    uint32_t ps2_gsi;
     uint16_t sleep_control_port;
     uint16_t sleep_status_port;
     uint16_t reset_port;

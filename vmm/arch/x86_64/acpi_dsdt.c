@@ -12,12 +12,6 @@
 #include "vmm/arch/x86_64/layout.h"
 #include "vmm/mem/gmem.h"
 
-#define COM1_PORT 0x3f8u
-#define COM1_PORTS 8u
-#define COM1_GSI 4u
-#define PS2_DATA_PORT 0x60u
-#define PS2_COMMAND_PORT 0x64u
-#define PS2_GSI 1u
 #define NOTIFY_CHANGED 0x80u
 #define STATUS_PRESENT 0xfu /* present, enabled, shown, working */
 
@@ -117,7 +111,7 @@ static void put_events(struct acpi_aml *aml, const struct acpi_config *config)
     acpi_aml_end(aml, mark);
 }
 
-static void put_com1(struct acpi_aml *aml)
+static void put_com1(struct acpi_aml *aml, const struct acpi_config *config)
 {
     uint32_t mark = begin_device(aml, "COM1");
     acpi_aml_put_name(aml, "_HID");
@@ -125,21 +119,21 @@ static void put_com1(struct acpi_aml *aml)
     acpi_aml_put_name_integer(aml, "_UID", 0);
     acpi_aml_put_name_string(aml, "_DDN", "COM1");
     uint32_t crs = begin_crs(aml);
-    acpi_aml_put_interrupt(aml, COM1_GSI);
-    acpi_aml_put_io(aml, COM1_PORT, COM1_PORTS);
+    acpi_aml_put_interrupt(aml, config->com1_gsi);
+    acpi_aml_put_io(aml, config->com1_port, config->com1_ports_count);
     acpi_aml_end_resources(aml, crs);
     acpi_aml_end(aml, mark);
 }
 
-static void put_ps2(struct acpi_aml *aml)
+static void put_ps2(struct acpi_aml *aml, const struct acpi_config *config)
 {
     uint32_t mark = begin_device(aml, "PS2_");
     acpi_aml_put_name(aml, "_HID");
     acpi_aml_put_eisa_id(aml, "PNP0303");
     uint32_t crs = begin_crs(aml);
-    acpi_aml_put_io(aml, PS2_DATA_PORT, 1); /* Linux wants the data port first */
-    acpi_aml_put_io(aml, PS2_COMMAND_PORT, 1);
-    acpi_aml_put_interrupt(aml, PS2_GSI);
+    acpi_aml_put_io(aml, config->ps2_data_port, 1); /* Linux wants the data port first */
+    acpi_aml_put_io(aml, config->ps2_command_port, 1);
+    acpi_aml_put_interrupt(aml, config->ps2_gsi);
     acpi_aml_end_resources(aml, crs);
     acpi_aml_end(aml, mark);
 }
@@ -168,8 +162,8 @@ void acpi_put_dsdt(struct acpi_aml *aml, const struct acpi_config *config)
         put_vmclock(aml, config->vmclock_base);
     if (config->vmgenid_base != 0 || config->vmclock_base != 0)
         put_events(aml, config);
-    put_com1(aml);
-    put_ps2(aml);
+    put_com1(aml, config);
+    put_ps2(aml, config);
     acpi_aml_end(aml, scope);
     put_s5(aml, config->s5_sleep_type);
 }

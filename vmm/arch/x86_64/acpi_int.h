@@ -36,8 +36,10 @@ enum acpi_aml_block {
 /* A method's flags: number of arguments, and whether calls are serialized. */
 #define ACPI_AML_METHOD_SERIALIZED 0x08u
 
+/* An empty encoder over `size` bytes, which are borrowed. */
 void acpi_aml_init(struct acpi_aml *ret_aml, uint8_t *bytes, uint32_t size);
 
+/* Bytes as they are. What does not fit whole is left out, and sets `full`. */
 void acpi_aml_put_bytes(struct acpi_aml *aml, const void *bytes, uint32_t len);
 void acpi_aml_put_byte(struct acpi_aml *aml, uint8_t byte);
 

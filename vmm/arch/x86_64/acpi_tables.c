@@ -15,6 +15,7 @@
 #include "vmm/arch/x86_64/acpi.h"
 #include "vmm/arch/x86_64/acpi_int.h"
 #include "vmm/arch/x86_64/layout.h"
+#include "vmm/arch/x86_64/table_int.h"
 #include "vmm/config/cfg.h"
 
 #define TABLE_ALIGN 16u
@@ -166,15 +167,6 @@ struct placer {
     uint64_t limit; /* first byte behind the free range */
 };
 
-static uint8_t checksum(const void *bytes, size_t len)
-{
-    const uint8_t *p = bytes;
-    uint8_t sum = 0;
-    for (size_t i = 0; i < len; i++)
-        sum = (uint8_t)(sum + p[i]);
-    return (uint8_t)(0u - sum);
-}
-
 static struct acpi_header make_header(const char signature[4], uint8_t revision,
                                       const char table_id[8])
 {
@@ -201,7 +193,7 @@ static int place_table(struct placer *placer, void *table, uint32_t size, uint64
     struct acpi_header *header = table;
     header->length = le32_put(size);
     header->checksum = 0;
-    header->checksum = checksum(table, size);
+    header->checksum = arch_checksum(table, size);
 
     uint64_t addr;
     if (!ck_align_up(placer->next, TABLE_ALIGN, &addr) || addr > placer->limit ||
@@ -302,8 +294,8 @@ static int write_rsdp(struct gmem *gmem, uint64_t xsdt, struct err *err)
         .length = le32_put(sizeof(rsdp)),
         .xsdt = le64_put(xsdt),
     };
-    rsdp.checksum = checksum(&rsdp, RSDP_V1_SIZE);
-    rsdp.checksum_all = checksum(&rsdp, sizeof(rsdp));
+    rsdp.checksum = arch_checksum(&rsdp, RSDP_V1_SIZE);
+    rsdp.checksum_all = arch_checksum(&rsdp, sizeof(rsdp));
     int rc = gmem_write(gmem, gpa(LAYOUT_RSDP), &rsdp, sizeof(rsdp));
     if (rc < 0)
         return err_set(err, rc,

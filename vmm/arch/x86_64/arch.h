@@ -34,7 +34,6 @@ struct arch_kernel {
     enum arch_protocol protocol;
     uint64_t entry;  /* guest-physical */
     uint64_t end;    /* first byte behind the loaded image (incl. bss or init_size) */
-    uint64_t align;  /* kernel_alignment, for what lies behind */
     bool is_bzimage; /* setup_header below is the file's */
     uint8_t setup_header[ARCH_SETUP_HEADER_SIZE];
 };
@@ -46,8 +45,10 @@ struct arch_kernel {
  * Loads an ELF64 vmlinux or a bzImage (setup header >= 2.12, XLF_KERNEL_64) from `fd` into guest
  * memory. Every header field is checked against file and RAM before anything is loaded. `fd` is
  * borrowed.
- * Returns 0 with *ret_kernel, or -errno with a sentence (not a kernel / truncated at byte N /
- * segment N outside guest memory / ...).
+ * Returns 0 with *ret_kernel, or: -ENOEXEC (not a kernel, or a header that is truncated or
+ * nonsense), -EISDIR, -EINVAL (not a regular file, empty), -EFBIG (above ARCH_KERNEL_SIZE_MAX),
+ * -ENOMEM (more than the guest's RAM, or no host memory), -ENODATA (the file shrank meanwhile), or
+ * -errno of the read.
  */
 MUST_CHECK int arch_load_kernel(struct gmem *gmem, int fd, struct arch_kernel *ret_kernel,
                                 struct err *err);
@@ -57,7 +58,12 @@ struct arch_initrd {
     uint64_t size; /* bytes */
 };
 
-/* Loads the initrd at the end of the first region, page-aligned down; must not reach the kernel. */
+/*
+ * Loads the initrd at the end of the first region, page-aligned down; must not reach the kernel.
+ * `fd` is borrowed. Returns 0 with *ret_initrd, or: -EISDIR, -EINVAL (not a regular file, empty),
+ * -EFBIG (above ARCH_INITRD_SIZE_MAX), -ENOMEM (does not fit behind the kernel, or no host memory),
+ * -ENODATA (the file shrank meanwhile), or -errno of the read.
+ */
 MUST_CHECK int arch_load_initrd(struct gmem *gmem, int fd, const struct arch_kernel *kernel,
                                 struct arch_initrd *ret_initrd, struct err *err);
 
@@ -72,11 +78,12 @@ struct arch_cmdline {
     "reboot=k panic=1 nomodule 8250.nr_uarts=0 i8042.noaux i8042.nomux i8042.dumbkbd "             \
     "swiotlb=noforce"
 
-/* Starts from boot_args (NULL: the default) split at the first " -- "; then appends "pci=off". */
+/* Starts from boot_args (NULL: the default) split at the first " -- "; then appends "pci=off".
+ * Returns 0, -EINVAL (not printable ASCII) or -E2BIG. */
 MUST_CHECK int arch_cmdline_init(struct arch_cmdline *ret_cmdline, const char *boot_args,
                                  struct err *err);
-/* Appends one word (printable ASCII) to the first half, one space before it. Returns 0 or
- * -E2BIG. */
+/* Appends one word (printable ASCII) to the first half, one space before it. Returns 0,
+ * -EINVAL (empty or not printable) or -E2BIG; the line is then as it was. */
 MUST_CHECK int arch_cmdline_append(struct arch_cmdline *cmdline, struct err *err, const char *fmt,
                                    ...) PRINTF_LIKE(3, 4);
 
@@ -91,7 +98,12 @@ struct arch_boot {
     const uint8_t *rng_seed; /* ARCH_RNG_SEED_SIZE bytes, or NULL */
 };
 
-/* Writes command line, setup_data, zero page or PVH start info, GDT, IDT and page tables. */
+/*
+ * Writes command line, setup_data, zero page or PVH start info, GDT and page tables. Everything
+ * that `boot` points at is borrowed for the call. Returns 0, -E2BIG (a command line longer than the
+ * bzImage takes), -EINVAL (the kernel ends above 3 GiB or the initrd above 4 GiB) or -EFAULT (a
+ * guest with less than 1 MiB).
+ */
 MUST_CHECK int arch_write_boot(struct gmem *gmem, const struct arch_boot *boot, struct err *err);
 
 /* Registers of a vCPU that is about to enter `kernel` (the APs wait for SIPI with the same).
@@ -99,7 +111,7 @@ MUST_CHECK int arch_write_boot(struct gmem *gmem, const struct arch_boot *boot, 
 void arch_boot_regs(const struct arch_kernel *kernel, struct kvm_regs *ret_regs,
                     struct kvm_sregs *sregs);
 
-/* MP floating pointer and table at LAYOUT_SYSTEM_BASE (devices.md 7). ret_end: first byte
- * behind. */
+/* MP floating pointer and table at LAYOUT_SYSTEM_BASE (devices.md 7). vcpus_count:
+ * 1..CFG_VCPUS_MAX. ret_end: first byte behind. Returns 0, -EINVAL (vcpus_count) or -EFAULT. */
 MUST_CHECK int arch_write_mptable(struct gmem *gmem, uint32_t vcpus_count, uint64_t *ret_end,
                                   struct err *err);

@@ -11,16 +11,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "vmm/config/cfg_text.h"
+
 #define CMDLINE_SEPARATOR " -- "
 #define CMDLINE_SEPARATOR_LEN (sizeof(CMDLINE_SEPARATOR) - 1)
-
-static int check_printable(const char *text, struct err *err)
-{
-    for (const char *p = text; *p; p++)
-        if (*p < ' ' || *p > '~')
-            return err_set(err, -EINVAL, "String contains a non-printable ASCII character.");
-    return 0;
-}
 
 static int say_too_long(struct err *err)
 {
@@ -41,7 +35,7 @@ static void trim(const char **text, size_t *len)
 int arch_cmdline_init(struct arch_cmdline *ret_cmdline, const char *boot_args, struct err *err)
 {
     const char *first = boot_args ? boot_args : ARCH_CMDLINE_DEFAULT;
-    int rc = check_printable(first, err);
+    int rc = cfg_printable_check(first, err);
     if (rc < 0)
         return rc;
 
@@ -85,7 +79,7 @@ int arch_cmdline_append(struct arch_cmdline *cmdline, struct err *err, const cha
         return err_set(err, -EINVAL, "a word of the command line is empty or cannot be formatted");
     if ((size_t)printed >= sizeof(word) - start)
         return say_too_long(err);
-    int rc = check_printable(word + start, err);
+    int rc = cfg_printable_check(word + start, err);
     if (rc < 0)
         return rc;
 

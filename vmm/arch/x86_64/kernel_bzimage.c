@@ -143,7 +143,6 @@ int arch_bzimage_load(struct gmem *gmem, const struct arch_file *file,
         .protocol = ARCH_PROTOCOL_LINUX64,
         .entry = LAYOUT_HIMEM + BOOT_ENTRY64_OFF,
         .end = end,
-        .align = le32_get(header.kernel_alignment),
         .is_bzimage = true,
     };
     memcpy(kernel.setup_header, &header, sizeof(header));

@@ -16,7 +16,6 @@
 #include "base/ck.h"
 #include "base/fd.h"
 #include "base/le.h"
-#include "vmm/arch/x86_64/boot_int.h"
 
 #define ELF_SEGMENTS_MAX 64u
 #define ELF_NOTES_MAX_SIZE (64u * 1024)
@@ -340,7 +339,7 @@ int arch_elf_load(struct gmem *gmem, const struct arch_file *file, struct arch_k
         return rc;
 
     struct elf_image image = {.file = file, .entry = le64_get(header.entry)};
-    struct arch_kernel kernel = {.align = BOOT_KERNEL_ALIGNMENT_ELF};
+    struct arch_kernel kernel = {0};
     rc = read_phdrs(&image, &header, err);
     if (rc == 0)
         rc = check_loads(&image, gmem, &kernel.end, err);

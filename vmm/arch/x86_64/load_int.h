@@ -39,14 +39,18 @@ uint64_t arch_low_ram_end(const struct gmem *gmem);
  * needed. */
 MUST_CHECK int arch_check_kernel_end(const struct gmem *gmem, uint64_t end, struct err *err);
 
-/* Moves file bytes [off, off + len) to guest address `addr`. Returns 0 or -errno, naming `what`. */
+/* Moves file bytes [off, off + len) to guest address `addr`. what: as above, for the sentence.
+ * Returns 0, -EFAULT (outside RAM), -ENODATA (the file became shorter), -ENOMEM (the host cannot
+ * back the memory) or -errno of the read. */
 MUST_CHECK int arch_load_bytes(struct gmem *gmem, uint64_t addr, int fd, uint64_t off, uint64_t len,
                                const char *what, struct err *err);
 
+/* Does the file begin as an ELF, or as a bzImage with a setup header, does? Nothing more is
+ * checked. */
 bool arch_elf_is(const struct arch_file *file);
 bool arch_bzimage_is(const struct arch_file *file);
 
-/* Check everything, then load. *ret_kernel is set on success only. Return 0 or -errno. */
+/* Check everything, then load. *ret_kernel is set on success only. Return as arch_load_kernel. */
 MUST_CHECK int arch_elf_load(struct gmem *gmem, const struct arch_file *file,
                              struct arch_kernel *ret_kernel, struct err *err);
 MUST_CHECK int arch_bzimage_load(struct gmem *gmem, const struct arch_file *file,

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/le.h"
+#include "vmm/arch/x86_64/table_int.h"
 
 #define MP_SPEC_REV 4u
 #define MP_UNITS_16 1u /* length of the floating pointer */
@@ -119,15 +120,6 @@ static void push(struct mp_writer *writer, const void *entry, size_t len)
     writer->entries_count++;
 }
 
-/* The byte that makes the sum of all zero. */
-static uint8_t checksum(const uint8_t *bytes, size_t len)
-{
-    uint8_t sum = 0;
-    for (size_t i = 0; i < len; i++)
-        sum = (uint8_t)(sum + bytes[i]);
-    return (uint8_t)(0u - sum);
-}
-
 static void push_chips(struct mp_writer *writer, uint32_t vcpus_count, uint8_t ioapic_id)
 {
     for (uint32_t i = 0; i < vcpus_count; i++) {
@@ -198,7 +190,7 @@ int arch_write_mptable(struct gmem *gmem, uint32_t vcpus_count, uint64_t *ret_en
     };
     memcpy(writer.bytes + table_off, &header, sizeof(header));
     writer.bytes[table_off + offsetof(struct mp_header, checksum)] =
-        checksum(writer.bytes + table_off, writer.used - table_off);
+        arch_checksum(writer.bytes + table_off, writer.used - table_off);
 
     struct mp_pointer pointer = {
         .signature = {'_', 'M', 'P', '_'},
@@ -207,7 +199,7 @@ int arch_write_mptable(struct gmem *gmem, uint32_t vcpus_count, uint64_t *ret_en
         .spec_rev = MP_SPEC_REV,
     };
     memcpy(writer.bytes, &pointer, sizeof(pointer));
-    writer.bytes[offsetof(struct mp_pointer, checksum)] = checksum(writer.bytes, table_off);
+    writer.bytes[offsetof(struct mp_pointer, checksum)] = arch_checksum(writer.bytes, table_off);
 
     int rc = gmem_write(gmem, gpa(LAYOUT_SYSTEM_BASE), writer.bytes, writer.used);
     if (rc < 0)
