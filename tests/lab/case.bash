@@ -55,6 +55,15 @@ expect_line() {
     grep -aqE -- "$1" "$2" || fail "$3: no line matches '$1'" "$2"
 }
 
+# await_line REGEX OUT PID WHAT: waits until the monitor or its guest has written such a line; fails when the monitor
+# has ended. A case's own limit ends a wait that is in vain.
+await_line() {
+    until grep -aqE -- "$1" "$2"; do
+        kill -0 "$3" 2>/dev/null || fail "$4: the monitor ended without a line that matches '$1'" "$2"
+        sleep 0.1
+    done
+}
+
 # One metric's sum over all lines of a metrics file: metric_sum FILE GROUP FIELD
 metric_sum() {
     python3 -c '
