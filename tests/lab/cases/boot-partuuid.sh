@@ -26,7 +26,7 @@ disk_with() {
 
 # boots CHIP TABLE ID WORD...
 boots() {
-    local chip=$1 table=$2 id=$3 what="$1, $2, ${*:4}"
+    local chip=$1 table=$2 id=$3 what="$1, $2${4:+, initrd}"
     disk_with "$table" "$dir/disk"
     config "$dir/vm.json" disk="$dir/disk" partuuid="$id" "${@:4}" \
         args="console=ttyS0 quiet reboot=k panic=1 mayfly.run=\"sh -c 'cat /proc/cmdline; cat /proc/self/mountinfo'\""
