@@ -3,9 +3,10 @@
 later builds."""
 
 import os
+import re
 import shutil
 
-from native import BINARY, case, contains, equal, lacks, messages
+from native import BINARY, ROOT, case, contains, equal, lacks, messages
 
 VERSION_LINE = "Mayfly v0.1.0 (Firecracker API v1.16.1)\n"
 EXIT_LINE = "Firecracker exiting with error. exit_code="
@@ -132,6 +133,31 @@ def cli_help_and_version_win_over_every_fault(t):
         equal("stdout", VERSION_LINE + "\n", end.out)
     end = t.run("--", "--help")
     equal("exit status when --help is an extra argument", 1, end.status)
+
+
+@case
+def cli_help_and_manual_page_name_the_same_options(t):
+    with open(os.path.join(ROOT, "docs/mayfly.1"), encoding="utf-8") as file:
+        page = file.read().replace("\\-", "-")
+    # Headings only: the lines behind .TP. What the text mentions must not count.
+    headings = "\n".join(re.findall(r"^\.TP\n(.*)", page, re.MULTILINE))
+    documented = sorted(re.findall(r"--([a-z-]+)", headings))
+    offered = sorted(re.findall(r"^  --([a-z-]+)", t.run("--help").out, re.MULTILINE))
+    equal("options of docs/mayfly.1, each once", offered, documented)
+
+
+@case
+def cli_manual_page_names_every_exit_status(_):
+    with open(os.path.join(ROOT, "docs/mayfly.1"), encoding="utf-8") as file:
+        section = file.read().split(".SH EXIT STATUS", 1)[1].split(".SH", 1)[0]
+    documented = set()
+    for heading in re.findall(r"^\.B (\d.*)", section, re.MULTILINE):
+        for part in heading.split(", "):
+            first, _, last = part.partition("-")
+            documented |= set(range(int(first), int(last or first) + 1))
+    with open(os.path.join(ROOT, "vmm/app/exit_code.h"), encoding="utf-8") as file:
+        defined = {int(code) for code in re.findall(r"^ +EXIT_CODE_\w+ = (\d+),", file.read(), re.MULTILINE)}
+    equal("exit statuses of docs/mayfly.1", sorted(defined), sorted(documented))
 
 
 @case
