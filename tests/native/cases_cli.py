@@ -5,6 +5,7 @@ later builds."""
 import os
 import re
 import shutil
+import subprocess
 
 from native import BINARY, ROOT, case, contains, equal, lacks, messages
 
@@ -213,3 +214,25 @@ def cli_enable_pci_is_a_warning(t):
     t.config("hello")
     t.expect_end(t.run_vm("--enable-pci", "--no-seccomp"))
     contains("log", "--enable-pci is not supported by this VMM; virtio devices use the MMIO transport.", t.log)
+
+
+@case
+def can_run_linux_keeps_only_what_a_guest_met(t):
+    def ask(probe=None):
+        done = subprocess.run([os.path.join(ROOT, "tools/can-run-linux")], capture_output=True, text=True, check=False,
+                              env={**os.environ, "MAYFLY_CACHE": t.dir, "MAYFLY_PROBE": probe or ""})
+        equal("lines of the answer", 1, done.stdout.count("\n"))
+        return done.returncode, done.stdout
+
+    for probe, status, words in (("true", 0, "this host's KVM can run Linux\n"),
+                                 ("false", 1, "this host's KVM cannot run Linux\n"),
+                                 ("/no/such/probe", 2, "/no/such/probe ended with status 127\n")):
+        seen, answer = ask(probe)
+        equal(f"status with the probe {probe}", status, seen)
+        contains(f"answer with the probe {probe}", words, answer)
+        equal(f"files kept after the probe {probe}", [], os.listdir(t.dir))
+    first = ask()
+    if os.path.exists(t.path("probe")):  # it is not where there is no KVM
+        equal("second answer", first, ask())
+    elif first[0] == 0:
+        equal("files kept after a yes", ["probe"], os.listdir(t.dir))
