@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 600
+# timeout: 60
 # needs: mem=6144
 # 128 MiB, and 4,608 MiB across the 32-bit gap: the guest sees and uses all of it.
 set -euo pipefail

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 480
+# timeout: 75
 # 64 KiB (8 with the full irqchip) through the serial line and back: nothing is lost while somebody reads, and a guest
 # whose reader has stopped runs on while the counter rises.
 set -euo pipefail
