@@ -48,6 +48,16 @@ struct cfg_machine {
     enum cfg_huge_pages huge_pages;
 };
 
+/* PATCH /machine-config: only what `has_x` says changes. */
+struct cfg_machine_patch {
+    struct cfg_machine machine;
+    bool has_vcpu_count;
+    bool has_mem_size_mib;
+    bool has_smt;
+    bool has_track_dirty_pages;
+    bool has_huge_pages;
+};
+
 struct cfg_boot_source {
     char *kernel_image_path;
     char *initrd_path; /* NULL: none */
@@ -83,6 +93,13 @@ struct cfg_drive {
     char *socket; /* vhost-user: parsed to be refused */
 };
 
+/* PATCH /drives/{id}: NULL path, absent limiter or bucket: stays as it is. */
+struct cfg_drive_patch {
+    char *drive_id;
+    char *path_on_host;
+    struct cfg_rate_limiter rate_limiter;
+};
+
 struct cfg_nic {
     char *iface_id;
     char *host_dev_name;
@@ -90,6 +107,13 @@ struct cfg_nic {
     uint8_t guest_mac[6];
     bool has_mtu;
     uint16_t mtu;
+    struct cfg_rate_limiter rx_rate_limiter;
+    struct cfg_rate_limiter tx_rate_limiter;
+};
+
+/* PATCH /network-interfaces/{id}. */
+struct cfg_nic_patch {
+    char *iface_id;
     struct cfg_rate_limiter rx_rate_limiter;
     struct cfg_rate_limiter tx_rate_limiter;
 };
@@ -123,6 +147,48 @@ struct cfg_logger {
 struct cfg_metrics {
     char *metrics_path;
     bool emit_id;
+};
+
+/* PUT /serial: both are replaced by each call. */
+struct cfg_serial {
+    char *serial_out_path; /* NULL: stdout */
+    struct cfg_bucket rate_limiter;
+};
+
+enum cfg_snapshot_type { CFG_SNAPSHOT_FULL, CFG_SNAPSHOT_DIFF };
+
+struct cfg_snapshot_create {
+    enum cfg_snapshot_type snapshot_type;
+    char *snapshot_path;
+    char *mem_file_path;
+};
+
+enum cfg_mem_backend { CFG_MEM_BACKEND_FILE, CFG_MEM_BACKEND_UFFD };
+enum cfg_load_huge_pages {
+    CFG_LOAD_HUGE_PAGES_SNAPSHOT,
+    CFG_LOAD_HUGE_PAGES_NONE,
+    CFG_LOAD_HUGE_PAGES_TRANSPARENT,
+    CFG_LOAD_HUGE_PAGES_2M,
+};
+
+struct cfg_nic_override {
+    char *iface_id;
+    char *host_dev_name;
+};
+
+struct cfg_snapshot_load {
+    char *snapshot_path;
+    char *backend_path; /* of mem_backend, or mem_file_path */
+    enum cfg_mem_backend backend_type;
+    bool used_mem_file_path;    /* deprecated */
+    bool enable_diff_snapshots; /* deprecated: OR-ed into track_dirty_pages */
+    bool track_dirty_pages;
+    bool resume_vm;
+    bool clock_realtime;
+    enum cfg_load_huge_pages huge_pages;
+    struct cfg_nic_override network_overrides[CFG_NICS_MAX];
+    uint32_t network_overrides_count;
+    char *vsock_uds_path; /* of vsock_override; NULL: none */
 };
 
 /* One register or MSR: bits of `mask` are forced to those of `value`. */

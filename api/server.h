@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The API's socket and thread: accepts up to API_CONNECTIONS_MAX connections, reads requests, has
+ * each carried out through the mailbox, one at a time over all connections, and writes the replies.
+ * Thread: api ("fc_api"), which the server starts; open, start and stop: vmm. Spec: api.md 1.1.
+ */
+#pragma once
+
+#include "api/reply.h"
+#include "base/attr.h"
+#include "base/err.h"
+#include "vmm/ctl/mailbox.h"
+
+#define API_CONNECTIONS_MAX 10u
+
+struct api_server;
+
+struct api_server_options {
+    const char *socket_path; /* bound, unless a listening socket was inherited (LISTEN_FDS) */
+    size_t body_max_size;    /* --http-api-max-payload-size */
+    struct api_identity identity;
+    struct ctl_mailbox *mailbox; /* borrowed; outlives the server */
+};
+
+/*
+ * Binds and listens, or takes the inherited socket. An existing path is refused (cli.md C). Nothing
+ * is answered yet. Returns 0 with *ret_server (api_server_free) or -errno with the sentence.
+ */
+MUST_CHECK int api_server_open(const struct api_server_options *options,
+                               struct api_server **ret_server, struct err *err);
+
+/* Starts the thread. */
+MUST_CHECK int api_server_start(struct api_server *server, struct err *err);
+
+/* Ends the thread and joins it: a reply that is due is written first, connections are closed. The
+ * socket file stays, as the reference's. NULL is fine. */
+void api_server_free(struct api_server *server);
