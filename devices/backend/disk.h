@@ -44,8 +44,8 @@ struct disk;
  * kick: submits what start collected since the last kick (one syscall a batch). What completes in
  *   that very moment is not announced: reap after it. Returns 0 or -errno.
  * reap: next completed request, or NULL.
- * drain: waits until nothing is in flight; what completed is still to be reaped. Returns 0 or
- *   -errno.
+ * drain: waits until nothing is in flight, or until `until_ns` of the monotonic clock (-ETIMEDOUT);
+ *   what completed is still to be reaped. Returns 0 or -errno.
  * Thread: Sync any, Async vmm and drain any. The disk's owner sees to it that no two run at a time
  * (its device's lock); drain is the one that may run beside reap.
  */
@@ -53,7 +53,7 @@ struct disk_ops {
     int (*start)(void *ctx, struct disk_req *req);
     int (*kick)(void *ctx);
     struct disk_req *(*reap)(void *ctx);
-    int (*drain)(void *ctx);
+    int (*drain)(void *ctx, uint64_t until_ns);
     void (*close)(void *ctx);
 };
 
@@ -115,7 +115,11 @@ static inline struct disk_req *disk_reap(struct disk *disk)
 {
     return disk->ops->reap(disk->ctx);
 }
+static inline MUST_CHECK int disk_drain_until(struct disk *disk, uint64_t until_ns)
+{
+    return disk->ops->drain(disk->ctx, until_ns);
+}
 static inline MUST_CHECK int disk_drain(struct disk *disk)
 {
-    return disk->ops->drain(disk->ctx);
+    return disk_drain_until(disk, UINT64_MAX);
 }

@@ -129,16 +129,16 @@ static struct disk_req *async_reap(void *ctx)
     return disk_req_list_pop(&disk->reaped);
 }
 
-static int async_drain(void *ctx)
+static int async_drain(void *ctx, uint64_t until_ns)
 {
     struct disk_async *disk = ctx;
-    return disk_ring_drain(disk->ring, disk);
+    return disk_ring_drain(disk->ring, disk, until_ns);
 }
 
 static void async_close(void *ctx)
 {
     struct disk_async *disk = ctx;
-    if (disk_ring_drain(disk->ring, disk) < 0 && disk->in_flight) {
+    if (disk_ring_drain(disk->ring, disk, UINT64_MAX) < 0 && disk->in_flight) {
         /* The ring is beyond use, and what it holds names this disk: leave both to the end of the
          * process. */
         disk_ring_abandon(disk->ring, disk);

@@ -11,6 +11,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -32,6 +33,7 @@ static_assert(RING_FILES_MAX <= 32, "take_news has a bit for each");
 
 /* How often a drain on another thread looks for completions that nobody has told it of. */
 #define DRAIN_LOOK_NS (1 * NS_PER_MS)
+#define DRAIN_POLL_MS 20
 #define DRAIN_UNSUBMITTED_MAX_NS (1 * NS_PER_S)
 
 /* The operations that a disk needs; nothing else is accepted once the ring is enabled. */
@@ -396,14 +398,30 @@ void disk_ring_reap(struct disk_ring *ring, struct disk_async *disk, struct disk
     (void)pthread_mutex_unlock(&ring->lock);
 }
 
-/* On the owner's thread: the kernel wakes us. */
-static int drain_inside(struct disk_ring *ring, const struct disk_async *disk)
+/* Waits for a completion's event for a while; what came before it is taken first. */
+static void await_event(struct disk_ring *ring, const struct disk_async *disk)
 {
+    IGNORE_RESULT(fd_event_take(ring->event_fd)); /* raised or not: what is there is taken now */
+    take_completions(ring);
+    struct pollfd event = {.fd = ring->event_fd, .events = POLLIN};
+    if (disk->in_flight)
+        (void)poll(&event, 1, DRAIN_POLL_MS); /* a signal or nothing: the caller looks again */
+}
+
+/* On the owner's thread: the kernel wakes us. */
+static int drain_inside(struct disk_ring *ring, const struct disk_async *disk, uint64_t until_ns)
+{
+    bool for_ever = until_ns == UINT64_MAX;
     while (disk->in_flight) {
-        int rc = enter(ring, 1);
+        int rc = enter(ring, for_ever ? 1 : 0);
         if (rc < 0 && !is_temporary(rc))
             return break_ring(ring, rc);
         take_completions(ring);
+        if (for_ever || !disk->in_flight)
+            continue;
+        if (clock_mono_ns() >= until_ns)
+            return -ETIMEDOUT;
+        await_event(ring, disk);
     }
     return 0;
 }
@@ -434,13 +452,15 @@ static uint32_t unsubmitted(struct disk_ring *ring, const struct disk_async *dis
  * say) is waited for DRAIN_UNSUBMITTED_MAX_NS, since the owner may be waiting for this very thread
  * to end; then it is made to do nothing.
  */
-static int drain_outside(struct disk_ring *ring, const struct disk_async *disk)
+static int drain_outside(struct disk_ring *ring, const struct disk_async *disk, uint64_t until_ns)
 {
     uint64_t stuck_since_ns = 0;
     ring->drainers_count++;
     /* What a broken ring has not submitted never completes. */
     while (disk->in_flight && !ring->broken) {
         uint64_t now_ns = clock_mono_ns();
+        if (now_ns >= until_ns)
+            break;
         if (!ring->refused || disk->in_flight > unsubmitted(ring, disk, false)) {
             stuck_since_ns = 0;
         } else if (stuck_since_ns == 0) {
@@ -449,26 +469,30 @@ static int drain_outside(struct disk_ring *ring, const struct disk_async *disk)
             (void)unsubmitted(ring, disk, true); /* all that is in flight */
             break;
         }
-        uint64_t until_ns = now_ns + DRAIN_LOOK_NS;
-        const struct timespec until = {.tv_sec = (time_t)(until_ns / NS_PER_S),
-                                       .tv_nsec = (long)(until_ns % NS_PER_S)};
+        uint64_t look_ns = now_ns + DRAIN_LOOK_NS;
+        const struct timespec until = {.tv_sec = (time_t)(look_ns / NS_PER_S),
+                                       .tv_nsec = (long)(look_ns % NS_PER_S)};
         (void)pthread_cond_clockwait(&ring->moved, &ring->lock, CLOCK_MONOTONIC, &until);
         take_completions(ring);
     }
     ring->drainers_count--;
     if (!disk->in_flight)
         return 0;
-    return ring->broken ? ring->broken : -EAGAIN;
+    if (ring->broken)
+        return ring->broken;
+    return clock_mono_ns() >= until_ns ? -ETIMEDOUT : -EAGAIN;
 }
 
-int disk_ring_drain(struct disk_ring *ring, const struct disk_async *disk)
+int disk_ring_drain(struct disk_ring *ring, const struct disk_async *disk, uint64_t until_ns)
 {
     bool inside = pthread_equal(pthread_self(), ring->owner);
     (void)pthread_mutex_lock(&ring->lock);
     take_completions(ring);
-    int rc = inside ? drain_inside(ring, disk) : drain_outside(ring, disk);
-    if (rc == 0)
-        rc = announce(ring, disk);
+    int rc = inside ? drain_inside(ring, disk, until_ns) : drain_outside(ring, disk, until_ns);
+    if (rc == 0 || rc == -ETIMEDOUT) {
+        int told = announce(ring, disk);
+        rc = rc < 0 ? rc : told;
+    }
     (void)pthread_mutex_unlock(&ring->lock);
     return rc;
 }

@@ -120,6 +120,7 @@ void disk_ring_reap(struct disk_ring *ring, struct disk_async *disk,
  * `disk` for it to reap, those of others announced on the loop. Returns 0 or -errno. */
 MUST_CHECK int disk_ring_submit(struct disk_ring *ring, const struct disk_async *disk);
 
-/* Waits until nothing of the disk is in flight. Any thread; on the owner's it submits first.
- * Returns 0 or -errno. */
-MUST_CHECK int disk_ring_drain(struct disk_ring *ring, const struct disk_async *disk);
+/* Waits until nothing of the disk is in flight, or until `until_ns` (monotonic). Any thread; on the
+ * owner's it submits first. Returns 0, -ETIMEDOUT or -errno. */
+MUST_CHECK int disk_ring_drain(struct disk_ring *ring, const struct disk_async *disk,
+                               uint64_t until_ns);

@@ -116,9 +116,10 @@ static struct disk_req *sync_reap(void *ctx)
     return NULL;
 }
 
-static int sync_drain(void *ctx)
+static int sync_drain(void *ctx, uint64_t until_ns)
 {
     (void)ctx;
+    (void)until_ns; /* nothing is ever in flight */
     return 0;
 }
 

@@ -403,7 +403,7 @@ static void on_unblocked(void *ctx)
     struct blk *blk = ctx;
     (void)pthread_mutex_lock(&blk->dev.lock);
     metric_inc(&blk->metrics->rate_limiter_event_count);
-    if (blk->dev.active && !blk->dev.broken)
+    if (virtio_serves(&blk->dev))
         serve(blk, BLK_PASS_BUDGET);
     (void)pthread_mutex_unlock(&blk->dev.lock);
 }
@@ -416,7 +416,7 @@ static void on_disk_complete(void *ctx)
     reap(blk);
     if (blk->dev.active && !blk->dev.broken) {
         virtio_queue_flush(&blk->dev, BLK_QUEUE);
-        if (blk->engine_full)
+        if (blk->engine_full && virtio_serves(&blk->dev))
             serve(blk, BLK_PASS_BUDGET);
     }
     (void)pthread_mutex_unlock(&blk->dev.lock);
@@ -447,16 +447,28 @@ static void reset(struct virtio_dev *dev)
     blk->engine_full = false;
 }
 
+static int quiesce(struct virtio_dev *dev, uint64_t until_ns)
+{
+    struct blk *blk = blk_of(dev);
+    int rc = disk_drain_until(&blk->disk, until_ns);
+    reap(blk);
+    if (!dev->broken)
+        virtio_queue_flush(dev, BLK_QUEUE);
+    return rc;
+}
+
 static const struct virtio_dev_ops async_ops = {
     .activate = activate,
     .reset = reset,
     .on_queue = on_queue,
+    .quiesce = quiesce,
 };
 
 static const struct virtio_dev_ops sync_ops = {
     .activate = activate,
     .reset = reset,
     .on_queue = on_queue,
+    .quiesce = quiesce,
     .on_notify = on_notify,
 };
 

@@ -89,6 +89,27 @@ void virtio_dev_reset(struct virtio_dev *dev)
     atomic_store_explicit(&dev->irq_bits, 0, memory_order_release);
 }
 
+int virtio_dev_pause(struct virtio_dev *dev, uint64_t until_ns)
+{
+    (void)pthread_mutex_lock(&dev->lock);
+    dev->paused = true;
+    int rc = dev->active && dev->ops->quiesce ? dev->ops->quiesce(dev, until_ns) : 0;
+    (void)pthread_mutex_unlock(&dev->lock);
+    if (rc < 0)
+        virtio_dev_resume(dev);
+    return rc;
+}
+
+void virtio_dev_resume(struct virtio_dev *dev)
+{
+    (void)pthread_mutex_lock(&dev->lock);
+    bool was_paused = dev->paused;
+    dev->paused = false;
+    for (uint32_t i = 0; was_paused && i < dev->queues_count; i++)
+        virtio_kick_self(dev, i);
+    (void)pthread_mutex_unlock(&dev->lock);
+}
+
 void virtio_await_reset(struct virtio_dev *dev)
 {
     while (dev->resetting)

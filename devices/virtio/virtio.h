@@ -39,6 +39,10 @@ struct virtio_dev_ops {
     /* Serve queue `idx`: the driver notified it, or the device was just activated. Thread: the
      * loop's. */
     void (*on_queue)(struct virtio_dev *dev, uint32_t idx);
+    /* The VM pauses: finish what is in flight, publish it, until `until_ns` (monotonic). After it no
+     * guest memory is touched; on_queue is not called before the VM goes on. Returns 0, -ETIMEDOUT
+     * or -errno. Thread: the loop's, no vCPU runs. NULL: nothing is ever in flight. */
+    int (*quiesce)(struct virtio_dev *dev, uint64_t until_ns);
     /*
      * NULL: notifications come to on_queue by an eventfd, which the vCPU does not wait for. Else
      * the transport asks for no eventfd and calls this on the vCPU's thread; true: it was served
@@ -68,6 +72,7 @@ struct virtio_dev {
     bool resetting;             /* a reset waits for the backend, without the lock */
     pthread_cond_t reset_over;  /* resetting became false */
     metric_t *activate_fails;   /* the device's counter, set by it; NULL: none */
+    bool paused;                /* the VM is: nothing is served */
     bool broken;                /* needs-reset was said; nothing is served until the reset */
     struct gmem *gmem;          /* borrowed while active */
     const struct irq_line *irq; /* borrowed from the transport while it exists */
@@ -99,6 +104,21 @@ void virtio_dev_reset(struct virtio_dev *dev);
 /* Waits until no other thread is resetting the device. Under the lock, which it gives up meanwhile;
  * vCPU threads only. */
 void virtio_await_reset(struct virtio_dev *dev);
+
+/*
+ * The VM pauses: the device stops serving and finishes what is in flight. Returns 0, or -ETIMEDOUT
+ * or -errno and the device serves on. Thread: the loop's; no vCPU runs. Takes the lock.
+ */
+MUST_CHECK int virtio_dev_pause(struct virtio_dev *dev, uint64_t until_ns);
+
+/* The VM goes on: every queue is looked at. Not paused is fine. Takes the lock. */
+void virtio_dev_resume(struct virtio_dev *dev);
+
+/* May the device serve its queues now? Under the lock. */
+static inline bool virtio_serves(const struct virtio_dev *dev)
+{
+    return dev->active && !dev->broken && !dev->paused;
+}
 
 /* Has queue `idx` served again after other devices had their turn. Under the lock. */
 void virtio_kick_self(struct virtio_dev *dev, uint32_t idx);

@@ -48,7 +48,7 @@ struct vmmio {
 static void serve(struct vmmio *vmmio, uint32_t idx)
 {
     struct virtio_dev *dev = vmmio->dev;
-    if (dev->active && !dev->broken)
+    if (virtio_serves(dev))
         dev->ops->on_queue(dev, idx);
 }
 
@@ -242,7 +242,7 @@ static void queue_notify(struct vmmio *vmmio, uint32_t idx)
         return;
     bool mine = pthread_mutex_trylock(&dev->lock) == 0;
     bool served =
-        mine && dev->active && !dev->broken && dev->ops->on_notify && dev->ops->on_notify(dev, idx);
+        mine && virtio_serves(dev) && dev->ops->on_notify && dev->ops->on_notify(dev, idx);
     if (mine)
         (void)pthread_mutex_unlock(&dev->lock);
     if (!served)

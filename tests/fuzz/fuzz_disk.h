@@ -157,8 +157,9 @@ static inline struct disk_req *fuzz_disk_reap(void *ctx)
     return req;
 }
 
-static inline int fuzz_disk_drain(void *ctx)
+static inline int fuzz_disk_drain(void *ctx, uint64_t until_ns)
 {
+    (void)until_ns; /* drains at once or not at all */
     struct fuzz_disk *disk = ctx;
     if (disk->drain_result < 0) {
         while (disk->pending_count)

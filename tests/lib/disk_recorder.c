@@ -94,10 +94,10 @@ static struct disk_req *recorder_reap(void *ctx)
     return req;
 }
 
-static int recorder_drain(void *ctx)
+static int recorder_drain(void *ctx, uint64_t until_ns)
 {
     struct disk_recorder *rec = ctx;
-    return disk_drain(&rec->inner);
+    return disk_drain_until(&rec->inner, until_ns);
 }
 
 static void recorder_close(void *ctx)

@@ -161,5 +161,7 @@ int machine_build(struct machine *machine, const struct cfg_vm *config, struct e
         return err_set(err, -ENOMEM, "no memory for the boot parameters");
     int rc = build(machine, config, boot, err);
     free(boot);
+    if (rc < 0)
+        machine_dismantle(machine);
     return rc;
 }

@@ -64,6 +64,19 @@ int machine_create(const struct machine_options *options, struct machine **ret_m
     return 0;
 }
 
+void machine_dismantle(struct machine *machine)
+{
+    machine_unplace(machine);
+    machine_close_vcpus(machine);
+    memset(machine->routes.pins, 0, sizeof(machine->routes.pins));
+    /* Closing the VM waits for the kernel's readers, up to a tick: what can be done is done before.
+     * No vCPU is left to use the memory. */
+    gmem_free(machine->gmem);
+    machine->gmem = NULL;
+    hv_close(&machine->hv);
+    hv_vm_close(&machine->vm);
+}
+
 void machine_free(struct machine *machine)
 {
     if (!machine)
@@ -75,14 +88,9 @@ void machine_free(struct machine *machine)
         blk_free(machine->drives[i].blk);
     free(machine->drives);
     disk_ring_close(machine->ring);
-    machine_close_vcpus(machine);
     fd_close(&machine->kernel_fd);
     fd_close(&machine->initrd_fd);
-    /* Closing the VM waits for the kernel's readers, up to a tick: what can be done is done before.
-     * No vCPU is left to use the memory. */
-    gmem_free(machine->gmem);
-    hv_close(&machine->hv);
-    hv_vm_close(&machine->vm);
+    machine_dismantle(machine);
     (void)pthread_mutex_destroy(&machine->routes.lock); /* nobody holds them any more */
     (void)pthread_mutex_destroy(&machine->end_lock);
     (void)pthread_mutex_destroy(&machine->late_lock);

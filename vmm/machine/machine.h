@@ -67,7 +67,7 @@ MUST_CHECK int machine_stage_drive(struct machine *machine, const struct cfg_dri
 
 /*
  * Builds the VM from what was staged and from `config` (borrowed for the call): everything up to
- * the first guest entry. Once only; after a failure the machine can only be freed. Returns 0,
+ * the first guest entry. A failure leaves what was staged, for another try. Returns 0,
  * -EINVAL (no boot source), -ENODEV (a drive of `config` that was not staged), -ENOSPC (more
  * devices than lines), -EOPNOTSUPP (KVM lacks a capability that the CPU template asks for),
  * -ENOMEM, what arch.h, acpi.h and cpu.h name, or -errno of a KVM call.

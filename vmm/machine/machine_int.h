@@ -93,6 +93,10 @@ struct machine {
  * reason: NULL for OK. Any thread. */
 void machine_report_end(struct machine *machine, enum machine_end end, const struct err *reason);
 
+/* machine.c: takes down what machine_build made, whole or half; what was staged stays. No vCPU
+ * thread may run. */
+void machine_dismantle(struct machine *machine);
+
 /* vcpu.c */
 MUST_CHECK int machine_create_vcpus(struct machine *machine, const struct cfg_machine *config,
                                     struct err *err);

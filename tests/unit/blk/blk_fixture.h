@@ -120,9 +120,10 @@ static void complete_all(void)
     fix.disk.done_count = fix.disk.pending_count;
 }
 
-static int fake_drain(void *ctx)
+static int fake_drain(void *ctx, uint64_t until_ns)
 {
     (void)ctx;
+    (void)until_ns;
     if (fix.disk.drain_result < 0)
         return fix.disk.drain_result;
     if (fix.disk.on_drain)
