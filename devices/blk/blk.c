@@ -58,6 +58,8 @@ struct blk {
     struct disk disk;
     enum cfg_cache cache;
     const struct clock *clock;
+    struct disk_ring *ring; /* of an Async disk; else NULL */
+    blk_disk_open_fn disk_open;
     struct metrics_block *metrics;
     struct rl rl;
     bool engine_full;                   /* a request was put back because the engine took no more */
@@ -516,8 +518,10 @@ int blk_create(const struct cfg_drive *drive, const struct blk_env *env, struct 
         rc = err_set(err, -ENOMEM, "no memory for the metrics of block device %s", drive->drive_id);
         goto err_free;
     }
-    rc = env->disk_open(drive->path_on_host, drive->is_read_only, is_async ? env->ring : NULL,
-                        on_disk_complete, blk, &blk->disk, err);
+    blk->ring = is_async ? env->ring : NULL;
+    blk->disk_open = env->disk_open;
+    rc = blk->disk_open(drive->path_on_host, drive->is_read_only, blk->ring, on_disk_complete, blk,
+                        &blk->disk, err);
     if (rc < 0)
         goto err_free;
     blk->dev.activate_fails = &blk->metrics->activate_fails;
@@ -540,8 +544,10 @@ err_free:
 }
 
 /* A Writeback disk is left durable. */
-static void flush_at_close(struct blk *blk)
+static void flush_file(struct blk *blk)
 {
+    if (blk->cache != CFG_CACHE_WRITEBACK || blk->disk.read_only)
+        return;
     blk->flush = (struct disk_req){.op = DISK_FLUSH};
     int rc = disk_start(&blk->disk, &blk->flush);
     if (rc == 0) {
@@ -552,7 +558,60 @@ static void flush_at_close(struct blk *blk)
     if (rc >= 0 && blk->flush.result < 0)
         rc = (int)blk->flush.result;
     if (rc < 0)
-        log_guest_error("flushing a block device at its end failed: %s", ERR_OS(rc));
+        log_error("flushing a block device's file failed: %s", ERR_OS(rc));
+}
+
+/* Swaps the disks: the old one's requests are done, the driver learns the new capacity. */
+static void swap_disk(struct blk *blk, struct disk *fresh)
+{
+    struct virtio_dev *dev = &blk->dev;
+    (void)pthread_mutex_lock(&dev->lock);
+    virtio_await_reset(dev);
+    int rc = disk_drain(&blk->disk);
+    if (rc < 0)
+        log_error("block engine could not drain before a new file: %s", ERR_OS(rc));
+    reap(blk);
+    if (dev->active && !dev->broken)
+        virtio_queue_flush(dev, BLK_QUEUE);
+    flush_file(blk);
+    struct disk old = blk->disk;
+    blk->disk = *fresh;
+    *fresh = old;
+    config_fill(blk);
+    virtio_config_changed(dev);
+    if (virtio_serves(dev))
+        virtio_kick_self(dev, BLK_QUEUE);
+    (void)pthread_mutex_unlock(&dev->lock);
+}
+
+int blk_replace_file(struct blk *blk, const char *path, struct err *err)
+{
+    struct disk disk = {0};
+    int rc =
+        blk->disk_open(path, blk->disk.read_only, blk->ring, on_disk_complete, blk, &disk, err);
+    if (rc < 0) {
+        metric_inc(&blk->metrics->update_fails);
+        return rc;
+    }
+    swap_disk(blk, &disk);
+    disk_close(&disk);
+    metric_inc(&blk->metrics->update_count);
+    return 0;
+}
+
+void blk_replace_limiter(struct blk *blk, const struct cfg_rate_limiter *limiter)
+{
+    const struct cfg_bucket *buckets[RL_KINDS_COUNT] = {
+        [RL_BYTES] = &limiter->bandwidth, [RL_OPS] = &limiter->ops};
+    (void)pthread_mutex_lock(&blk->dev.lock);
+    for (int kind = 0; kind < RL_KINDS_COUNT; kind++) {
+        if (!buckets[kind]->present)
+            continue;
+        const struct rl_bucket_config config = {buckets[kind]->size, buckets[kind]->one_time_burst,
+                                                buckets[kind]->refill_time_ms};
+        rl_replace(&blk->rl, (enum rl_kind)kind, &config);
+    }
+    (void)pthread_mutex_unlock(&blk->dev.lock);
 }
 
 void blk_free(struct blk *blk)
@@ -560,8 +619,7 @@ void blk_free(struct blk *blk)
     if (!blk)
         return;
     rl_done(&blk->rl);
-    if (blk->cache == CFG_CACHE_WRITEBACK && !blk->disk.read_only)
-        flush_at_close(blk);
+    flush_file(blk);
     disk_close(&blk->disk);
     virtio_dev_done(&blk->dev);
     free(blk);

@@ -45,6 +45,18 @@ MUST_CHECK int blk_create(const struct cfg_drive *drive, const struct blk_env *e
 /* Finishes what is in flight, flushes a Writeback disk, closes it. NULL is fine. Thread: vmm. */
 void blk_free(struct blk *blk);
 
+/*
+ * Opens `path` with the mode and engine the device has and swaps it in: what is in flight on the old
+ * file completes first, capacity and serial are the new file's, a running driver is told. The same
+ * path again re-reads the size. Returns 0, or -errno with the sentence of disk_open, and the old
+ * file stays. Thread: vmm. Takes the lock.
+ */
+MUST_CHECK int blk_replace_file(struct blk *blk, const char *path, struct err *err);
+
+/* Replaces the buckets that are present by fresh ones; one of size or time 0 is no limit. Thread:
+ * vmm. Takes the lock. */
+void blk_replace_limiter(struct blk *blk, const struct cfg_rate_limiter *limiter);
+
 /* The device for a transport; the blk's. */
 struct virtio_dev *blk_virtio(struct blk *blk);
 

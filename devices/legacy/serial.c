@@ -84,6 +84,7 @@ struct serial {
     int out_fd;                 /* borrowed */
     uint32_t poll_reads_count;  /* LSR reads in a row, at most POLL_READS_COUNT */
     bool input_parked;
+    bool input_paused;      /* the vmm thread's */
     struct loop *loop;      /* borrowed; NULL: no input attached. vmm thread */
     struct loop_src input;  /* vmm thread */
     struct loop_src resume; /* eventfd; its fd changes under the lock. vmm thread */
@@ -418,6 +419,7 @@ static void on_resume(struct loop_src *src, uint32_t revents)
     int code = fd_event_take(src->fd);
     if (code == 0 || serial->input.added)
         return;
+    serial->input.events = serial->input_paused ? 0 : EPOLLIN;
     if (code < 0 || loop_add(serial->loop, &serial->input) < 0)
         input_lost(serial);
 }
@@ -453,6 +455,15 @@ int serial_attach_input(struct serial *serial, struct loop *loop, int in_fd, str
                        err_name(code));
     }
     return 0;
+}
+
+void serial_pause_input(struct serial *serial, bool paused)
+{
+    serial->input_paused = paused;
+    if (serial->loop == NULL || !serial->input.added)
+        return;
+    if (loop_modify(serial->loop, &serial->input, paused ? 0 : EPOLLIN) < 0)
+        input_lost(serial);
 }
 
 void serial_detach_input(struct serial *serial)

@@ -47,6 +47,9 @@ MUST_CHECK int serial_attach_input(struct serial *serial, struct loop *loop, int
 /* Stops watching the input; not attached is fine. Thread: vmm. */
 void serial_detach_input(struct serial *serial);
 
+/* While paused no input is read, whatever the guest asks for. No input is fine. Thread: vmm. */
+void serial_pause_input(struct serial *serial, bool paused);
+
 /* Puts input bytes into the FIFO, as many as fit. Returns how many. Any thread. */
 size_t serial_feed(struct serial *serial, const uint8_t *data, size_t len);
 

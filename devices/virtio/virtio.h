@@ -101,8 +101,8 @@ MUST_CHECK int virtio_dev_activate(struct virtio_dev *dev, struct gmem *gmem);
 /* Takes gmem, queues and features away again. Under the lock; transport only. */
 void virtio_dev_reset(struct virtio_dev *dev);
 
-/* Waits until no other thread is resetting the device. Under the lock, which it gives up meanwhile;
- * vCPU threads only. */
+/* Waits until no other thread is resetting the device. Under the lock, which it gives up
+ * meanwhile. */
 void virtio_await_reset(struct virtio_dev *dev);
 
 /*

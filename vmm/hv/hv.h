@@ -184,5 +184,8 @@ MUST_CHECK int hv_vcpu_set_mp_state(struct hv_vcpu *vcpu, uint32_t mp_state, str
 MUST_CHECK int hv_vcpu_set_msrs(struct hv_vcpu *vcpu, const struct hv_msrs *msrs, struct err *err);
 /* Reads the MSRs whose indexes are in *msrs and fills their data. */
 MUST_CHECK int hv_vcpu_get_msrs(struct hv_vcpu *vcpu, struct hv_msrs *msrs, struct err *err);
+/* Tells a guest with kvmclock that it was paused (KVM_KVMCLOCK_CTRL). Returns 0, or -EINVAL: it has
+ * none, or -errno. */
+MUST_CHECK int hv_vcpu_kvmclock_ctrl(struct hv_vcpu *vcpu, struct err *err);
 /* Guest TSC frequency in kHz; 0 or -errno. */
 MUST_CHECK int hv_vcpu_get_tsc_khz(struct hv_vcpu *vcpu, uint32_t *ret_khz, struct err *err);

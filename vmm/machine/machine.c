@@ -54,6 +54,10 @@ int machine_create(const struct machine_options *options, struct machine **ret_m
         rc = -pthread_mutex_init(&machine->end_lock, NULL);
     if (rc == 0)
         rc = -pthread_mutex_init(&machine->late_lock, NULL);
+    if (rc == 0)
+        rc = -pthread_mutex_init(&machine->park_lock, NULL);
+    if (rc == 0)
+        rc = -pthread_cond_init(&machine->park_changed, NULL);
     if (rc < 0) {
         free(machine);
         return err_set(err, rc, "locks of a machine: %s", ERR_OS(rc));
@@ -94,6 +98,8 @@ void machine_free(struct machine *machine)
     (void)pthread_mutex_destroy(&machine->routes.lock); /* nobody holds them any more */
     (void)pthread_mutex_destroy(&machine->end_lock);
     (void)pthread_mutex_destroy(&machine->late_lock);
+    (void)pthread_mutex_destroy(&machine->park_lock);
+    (void)pthread_cond_destroy(&machine->park_changed);
     free(machine);
 }
 
@@ -181,6 +187,30 @@ int machine_stage_drive(struct machine *machine, const struct cfg_drive *drive,
         return err_set(err, rc, "drive %s: %s", drive->drive_id, ERR_OS(rc));
     }
     *ret_tail_size = tail_size;
+    return 0;
+}
+
+static struct blk *find_blk(const struct machine *machine, const char *drive_id)
+{
+    for (uint32_t i = 0; i < machine->drives_count; i++)
+        if (strcmp(machine->drives[i].id, drive_id) == 0)
+            return machine->drives[i].blk;
+    return NULL;
+}
+
+int machine_patch_drive(struct machine *machine, const struct cfg_drive_patch *patch,
+                        struct err *err)
+{
+    struct blk *blk = find_blk(machine, patch->drive_id);
+    if (!blk)
+        return err_set(err, -ENOENT, "Failed perform action on device: Device not found");
+    if (patch->path_on_host) {
+        int rc = blk_replace_file(blk, patch->path_on_host, err);
+        if (rc < 0)
+            return rc;
+    }
+    if (patch->rate_limiter.present)
+        blk_replace_limiter(blk, &patch->rate_limiter);
     return 0;
 }
 

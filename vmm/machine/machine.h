@@ -78,6 +78,28 @@ MUST_CHECK int machine_build(struct machine *machine, const struct cfg_vm *confi
  * handler or of a thread; threads that did start are machine_stop's. */
 MUST_CHECK int machine_start(struct machine *machine, struct err *err);
 
+/* How long a pause may take: vCPUs stopping, devices finishing (api.md 7, PATCH /vm). */
+#define MACHINE_PAUSE_MAX_NS (30 * NS_PER_S)
+
+/*
+ * Pauses: when this returns 0 no vCPU runs, nothing is in flight, everything completed is published,
+ * and no device touches guest memory until machine_resume. Paused already is fine. Returns 0,
+ * -ETIMEDOUT or -errno; then the machine runs on.
+ */
+MUST_CHECK int machine_pause(struct machine *machine, struct err *err);
+
+/* Goes on; every queue is looked at once. Not paused is fine. */
+void machine_resume(struct machine *machine);
+
+/*
+ * PATCH of a drive: its file reopened with the mode and engine it has, the guest told of the new
+ * capacity; path NULL: the file stays. limiter: absent buckets stay, others are replaced. Running
+ * or paused. Returns 0, -ENOENT (no such drive; the sentence is the caller's), or -errno of the
+ * open, and nothing has changed.
+ */
+MUST_CHECK int machine_patch_drive(struct machine *machine, const struct cfg_drive_patch *patch,
+                                   struct err *err);
+
 /* Stops and joins the vCPU threads; not started is fine. */
 void machine_stop(struct machine *machine);
 

@@ -83,6 +83,12 @@ struct machine {
     struct vcpu *vcpus;
     uint32_t vcpus_count;
     _Atomic bool stopping; /* vCPU threads leave their loop */
+    _Atomic bool pausing;  /* vCPU threads park */
+    pthread_mutex_t park_lock;
+    pthread_cond_t park_changed; /* the counts below, or pausing or stopping, changed */
+    uint32_t parked_count;       /* under park_lock */
+    uint32_t left_count;         /* threads that ended; under park_lock */
+    bool paused;                 /* vmm's: machine_pause succeeded */
     pthread_mutex_t end_lock;
     enum machine_end end;  /* under end_lock */
     struct err end_reason; /* under end_lock; of the first error */
@@ -105,6 +111,16 @@ MUST_CHECK int machine_setup_vcpus(struct machine *machine, const struct cfg_vm 
 MUST_CHECK int machine_start_vcpus(struct machine *machine, struct err *err);
 void machine_stop_vcpus(struct machine *machine);
 void machine_close_vcpus(struct machine *machine);
+/* Makes a vCPU leave KVM_RUN, or not enter it. */
+void machine_kick_vcpu(struct vcpu *vcpu);
+/* Carries out the writes that KVM kept (hv_vm_coalesce_writes). The vCPU's own thread, or vmm while
+ * it is parked. Returns 0 or -EIO. */
+MUST_CHECK int machine_serve_late_writes(struct vcpu *vcpu, struct err *err);
+
+/* pause.c: a vCPU thread sleeps while the machine is paused; tells that it has ended; all wake. */
+void machine_park_vcpu(struct vcpu *vcpu);
+void machine_vcpu_left(struct machine *machine);
+void machine_unpark_vcpus(struct machine *machine);
 
 /* place.c: legacy devices, then every virtio device in attach order. */
 MUST_CHECK int machine_place_legacy(struct machine *machine, const struct cfg_vm *config,

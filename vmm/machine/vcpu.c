@@ -59,7 +59,7 @@ static int take_late_write(struct vcpu *vcpu, struct hv_late_write *ret_write)
  * Carries out the writes that the kernel kept. An exit comes after all that its vCPU wrote before
  * it, so these come first; a ring's worth at most, since other vCPUs may go on filling it.
  */
-static int serve_late_writes(struct vcpu *vcpu, struct err *err)
+int machine_serve_late_writes(struct vcpu *vcpu, struct err *err)
 {
     struct hv_late_write write;
     for (uint32_t i = 0; i < HV_LATE_WRITES_MAX; i++) {
@@ -77,7 +77,7 @@ static int serve_late_writes(struct vcpu *vcpu, struct err *err)
 static int serve_mmio(struct vcpu *vcpu, struct err *err)
 {
     struct hv_access mmio;
-    int rc = serve_late_writes(vcpu, err);
+    int rc = machine_serve_late_writes(vcpu, err);
     if (rc < 0)
         return rc;
     if (hv_vcpu_mmio(&vcpu->hv, &mmio) < 0)
@@ -126,6 +126,10 @@ static void *vcpu_main(void *arg)
     (void)prctl(PR_SET_NAME, vcpu->name); /* 15 bytes at most: cannot fail */
     log_name_thread(vcpu->name);
     while (!atomic_load_explicit(&machine->stopping, memory_order_acquire)) {
+        if (atomic_load_explicit(&machine->pausing, memory_order_acquire)) {
+            machine_park_vcpu(vcpu);
+            continue;
+        }
         enum hv_exit why;
         int rc = hv_vcpu_run(&vcpu->hv, &why);
         if (rc < 0)
@@ -137,6 +141,7 @@ static void *vcpu_main(void *arg)
             break;
         }
     }
+    machine_vcpu_left(machine);
     return NULL;
 }
 
@@ -269,16 +274,20 @@ int machine_start_vcpus(struct machine *machine, struct err *err)
     return 0;
 }
 
+void machine_kick_vcpu(struct vcpu *vcpu)
+{
+    if (!vcpu->started)
+        return;
+    hv_vcpu_kick(&vcpu->hv);
+    (void)pthread_kill(vcpu->thread, SIGRTMIN); /* ESRCH: it left by itself */
+}
+
 void machine_stop_vcpus(struct machine *machine)
 {
     atomic_store_explicit(&machine->stopping, true, memory_order_release);
-    for (uint32_t i = 0; i < machine->vcpus_count; i++) {
-        struct vcpu *vcpu = &machine->vcpus[i];
-        if (!vcpu->started)
-            continue;
-        hv_vcpu_kick(&vcpu->hv);
-        (void)pthread_kill(vcpu->thread, SIGRTMIN); /* ESRCH: it left by itself */
-    }
+    machine_unpark_vcpus(machine);
+    for (uint32_t i = 0; i < machine->vcpus_count; i++)
+        machine_kick_vcpu(&machine->vcpus[i]);
     for (uint32_t i = 0; i < machine->vcpus_count; i++) {
         struct vcpu *vcpu = &machine->vcpus[i];
         if (vcpu->started)
