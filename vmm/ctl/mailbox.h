@@ -13,8 +13,11 @@
 
 struct ctl_mailbox;
 
-/* serve: carries an action out, on the loop's thread; takes over what the action owns. loop:
- * borrowed. Returns 0 with *ret_mailbox (ctl_mailbox_free) or -errno. Thread: vmm. */
+/*
+ * serve: carries an action out, on the loop's thread; what the action owns is its own from then on,
+ * also when it fails. The reply comes to it zeroed. loop: borrowed. The state begins as
+ * CTL_STATE_NOT_STARTED. Returns 0 with *ret_mailbox (ctl_mailbox_free) or -ENOMEM. Thread: vmm.
+ */
 MUST_CHECK int ctl_mailbox_create(struct loop *loop,
                                   void (*serve)(void *ctx, struct ctl_action *action,
                                                 struct ctl_reply *ret_reply),
@@ -24,16 +27,19 @@ MUST_CHECK int ctl_mailbox_create(struct loop *loop,
 void ctl_mailbox_free(struct ctl_mailbox *mailbox);
 
 /*
- * Has the vmm thread carry out *action and waits for its reply. The action is zeroed: what it owned
- * is ctl's. Returns 0 with *ret_reply, or -ECANCELED after ctl_mailbox_close. Thread: api.
+ * Has the vmm thread carry out *action and waits for its reply. The action is zeroed in any case:
+ * what it owned is ctl's, or freed. Returns 0 with *ret_reply, or -ECANCELED when the mailbox was
+ * closed before the action was begun; one that was begun has its reply. Thread: api, one at a time.
  */
 MUST_CHECK int ctl_post(struct ctl_mailbox *mailbox, struct ctl_action *action,
                         struct ctl_reply *ret_reply);
 
-/* Lets nobody post any more and wakes who waits (-ECANCELED). Thread: vmm, when it leaves the
- * loop. */
+/* Lets nobody post any more and wakes who waits (-ECANCELED). More than once is fine. Thread: vmm,
+ * when it has left the loop, or in serve. */
 void ctl_mailbox_close(struct ctl_mailbox *mailbox);
 
 /* State as last published. Any thread. */
 enum ctl_state ctl_state_read(const struct ctl_mailbox *mailbox);
+
+/* A change that an action makes is published before its reply. Any thread. */
 void ctl_state_publish(struct ctl_mailbox *mailbox, enum ctl_state state);
