@@ -276,6 +276,10 @@ bool cfg_bucket_limits(const struct cfg_bucket *bucket);
  */
 MUST_CHECK int cfg_drives_put(struct cfg_vm *vm, struct cfg_drive *drive, struct err *err);
 
+/* Would cfg_drives_put take the drive? Returns as it does; nothing changes. */
+MUST_CHECK int cfg_drives_check(const struct cfg_vm *vm, const struct cfg_drive *drive,
+                                struct err *err);
+
 /* The drive of an id, or NULL. Borrowed. */
 const struct cfg_drive *cfg_drives_find(const struct cfg_vm *vm, const char *drive_id);
 

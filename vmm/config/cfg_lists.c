@@ -183,7 +183,7 @@ const struct cfg_drive *cfg_drives_find(const struct cfg_vm *vm, const char *dri
     return idx < vm->drives_count ? &vm->drives[idx] : NULL;
 }
 
-int cfg_drives_put(struct cfg_vm *vm, struct cfg_drive *drive, struct err *err)
+int cfg_drives_check(const struct cfg_vm *vm, const struct cfg_drive *drive, struct err *err)
 {
     uint32_t idx = drive_idx(vm, drive->drive_id);
 
@@ -191,8 +191,15 @@ int cfg_drives_put(struct cfg_vm *vm, struct cfg_drive *drive, struct err *err)
         if (vm->drives[i].is_root_device && i != idx)
             return err_set(err, -EEXIST, "A root block device already exists!");
     }
-    if (idx == CFG_DRIVES_MAX)
-        return fail_full(err, "drives", CFG_DRIVES_MAX);
+    return idx == CFG_DRIVES_MAX ? fail_full(err, "drives", CFG_DRIVES_MAX) : 0;
+}
+
+int cfg_drives_put(struct cfg_vm *vm, struct cfg_drive *drive, struct err *err)
+{
+    int ret = cfg_drives_check(vm, drive, err);
+    if (ret < 0)
+        return ret;
+    uint32_t idx = drive_idx(vm, drive->drive_id);
     if (idx < vm->drives_count)
         cfg_object_done(&cfg_object_drive, &vm->drives[idx]);
     else

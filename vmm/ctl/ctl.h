@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every action a user may ask for, in which phase it is allowed, and its reply: for requests of the
+ * API and for the config file alike. Owns the machine and its configuration. Thread: vmm. Spec:
+ * api.md 3, 5, 7; deltas.md 2.
+ */
+#pragma once
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "vmm/config/cfg.h"
+#include "vmm/ctl/action.h"
+#include "vmm/machine/machine.h"
+
+struct ctl;
+
+/* What ctl asks of its owner; none may be NULL. Called on the vmm thread. */
+struct ctl_hooks {
+    void *ctx;
+    int (*logger)(void *ctx, const struct cfg_logger *logger, struct err *err);
+    int (*metrics)(void *ctx, const struct cfg_metrics *config, struct err *err);
+    /* The state that GET / shows has changed. */
+    void (*state)(void *ctx, enum ctl_state state);
+};
+
+struct ctl_options {
+    struct machine_options machine; /* copied; on_end is the owner's */
+    struct ctl_hooks hooks;
+};
+
+/* Returns 0 with *ret_ctl (ctl_free) or -errno. */
+MUST_CHECK int ctl_create(const struct ctl_options *options, struct ctl **ret_ctl, struct err *err);
+
+/* Ends the VM and frees everything. NULL is fine. */
+void ctl_free(struct ctl *ctl);
+
+/* Carries one action out; takes over what it owns. Never fails itself: *ret_reply says how it went.
+ * ctx: the struct ctl (the shape of the mailbox's serve). */
+void ctl_do(void *ctx, struct ctl_action *action, struct ctl_reply *ret_reply);
+
+/*
+ * The config file's way in: takes over a whole decoded configuration (zeroed on success), stages it
+ * and starts the VM. tails: see machine_stage_drive. Sentences without a category are the stage's or
+ * the start's own; ret_part says which it was. Returns 0 or -errno.
+ */
+enum ctl_part { CTL_PART_BOOT_SOURCE, CTL_PART_DRIVE, CTL_PART_START };
+MUST_CHECK int ctl_start_config(struct ctl *ctl, struct cfg_vm *config, enum ctl_part *ret_part,
+                                struct err *err);

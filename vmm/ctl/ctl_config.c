@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is asked for before the start: checked whole, opened, and only then kept, so that a refused
+ * request changes nothing. Thread: vmm. Spec: api.md 7.
+ */
+#include <errno.h>
+
+#include "base/log.h"
+#include "vmm/config/cfg_fields.h"
+#include "vmm/ctl/ctl_int.h"
+
+/* Validated, and its work is a later issue's. */
+static int not_built_yet(struct err *err, const char *what)
+{
+    return err_set(err, -EOPNOTSUPP, "%s not yet supported by this build.", what);
+}
+
+int ctl_put_boot_source(struct ctl *ctl, struct ctl_action *action, struct err *err)
+{
+    struct cfg_boot_source *asked = &action->u.boot_source;
+    int rc = cfg_boot_source_validate(asked, err);
+    if (rc == 0)
+        rc = machine_stage_boot_source(ctl->machine, asked, err);
+    if (rc < 0)
+        return rc;
+    cfg_object_done(&cfg_object_boot_source, &ctl->config->boot_source);
+    ctl->config->boot_source = *asked;
+    *asked = (struct cfg_boot_source){0};
+    return 0;
+}
+
+static int keep_machine(struct ctl *ctl, const struct cfg_machine *machine, bool names_template,
+                        struct err *err)
+{
+    int rc = cfg_machine_validate(machine, err);
+    if (rc < 0)
+        return rc;
+    ctl->config->machine = *machine;
+    if (names_template && ctl->config->has_cpu_template) { /* the last writer wins */
+        cfg_object_done(&cfg_object_cpu_template, &ctl->config->cpu_template);
+        ctl->config->has_cpu_template = false;
+    }
+    return 0;
+}
+
+int ctl_put_machine(struct ctl *ctl, struct ctl_action *action, struct err *err)
+{
+    struct cfg_machine asked = action->u.machine;
+    bool names_template = asked.has_cpu_template;
+    if (!names_template) { /* an omitted template stays as it is */
+        asked.has_cpu_template = ctl->config->machine.has_cpu_template;
+        asked.cpu_template = ctl->config->machine.cpu_template;
+    }
+    return keep_machine(ctl, &asked, names_template, err);
+}
+
+int ctl_patch_machine(struct ctl *ctl, struct ctl_action *action, struct err *err)
+{
+    struct cfg_machine machine = ctl->config->machine;
+    const struct cfg_machine_patch *patch = &action->u.machine_patch;
+    int rc = cfg_machine_patch_apply(patch, &machine, err);
+    return rc < 0 ? rc : keep_machine(ctl, &machine, patch->machine.has_cpu_template, err);
+}
+
+int ctl_put_cpu_config(struct ctl *ctl, struct ctl_action *action, struct err *err)
+{
+    struct cfg_vm *config = ctl->config;
+    (void)err; /* stored only; checked at the start */
+    cfg_object_done(&cfg_object_cpu_template, &config->cpu_template);
+    config->cpu_template = action->u.cpu_template;
+    config->has_cpu_template = true;
+    config->machine.has_cpu_template = false;
+    action->u.cpu_template = (struct cfg_cpu_template){0};
+    return 0;
+}
+
+int ctl_put_drive(struct ctl *ctl, struct ctl_action *action, struct err *err)
+{
+    struct cfg_drive *asked = &action->u.drive;
+    uint32_t tail_size = 0;
+    int rc = cfg_drive_validate(asked, err);
+    if (rc == 0)
+        rc = cfg_drives_check(ctl->config, asked, err);
+    if (rc == 0)
+        rc = machine_stage_drive(ctl->machine, asked, &tail_size, err);
+    if (rc < 0)
+        return rc;
+    if (tail_size)
+        log_warn("Disk size of %s is not a multiple of sector size 512; the last %u bytes will "
+                 "not be visible to the guest.",
+                 asked->path_on_host, tail_size);
+    return cfg_drives_put(ctl->config, asked, err);
+}
+
+int ctl_put_nic(struct ctl *ctl, struct ctl_action *action, struct err *err)
+{
+    (void)ctl; /* nothing is kept yet */
+    int rc = cfg_nic_validate(&action->u.nic, err);
+    return rc < 0 ? rc : not_built_yet(err, "network interfaces are");
+}
+
+int ctl_put_vsock(struct ctl *ctl, struct ctl_action *action, struct err *err)
+{
+    (void)ctl;
+    int rc = cfg_vsock_validate(&action->u.vsock, err);
+    return rc < 0 ? rc : not_built_yet(err, "vsock is");
+}
+
+int ctl_put_mmds_config(struct ctl *ctl, struct ctl_action *action, struct err *err)
+{
+    int rc = cfg_mmds_validate(&action->u.mmds, err);
+    if (rc == 0)
+        rc = cfg_mmds_check_nics(&action->u.mmds, ctl->config, err);
+    return rc < 0 ? rc : not_built_yet(err, "the metadata service is");
+}
+
+int ctl_mmds(struct ctl *ctl, struct ctl_action *action, struct err *err)
+{
+    (void)ctl;
+    (void)action;
+    (void)not_built_yet(err, "the metadata service is");
+    return err_prefix(err, "The requested operation is not supported: ");
+}
+
+int ctl_put_serial(struct ctl *ctl, struct ctl_action *action, struct err *err)
+{
+    (void)err; /* stored only; the file is opened at the start */
+    cfg_object_done(&cfg_object_serial, &ctl->serial);
+    ctl->serial = action->u.serial;
+    action->u.serial = (struct cfg_serial){0};
+    return 0;
+}
+
+int ctl_put_logger(struct ctl *ctl, struct ctl_action *action, struct err *err)
+{
+    return ctl->options.hooks.logger(ctl->options.hooks.ctx, &action->u.logger, err);
+}
+
+int ctl_put_metrics(struct ctl *ctl, struct ctl_action *action, struct err *err)
+{
+    int rc = ctl->options.hooks.metrics(ctl->options.hooks.ctx, &action->u.metrics, err);
+    if (rc < 0)
+        return err_prefix(err, "Cannot initialize the metrics system due to bad user input: ");
+    return 0;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside vmm/ctl: the VM with its phase, and the handlers of actions. Thread: vmm.
+ */
+#pragma once
+
+#include "vmm/ctl/ctl.h"
+
+#define CTL_BEFORE_START "The requested operation is not supported before starting the microVM."
+#define CTL_AFTER_START "The requested operation is not supported after starting the microVM."
+#define CTL_NO_PCI "PCI is not enabled"
+
+/* Where the VM is in its life. Bits, so that a rule can name several. */
+enum ctl_phase {
+    CTL_PHASE_EMPTY = 1u << 0,      /* nothing boot-specific was asked for */
+    CTL_PHASE_CONFIGURED = 1u << 1, /* the boot-path latch is set (api.md 5) */
+    CTL_PHASE_RUNNING = 1u << 2,
+    CTL_PHASE_PAUSED = 1u << 3,
+};
+#define CTL_PHASES_PRE (CTL_PHASE_EMPTY | CTL_PHASE_CONFIGURED)
+#define CTL_PHASES_POST (CTL_PHASE_RUNNING | CTL_PHASE_PAUSED)
+#define CTL_PHASES_ALL (CTL_PHASES_PRE | CTL_PHASES_POST)
+
+struct ctl {
+    struct ctl_options options;
+    struct machine *machine;
+    struct cfg_vm *config;
+    struct cfg_serial serial;
+    enum ctl_phase phase;
+};
+
+/* A handler: 0, or -errno with the sentence behind the rule's category. May take what the action
+ * owns (and zero it). */
+typedef int (*ctl_handler)(struct ctl *ctl, struct ctl_action *action, struct err *err);
+
+/* ctl_config.c: what is asked for before the start. */
+int ctl_put_boot_source(struct ctl *ctl, struct ctl_action *action, struct err *err);
+int ctl_put_machine(struct ctl *ctl, struct ctl_action *action, struct err *err);
+int ctl_patch_machine(struct ctl *ctl, struct ctl_action *action, struct err *err);
+int ctl_put_cpu_config(struct ctl *ctl, struct ctl_action *action, struct err *err);
+int ctl_put_drive(struct ctl *ctl, struct ctl_action *action, struct err *err);
+int ctl_put_serial(struct ctl *ctl, struct ctl_action *action, struct err *err);
+int ctl_put_nic(struct ctl *ctl, struct ctl_action *action, struct err *err);
+int ctl_put_vsock(struct ctl *ctl, struct ctl_action *action, struct err *err);
+int ctl_put_mmds_config(struct ctl *ctl, struct ctl_action *action, struct err *err);
+int ctl_put_logger(struct ctl *ctl, struct ctl_action *action, struct err *err);
+int ctl_put_metrics(struct ctl *ctl, struct ctl_action *action, struct err *err);
+
+/* ctl_run.c: what is asked of a VM that runs, and starting it. */
+int ctl_start(struct ctl *ctl, struct ctl_action *action, struct err *err);
+int ctl_flush_metrics(struct ctl *ctl, struct ctl_action *action, struct err *err);
+int ctl_send_ctrl_alt_del(struct ctl *ctl, struct ctl_action *action, struct err *err);
+int ctl_pause(struct ctl *ctl, struct ctl_action *action, struct err *err);
+int ctl_resume(struct ctl *ctl, struct ctl_action *action, struct err *err);
+int ctl_patch_drive(struct ctl *ctl, struct ctl_action *action, struct err *err);
+int ctl_patch_nic(struct ctl *ctl, struct ctl_action *action, struct err *err);
+int ctl_create_snapshot(struct ctl *ctl, struct ctl_action *action, struct err *err);
+int ctl_load_snapshot(struct ctl *ctl, struct ctl_action *action, struct err *err);
+
+/* Sets the phase and tells the owner. */
+void ctl_enter(struct ctl *ctl, enum ctl_phase phase);
+
+/* ctl_excluded.c */
+struct ctl_excluded_answer {
+    const char *pre;
+    const char *post;
+};
+extern const struct ctl_excluded_answer ctl_excluded_answers[];

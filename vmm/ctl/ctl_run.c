@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Starting the VM, and what is asked of it afterwards. Thread: vmm. Spec: api.md 5, 7, 10.
+ */
+#include <errno.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "vmm/ctl/ctl_int.h"
+
+static int start(struct ctl *ctl, struct err *err)
+{
+    int rc = machine_set_serial(ctl->machine, &ctl->serial, err);
+    if (rc == 0)
+        rc = machine_build(ctl->machine, ctl->config, err);
+    if (rc == 0)
+        rc = machine_start(ctl->machine, err);
+    if (rc < 0)
+        return rc;
+    ctl_enter(ctl, CTL_PHASE_RUNNING);
+    return 0;
+}
+
+int ctl_start(struct ctl *ctl, struct ctl_action *action, struct err *err)
+{
+    (void)action; /* says nothing more */
+    return start(ctl, err);
+}
+
+int ctl_start_config(struct ctl *ctl, struct cfg_vm *config, enum ctl_part *ret_part,
+                     struct err *err)
+{
+    *ret_part = CTL_PART_BOOT_SOURCE;
+    int rc = machine_stage_boot_source(ctl->machine, &config->boot_source, err);
+    for (uint32_t i = 0; rc == 0 && i < config->drives_count; i++) {
+        uint32_t tail_size = 0;
+        *ret_part = CTL_PART_DRIVE;
+        rc = machine_stage_drive(ctl->machine, &config->drives[i], &tail_size, err);
+        if (rc == 0 && tail_size)
+            log_warn("Disk size of %s is not a multiple of sector size 512; the last %u bytes "
+                     "will not be visible to the guest.",
+                     config->drives[i].path_on_host, tail_size);
+    }
+    if (rc < 0)
+        return rc;
+    *ret_part = CTL_PART_START;
+    cfg_vm_done(ctl->config);
+    *ctl->config = *config;
+    cfg_vm_init(config); /* its strings are ctl's */
+    ctl_enter(ctl, CTL_PHASE_CONFIGURED);
+    return start(ctl, err);
+}
+
+int ctl_flush_metrics(struct ctl *ctl, struct ctl_action *action, struct err *err)
+{
+    (void)ctl;
+    (void)action;
+    int rc = metrics_flush(err);
+    return rc < 0 ? err_prefix(err, "Metrics error: ") : 0;
+}
+
+int ctl_send_ctrl_alt_del(struct ctl *ctl, struct ctl_action *action, struct err *err)
+{
+    (void)action;
+    int rc = machine_ctrl_alt_del(ctl->machine, err);
+    return rc < 0 ? err_prefix(err, "I8042 error: ") : 0;
+}
+
+/* "'pause vm' VMM action took 123 us.", which tools scrape, and the metric of the same. */
+static void tell_time(const char *what, uint64_t start_ns, metric_t *metric)
+{
+    uint64_t took_us = (clock_mono_ns() - start_ns) / NS_PER_US;
+    metric_store(metric, took_us);
+    log_info("'%s' VMM action took %llu us.", what, (unsigned long long)took_us);
+}
+
+int ctl_pause(struct ctl *ctl, struct ctl_action *action, struct err *err)
+{
+    (void)action;
+    uint64_t start_ns = clock_mono_ns();
+    int rc = machine_pause(ctl->machine, err);
+    if (rc < 0)
+        return rc;
+    ctl_enter(ctl, CTL_PHASE_PAUSED);
+    tell_time("pause vm", start_ns, &metrics.latencies_us.vmm_pause_vm);
+    return 0;
+}
+
+int ctl_resume(struct ctl *ctl, struct ctl_action *action, struct err *err)
+{
+    (void)action;
+    (void)err; /* cannot fail */
+    uint64_t start_ns = clock_mono_ns();
+    machine_resume(ctl->machine);
+    ctl_enter(ctl, CTL_PHASE_RUNNING);
+    tell_time("resume vm", start_ns, &metrics.latencies_us.vmm_resume_vm);
+    return 0;
+}
+
+#define PATCH_DRIVE_FAILED "Unable to patch the block device: "
+#define PATCH_DRIVE_END " Please verify the request arguments."
+
+/* Keeps what a PATCH changed for GET /vm/config. */
+static int note_patch(struct ctl *ctl, struct cfg_drive_patch *patch, struct err *err)
+{
+    return cfg_drives_patch(ctl->config, patch, err);
+}
+
+int ctl_patch_drive(struct ctl *ctl, struct ctl_action *action, struct err *err)
+{
+    struct cfg_drive_patch *patch = &action->u.drive_patch;
+    struct err why = ERR_INIT;
+    int rc = 0;
+    if (!cfg_drives_find(ctl->config, patch->drive_id))
+        return err_set(err, -ENOENT, PATCH_DRIVE_FAILED
+                       "Failed perform action on device: Device not found" PATCH_DRIVE_END);
+    if (!patch->path_on_host && !patch->rate_limiter.present)
+        return err_set(err, -EINVAL, PATCH_DRIVE_FAILED
+                       "Block: Running method expected different backend." PATCH_DRIVE_END);
+    rc = machine_patch_drive(ctl->machine, patch, &why);
+    if (rc < 0)
+        return err_set(err, rc, PATCH_DRIVE_FAILED
+                       "Block: Virtio backend error: Error manipulating the backing file: "
+                       "%s" PATCH_DRIVE_END, why.msg);
+    return note_patch(ctl, patch, err);
+}
+
+int ctl_patch_nic(struct ctl *ctl, struct ctl_action *action, struct err *err)
+{
+    (void)ctl;
+    (void)action; /* no interface can have been configured yet */
+    return err_set(err, -ENOENT, "Unable to update the net device: Failed perform action on "
+                                 "device: Device not found");
+}
+
+int ctl_delete_device(struct ctl *ctl, struct ctl_action *action, struct err *err)
+{
+    (void)ctl;
+    (void)action;
+    return err_set(err, -EOPNOTSUPP, CTL_NO_PCI);
+}
+
+int ctl_create_snapshot(struct ctl *ctl, struct ctl_action *action, struct err *err)
+{
+    (void)action;
+    if (ctl->phase != CTL_PHASE_PAUSED)
+        return err_set(err, -EBUSY, "Create snapshot error: Cannot save the microVM state: "
+                                    "Operation not allowed: save/restore unavailable while running");
+    return err_set(err, -EOPNOTSUPP, "The requested operation is not supported: snapshots are not "
+                                     "yet supported by this build.");
+}
+
+int ctl_load_snapshot(struct ctl *ctl, struct ctl_action *action, struct err *err)
+{
+    (void)action;
+    if (ctl->phase != CTL_PHASE_EMPTY)
+        return err_set(err, -EPERM, "Load snapshot error: Loading a microVM snapshot not allowed "
+                                    "after configuring boot-specific resources.");
+    return err_set(err, -EOPNOTSUPP, "The requested operation is not supported: snapshots are not "
+                                     "yet supported by this build.");
+}
+
+int ctl_refuse_excluded(struct ctl *ctl, struct ctl_action *action, struct err *err)
+{
+    const struct ctl_excluded_answer *answer = &ctl_excluded_answers[action->u.excluded];
+    bool pre = ctl->phase & CTL_PHASES_PRE;
+    return err_set(err, -EOPNOTSUPP, "%s", pre ? answer->pre : answer->post);
+}
