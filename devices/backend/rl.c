@@ -31,8 +31,8 @@ static bool bucket_config_limits(const struct rl_bucket_config *config)
            ck_mul(config->refill_time_ms, NS_PER_MS, &refill_ns);
 }
 
-static void bucket_init(struct rl_bucket *bucket, const struct rl_bucket_config *config,
-                        uint64_t now_ns)
+void rl_bucket_start(struct rl_bucket *bucket, const struct rl_bucket_config *config,
+                     uint64_t now_ns)
 {
     *bucket = (struct rl_bucket){0};
     if (!bucket_config_limits(config))
@@ -109,6 +109,12 @@ static enum taken bucket_take(struct rl_bucket *bucket, uint64_t n, uint64_t now
     return TAKEN_WITHIN;
 }
 
+bool rl_bucket_spend(struct rl_bucket *bucket, uint64_t n, uint64_t now_ns)
+{
+    uint64_t debt_ns; /* nobody waits here */
+    return !bucket->limited || bucket_take(bucket, n, now_ns, &debt_ns) != TAKEN_NOTHING;
+}
+
 static void on_timer(struct loop_timer *timer)
 {
     struct rl *rl = timer->ctx;
@@ -127,7 +133,7 @@ void rl_init(struct rl *rl, const struct rl_bucket_config *configs, const struct
     };
     uint64_t now_ns = clock_now_ns(clock);
     for (int kind = 0; kind < RL_KINDS_COUNT; kind++)
-        bucket_init(&rl->buckets[kind], &configs[kind], now_ns);
+        rl_bucket_start(&rl->buckets[kind], &configs[kind], now_ns);
 }
 
 void rl_done(struct rl *rl)
@@ -179,7 +185,7 @@ bool rl_blocked(const struct rl *rl)
 
 void rl_replace(struct rl *rl, enum rl_kind kind, const struct rl_bucket_config *config)
 {
-    bucket_init(&rl->buckets[kind], config, clock_now_ns(rl->clock));
+    rl_bucket_start(&rl->buckets[kind], config, clock_now_ns(rl->clock));
 }
 
 void rl_save(const struct rl *rl, struct rl_state *ret_state)

@@ -42,6 +42,12 @@ struct rl {
     void *ctx;
 };
 
+/* One bucket by itself, for what drops instead of waiting: starts full, and spends n tokens when
+ * they are there. now_ns: monotonic. An unlimited bucket always has them. */
+void rl_bucket_start(struct rl_bucket *bucket, const struct rl_bucket_config *config,
+                     uint64_t now_ns);
+MUST_CHECK bool rl_bucket_spend(struct rl_bucket *bucket, uint64_t n, uint64_t now_ns);
+
 /* Prepares a limiter in the caller's storage; configs: RL_KINDS_COUNT entries, full budget and
  * burst. */
 void rl_init(struct rl *rl, const struct rl_bucket_config *configs, const struct clock *clock,

@@ -23,6 +23,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -82,6 +83,7 @@ struct serial {
     struct serial_state regs;
     const struct irq_line *irq; /* borrowed */
     int out_fd;                 /* borrowed */
+    struct rl_bucket limiter;   /* of the output */
     uint32_t poll_reads_count;  /* LSR reads in a row, at most POLL_READS_COUNT */
     bool input_parked;
     bool input_paused;      /* the vmm thread's */
@@ -149,9 +151,13 @@ static uint8_t fifo_pop(struct serial_state *regs)
 }
 
 /* One byte to the sink, now or never: a full pipe must not hold up the vCPU. */
-static void output_byte(const struct serial *serial, uint8_t byte)
+static void output_byte(struct serial *serial, uint8_t byte)
 {
     ssize_t done = -1;
+    if (serial->limiter.limited && !rl_bucket_spend(&serial->limiter, 1, clock_mono_ns())) {
+        metric_inc(&metrics.uart.rate_limiter_dropped_bytes);
+        return;
+    }
     if (serial->out_fd != FD_NONE) {
         do {
             done = write(serial->out_fd, &byte, 1);
@@ -377,6 +383,13 @@ void serial_free(struct serial *serial)
     serial_detach_input(serial);
     pthread_mutex_destroy(&serial->lock);
     free(serial);
+}
+
+void serial_limit_output(struct serial *serial, const struct rl_bucket_config *config)
+{
+    pthread_mutex_lock(&serial->lock);
+    rl_bucket_start(&serial->limiter, config, clock_mono_ns());
+    pthread_mutex_unlock(&serial->lock);
 }
 
 static void input_lost(struct serial *serial)

@@ -13,6 +13,7 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "devices/backend/rl.h"
 #include "vmm/bus/bus.h"
 #include "vmm/bus/irq.h"
 #include "vmm/loop/loop.h"
@@ -46,6 +47,9 @@ MUST_CHECK int serial_attach_input(struct serial *serial, struct loop *loop, int
 
 /* Stops watching the input; not attached is fine. Thread: vmm. */
 void serial_detach_input(struct serial *serial);
+
+/* Output bytes beyond the bucket are dropped and counted, nothing waits. Any thread. */
+void serial_limit_output(struct serial *serial, const struct rl_bucket_config *config);
 
 /* While paused no input is read, whatever the guest asks for. No input is fine. Thread: vmm. */
 void serial_pause_input(struct serial *serial, bool paused);

@@ -112,10 +112,6 @@ static int refuse_unsupported(const struct app_args *args, struct err *err)
         return err_set(err, -ENOTSUP, "--metadata is not yet supported by this build");
     if (args->seccomp_filter)
         return err_set(err, -ENOTSUP, "--seccomp-filter is not yet supported by this build");
-    if (!args->no_api)
-        return err_set(err, -ENOTSUP,
-                       "The API is not yet supported by this build; start with --no-api "
-                       "--config-file FILE");
     return 0;
 }
 
@@ -136,6 +132,9 @@ static int start(const struct app_args *args, struct console *console, struct er
 {
     struct app_run_options options = {
         .config_path = args->config_file,
+        .api = {.socket_path = args->no_api ? NULL : args->api_sock,
+                .body_max_size = (size_t)strtoull(args->http_api_max_payload_size, NULL, 10),
+                .identity = {.id = args->id, .version = APP_API_LEVEL}},
         .console = console,
         .boot_timer = args->boot_timer,
     };

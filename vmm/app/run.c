@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Config file → machine → loop → end (cli.md B, C). Thread: main, which becomes the vmm thread.
+ * API and config file → ctl → loop → end (cli.md B, C). Thread: main, which becomes the vmm thread.
  */
 #include "vmm/app/run.h"
 
@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "api/server.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -16,8 +17,9 @@
 #include "vmm/app/config_file.h"
 #include "vmm/app/signals.h"
 #include "vmm/config/cfg_text.h"
+#include "vmm/ctl/ctl.h"
+#include "vmm/ctl/mailbox.h"
 #include "vmm/loop/loop.h"
-#include "vmm/machine/machine.h"
 
 #define METRICS_PERIOD_NS (60 * NS_PER_S)
 
@@ -25,9 +27,11 @@
 struct run {
     const struct app_run_options *options;
     struct loop *loop;
-    struct machine *machine;
-    struct cfg_vm *config;
+    struct ctl *ctl;
+    struct ctl_mailbox *mailbox; /* NULL: no API */
+    struct api_server *server;
     struct loop_timer metrics_timer;
+    bool started; /* the VM has run */
     enum machine_end end;
     struct err *err; /* why the guest ended, when it was an error */
 };
@@ -54,6 +58,22 @@ static void on_metrics_timer(struct loop_timer *timer)
     struct run *run = timer->ctx;
     flush_metrics();
     loop_timer_arm(run->loop, timer, METRICS_PERIOD_NS);
+}
+
+/* The first line of metrics comes when the VM starts; the timer rests while it is paused (cli.md
+ * F.1). */
+static void on_state(void *ctx, enum ctl_state state)
+{
+    struct run *run = ctx;
+    if (run->mailbox)
+        ctl_state_publish(run->mailbox, state);
+    loop_timer_disarm(run->loop, &run->metrics_timer);
+    if (state != CTL_STATE_RUNNING)
+        return;
+    if (!run->started)
+        flush_metrics();
+    run->started = true;
+    loop_timer_arm(run->loop, &run->metrics_timer, METRICS_PERIOD_NS);
 }
 
 static int apply_logger(void *ctx, const struct cfg_logger *logger, struct err *err)
@@ -96,64 +116,79 @@ static const struct app_config_hooks config_hooks = {
     .metrics = apply_metrics,
 };
 
-/* Opens what the machine is made from: kernel, initrd, drives. */
-static int stage(struct run *run, struct err *err)
-{
-    const struct cfg_vm *config = run->config;
-    if (machine_stage_boot_source(run->machine, &config->boot_source, err) < 0)
-        return app_config_fail(APP_CONFIG_BOOT_SOURCE, err);
-    for (uint32_t i = 0; i < config->drives_count; i++) {
-        uint32_t tail_size = 0;
-        if (machine_stage_drive(run->machine, &config->drives[i], &tail_size, err) < 0)
-            return app_config_fail(APP_CONFIG_DRIVE, err);
-        if (tail_size)
-            log_warn("Disk size of %s is not a multiple of sector size 512; the last %u bytes will "
-                     "not be visible to the guest.",
-                     config->drives[i].path_on_host, tail_size);
-    }
-    return 0;
-}
-
-static int make_machine(struct run *run, struct err *err)
+static int make_ctl(struct run *run, struct err *err)
 {
     int rc = loop_create(clock_real(), &run->loop, err);
     if (rc < 0)
         return rc;
-    const struct machine_options options = {
-        .kvm_path = "/dev/kvm",
-        .irqchip = run->options->irqchip,
-        .boot_timer = run->options->boot_timer,
-        .console_in_fd = run->options->console->input ? STDIN_FILENO : FD_NONE,
-        .console_out_fd = STDOUT_FILENO,
-        .clock = clock_real(),
-        .loop = run->loop,
-        .on_end = on_end,
-        .ctx = run,
+    run->metrics_timer = (struct loop_timer){.fn = on_metrics_timer, .ctx = run};
+    const struct ctl_options options = {
+        .machine =
+            {
+                .kvm_path = "/dev/kvm",
+                .irqchip = run->options->irqchip,
+                .boot_timer = run->options->boot_timer,
+                .console_in_fd = run->options->console->input ? STDIN_FILENO : FD_NONE,
+                .console_out_fd = STDOUT_FILENO,
+                .clock = clock_real(),
+                .loop = run->loop,
+                .on_end = on_end,
+                .ctx = run,
+            },
+        .hooks = {.ctx = run, .logger = apply_logger, .metrics = apply_metrics, .state = on_state},
     };
-    return machine_create(&options, &run->machine, err);
+    return ctl_create(&options, &run->ctl, err);
 }
 
-static int configure(struct run *run, struct err *err)
+/* The category of what ctl refused of a config file. */
+static int fail_config(enum ctl_part part, struct err *err)
 {
-    int rc = app_config_file_load(run->options->config_path, &config_hooks, run->config, err);
-    if (rc == 0)
-        rc = make_machine(run, err);
-    if (rc == 0)
-        rc = stage(run, err);
+    switch (part) {
+    case CTL_PART_BOOT_SOURCE:
+        return app_config_fail(APP_CONFIG_BOOT_SOURCE, err);
+    case CTL_PART_DRIVE:
+        return app_config_fail(APP_CONFIG_DRIVE, err);
+    case CTL_PART_START:
+        return err_prefix(err, "Could not Start MicroVM from one single json: ");
+    }
+    return err->code;
+}
+
+static int start_from_file(struct run *run, struct err *err)
+{
+    struct cfg_vm *config = calloc(1, sizeof(*config));
+    enum ctl_part part;
+    if (!config)
+        return err_set(err, -ENOMEM, "no memory for the configuration");
+    cfg_vm_init(config);
+    int rc = app_config_file_load(run->options->config_path, &config_hooks, config, err);
+    if (rc == 0 && ctl_start_config(run->ctl, config, &part, err) < 0)
+        rc = fail_config(part, err);
+    cfg_vm_done(config);
+    free(config);
+    if (rc < 0)
+        return err_prefix(err, "%s: Failed to build MicroVM from Json: ",
+                          run->options->api.socket_path ? "RunWithApiError error"
+                                                        : "RunWithoutApiError error");
+    log_info("Successfully started microvm that was configured from one single json");
+    return 0;
+}
+
+/* Binds first, so that nobody polls for long; answers once the thread runs. */
+static int open_api(struct run *run, struct err *err)
+{
+    if (!run->options->api.socket_path)
+        return 0;
+    int rc = ctl_mailbox_create(run->loop, ctl_do, run->ctl, &run->mailbox, err);
     if (rc < 0)
         return rc;
-    rc = machine_build(run->machine, run->config, err);
-    if (rc == 0)
-        rc = machine_start(run->machine, err);
-    return rc < 0 ? err_prefix(err, "Could not Start MicroVM from one single json: ") : 0;
+    struct api_server_options options = run->options->api;
+    options.mailbox = run->mailbox;
+    return api_server_open(&options, &run->server, err);
 }
 
 static int run_loop(struct run *run, struct err *err)
 {
-    log_info("Successfully started microvm that was configured from one single json");
-    flush_metrics();
-    run->metrics_timer = (struct loop_timer){.fn = on_metrics_timer, .ctx = run};
-    loop_timer_arm(run->loop, &run->metrics_timer, METRICS_PERIOD_NS);
     int rc = loop_run(run->loop, err);
     if (rc == 0 && run->end == MACHINE_END_ERROR)
         rc = err->code < 0 ? err->code : -EIO;
@@ -165,24 +200,24 @@ static int run_loop(struct run *run, struct err *err)
 int app_run(const struct app_run_options *options, struct err *err)
 {
     struct run run = {.options = options, .err = err};
-    run.config = calloc(1, sizeof(*run.config));
-    if (!run.config)
-        return err_set(err, -ENOMEM, "no memory for the configuration");
-    cfg_vm_init(run.config);
-
     int rc = app_signals_install(options->console, err);
     if (rc == 0)
         rc = console_open(options->console, err);
-    if (rc == 0) {
-        rc = configure(&run, err);
-        if (rc < 0)
-            (void)err_prefix(err, "RunWithoutApiError error: Failed to build MicroVM from Json: ");
-    }
+    if (rc == 0)
+        rc = make_ctl(&run, err);
+    if (rc == 0)
+        rc = open_api(&run, err);
+    if (rc == 0 && options->config_path)
+        rc = start_from_file(&run, err);
+    if (rc == 0 && run.server)
+        rc = api_server_start(run.server, err);
     if (rc == 0)
         rc = run_loop(&run, err);
-    machine_free(run.machine);
+    if (run.mailbox)
+        ctl_mailbox_close(run.mailbox);
+    api_server_free(run.server);
+    ctl_free(run.ctl);
+    ctl_mailbox_free(run.mailbox);
     loop_free(run.loop);
-    cfg_vm_done(run.config);
-    free(run.config);
     return rc;
 }

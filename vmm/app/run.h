@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Runs one VM from a config file to its end. Thread: main, which becomes the vmm thread.
+ * Runs one VM from its configuration, by file or API, to its end. Thread: main, which becomes the vmm thread.
  */
 #pragma once
 
 #include <stdbool.h>
 
+#include "api/server.h"
 #include "base/attr.h"
 #include "base/err.h"
 #include "devices/backend/console.h"
 #include "vmm/hv/hv.h"
 
 struct app_run_options {
-    const char *config_path;
+    const char *config_path;       /* NULL: configured through the API */
+    struct api_server_options api; /* socket_path NULL: no API; mailbox is app_run's */
     struct console *console; /* zeroed; opened here, restored by the caller when it has said all */
     enum hv_irqchip irqchip;
     bool boot_timer;

@@ -320,6 +320,9 @@ MUST_CHECK int cfg_drives_put(struct cfg_vm *vm, struct cfg_drive *drive, struct
 MUST_CHECK int cfg_drives_check(const struct cfg_vm *vm, const struct cfg_drive *drive,
                                 struct err *err);
 
+/* Notes what a PATCH has changed; takes its path. Returns 0 or -ENOENT. */
+MUST_CHECK int cfg_drives_patch(struct cfg_vm *vm, struct cfg_drive_patch *patch, struct err *err);
+
 /* The drive of an id, or NULL. Borrowed. */
 const struct cfg_drive *cfg_drives_find(const struct cfg_vm *vm, const char *drive_id);
 

@@ -217,6 +217,32 @@ static uint32_t drive_idx(const struct cfg_vm *vm, const char *drive_id)
     return idx;
 }
 
+static void limiter_patch(struct cfg_rate_limiter *limiter, const struct cfg_rate_limiter *patch)
+{
+    if (!patch->present)
+        return;
+    limiter->present = true;
+    if (patch->bandwidth.present)
+        limiter->bandwidth = patch->bandwidth;
+    if (patch->ops.present)
+        limiter->ops = patch->ops;
+}
+
+int cfg_drives_patch(struct cfg_vm *vm, struct cfg_drive_patch *patch, struct err *err)
+{
+    uint32_t idx = drive_idx(vm, patch->drive_id);
+    if (idx == vm->drives_count)
+        return err_set(err, -ENOENT, "there is no drive of that id");
+    struct cfg_drive *drive = &vm->drives[idx];
+    if (patch->path_on_host) {
+        free(drive->path_on_host);
+        drive->path_on_host = patch->path_on_host;
+        patch->path_on_host = NULL;
+    }
+    limiter_patch(&drive->rate_limiter, &patch->rate_limiter);
+    return 0;
+}
+
 const struct cfg_drive *cfg_drives_find(const struct cfg_vm *vm, const char *drive_id)
 {
     uint32_t idx = drive_idx(vm, drive_id);

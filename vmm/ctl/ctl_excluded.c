@@ -35,7 +35,6 @@ const struct ctl_excluded_answer ctl_excluded_answers[] = {
                                               "VMM's device model.",
                                   CTL_AFTER_START},
     [CTL_EXCLUDED_HOTPLUG_GET] = {CTL_BEFORE_START, "Internal VMM error: " NOT_FOUND},
-    [CTL_EXCLUDED_HOTPLUG_PATCH] = {CTL_BEFORE_START,
-                                    "Memory hotplug update error: " NOT_FOUND},
+    [CTL_EXCLUDED_HOTPLUG_PATCH] = {CTL_BEFORE_START, "Memory hotplug update error: " NOT_FOUND},
 };
 static_assert(ARRAY_LEN(ctl_excluded_answers) == CTL_EXCLUDED_COUNT, "an answer for each");

@@ -43,6 +43,7 @@ int ctl_put_serial(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_put_nic(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_put_vsock(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_put_mmds_config(struct ctl *ctl, struct ctl_action *action, struct err *err);
+int ctl_mmds(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_put_logger(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_put_metrics(struct ctl *ctl, struct ctl_action *action, struct err *err);
 
@@ -54,6 +55,8 @@ int ctl_pause(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_resume(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_patch_drive(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_patch_nic(struct ctl *ctl, struct ctl_action *action, struct err *err);
+int ctl_delete_device(struct ctl *ctl, struct ctl_action *action, struct err *err);
+int ctl_refuse_excluded(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_create_snapshot(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_load_snapshot(struct ctl *ctl, struct ctl_action *action, struct err *err);
 

@@ -101,37 +101,36 @@ int ctl_resume(struct ctl *ctl, struct ctl_action *action, struct err *err)
 #define PATCH_DRIVE_FAILED "Unable to patch the block device: "
 #define PATCH_DRIVE_END " Please verify the request arguments."
 
-/* Keeps what a PATCH changed for GET /vm/config. */
-static int note_patch(struct ctl *ctl, struct cfg_drive_patch *patch, struct err *err)
-{
-    return cfg_drives_patch(ctl->config, patch, err);
-}
-
 int ctl_patch_drive(struct ctl *ctl, struct ctl_action *action, struct err *err)
 {
     struct cfg_drive_patch *patch = &action->u.drive_patch;
     struct err why = ERR_INIT;
     int rc = 0;
     if (!cfg_drives_find(ctl->config, patch->drive_id))
-        return err_set(err, -ENOENT, PATCH_DRIVE_FAILED
+        return err_set(err, -ENOENT,
+                       PATCH_DRIVE_FAILED
                        "Failed perform action on device: Device not found" PATCH_DRIVE_END);
     if (!patch->path_on_host && !patch->rate_limiter.present)
-        return err_set(err, -EINVAL, PATCH_DRIVE_FAILED
+        return err_set(err, -EINVAL,
+                       PATCH_DRIVE_FAILED
                        "Block: Running method expected different backend." PATCH_DRIVE_END);
     rc = machine_patch_drive(ctl->machine, patch, &why);
     if (rc < 0)
-        return err_set(err, rc, PATCH_DRIVE_FAILED
+        return err_set(err, rc,
+                       PATCH_DRIVE_FAILED
                        "Block: Virtio backend error: Error manipulating the backing file: "
-                       "%s" PATCH_DRIVE_END, why.msg);
-    return note_patch(ctl, patch, err);
+                       "%s" PATCH_DRIVE_END,
+                       why.msg);
+    return cfg_drives_patch(ctl->config, patch, err); /* for GET /vm/config */
 }
 
 int ctl_patch_nic(struct ctl *ctl, struct ctl_action *action, struct err *err)
 {
     (void)ctl;
     (void)action; /* no interface can have been configured yet */
-    return err_set(err, -ENOENT, "Unable to update the net device: Failed perform action on "
-                                 "device: Device not found");
+    return err_set(err, -ENOENT,
+                   "Unable to update the net device: Failed perform action on "
+                   "device: Device not found");
 }
 
 int ctl_delete_device(struct ctl *ctl, struct ctl_action *action, struct err *err)
@@ -145,20 +144,24 @@ int ctl_create_snapshot(struct ctl *ctl, struct ctl_action *action, struct err *
 {
     (void)action;
     if (ctl->phase != CTL_PHASE_PAUSED)
-        return err_set(err, -EBUSY, "Create snapshot error: Cannot save the microVM state: "
-                                    "Operation not allowed: save/restore unavailable while running");
-    return err_set(err, -EOPNOTSUPP, "The requested operation is not supported: snapshots are not "
-                                     "yet supported by this build.");
+        return err_set(err, -EBUSY,
+                       "Create snapshot error: Cannot save the microVM state: "
+                       "Operation not allowed: save/restore unavailable while running");
+    return err_set(err, -EOPNOTSUPP,
+                   "The requested operation is not supported: snapshots are not "
+                   "yet supported by this build.");
 }
 
 int ctl_load_snapshot(struct ctl *ctl, struct ctl_action *action, struct err *err)
 {
     (void)action;
     if (ctl->phase != CTL_PHASE_EMPTY)
-        return err_set(err, -EPERM, "Load snapshot error: Loading a microVM snapshot not allowed "
-                                    "after configuring boot-specific resources.");
-    return err_set(err, -EOPNOTSUPP, "The requested operation is not supported: snapshots are not "
-                                     "yet supported by this build.");
+        return err_set(err, -EPERM,
+                       "Load snapshot error: Loading a microVM snapshot not allowed "
+                       "after configuring boot-specific resources.");
+    return err_set(err, -EOPNOTSUPP,
+                   "The requested operation is not supported: snapshots are not "
+                   "yet supported by this build.");
 }
 
 int ctl_refuse_excluded(struct ctl *ctl, struct ctl_action *action, struct err *err)

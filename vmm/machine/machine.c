@@ -47,6 +47,7 @@ int machine_create(const struct machine_options *options, struct machine **ret_m
     machine->hv.fd = machine->vm.fd = FD_NONE;
     machine->kernel_fd = machine->initrd_fd = FD_NONE;
     machine->serial_irq.fd = machine->i8042_irq.fd = FD_NONE;
+    machine->serial_out_fd = FD_NONE;
     bus_init(&machine->pio);
     bus_init(&machine->mmio);
     int rc = -pthread_mutex_init(&machine->routes.lock, NULL);
@@ -95,6 +96,7 @@ void machine_free(struct machine *machine)
     fd_close(&machine->kernel_fd);
     fd_close(&machine->initrd_fd);
     machine_dismantle(machine);
+    fd_close(&machine->serial_out_fd);
     (void)pthread_mutex_destroy(&machine->routes.lock); /* nobody holds them any more */
     (void)pthread_mutex_destroy(&machine->end_lock);
     (void)pthread_mutex_destroy(&machine->late_lock);
@@ -187,6 +189,26 @@ int machine_stage_drive(struct machine *machine, const struct cfg_drive *drive,
         return err_set(err, rc, "drive %s: %s", drive->drive_id, ERR_OS(rc));
     }
     *ret_tail_size = tail_size;
+    return 0;
+}
+
+int machine_set_serial(struct machine *machine, const struct cfg_serial *serial, struct err *err)
+{
+    fd_close(&machine->serial_out_fd);
+    machine->serial_limiter = (struct rl_bucket_config){0};
+    if (serial->rate_limiter.present)
+        machine->serial_limiter = (struct rl_bucket_config){serial->rate_limiter.size,
+                                                            serial->rate_limiter.one_time_burst,
+                                                            serial->rate_limiter.refill_time_ms};
+    if (!serial->serial_out_path)
+        return 0;
+    /* As the log: no truncation, and a FIFO without a reader does not block. */
+    int fd =
+        open(serial->serial_out_path, O_RDWR | O_CREAT | O_NONBLOCK | O_CLOEXEC | O_APPEND, 0600);
+    if (fd < 0)
+        return err_set(err, -errno, "The serial output file cannot be opened: %s (%s)",
+                       ERR_OS(errno), serial->serial_out_path);
+    machine->serial_out_fd = fd;
     return 0;
 }
 

@@ -78,6 +78,11 @@ MUST_CHECK int machine_build(struct machine *machine, const struct cfg_vm *confi
  * handler or of a thread; threads that did start are machine_stop's. */
 MUST_CHECK int machine_start(struct machine *machine, struct err *err);
 
+/* Where serial output goes from the next build on, and how much of it (PUT /serial): a file opened
+ * now, without input, or the console. Returns 0 or -errno of the open. */
+MUST_CHECK int machine_set_serial(struct machine *machine, const struct cfg_serial *serial,
+                                  struct err *err);
+
 /* How long a pause may take: vCPUs stopping, devices finishing (api.md 7, PATCH /vm). */
 #define MACHINE_PAUSE_MAX_NS (30 * NS_PER_S)
 

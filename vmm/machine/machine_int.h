@@ -64,6 +64,8 @@ struct machine {
 
     struct serial *serial;
     struct irq_line serial_irq;
+    int serial_out_fd; /* of a file; FD_NONE: the console */
+    struct rl_bucket_config serial_limiter;
     struct i8042 *i8042;
     struct irq_line i8042_irq;
     struct ioapic *ioapic; /* split irqchip only */

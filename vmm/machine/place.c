@@ -38,11 +38,15 @@ static void on_pm_event(void *ctx, enum pm_event event)
 
 static int place_serial(struct machine *machine, struct err *err)
 {
+    bool to_file = machine->serial_out_fd != FD_NONE;
     int rc = line_connect(machine, &machine->serial_irq, SERIAL_GSI, err);
     if (rc == 0)
-        rc = serial_create(&machine->serial_irq, machine->options.console_out_fd, &machine->serial,
-                           err);
-    if (rc == 0 && machine->options.console_in_fd != FD_NONE)
+        rc = serial_create(&machine->serial_irq,
+                           to_file ? machine->serial_out_fd : machine->options.console_out_fd,
+                           &machine->serial, err);
+    if (rc == 0)
+        serial_limit_output(machine->serial, &machine->serial_limiter);
+    if (rc == 0 && !to_file && machine->options.console_in_fd != FD_NONE)
         rc = serial_attach_input(machine->serial, machine->options.loop,
                                  machine->options.console_in_fd, err);
     if (rc < 0)

@@ -53,8 +53,8 @@ static void test_ctl_action_done__objects_without_tables__freed_and_zeroed(void 
     (void)state;
     struct ctl_action action = {.kind = CTL_SNAPSHOT_LOAD};
     action.u.snapshot_load.snapshot_path = text();
-    action.u.snapshot_load.backend_path = text();
-    action.u.snapshot_load.vsock_uds_path = text();
+    action.u.snapshot_load.mem_backend.backend_path = text();
+    action.u.snapshot_load.vsock_override.uds_path = text();
     action.u.snapshot_load.network_overrides_count = 1;
     action.u.snapshot_load.network_overrides[0] = (struct cfg_nic_override){text(), text()};
     check_done(&action);
