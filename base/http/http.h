@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -43,20 +44,23 @@ void http_reader_free(struct http_reader *reader);
 /*
  * Takes bytes as they came. Memory is bounded: at most HTTP_HEAD_MAX_SIZE and a body are kept, what
  * cannot belong to a message within the limits is an error of the next http_reader_next. Returns
- * how many of `len` bytes were taken (the rest is to be offered again after http_reader_next), or
- * -ENOMEM.
+ * how many of `len` bytes were taken (the rest is to be offered again after http_reader_next, which
+ * makes room unless it yields a request), or -ENOMEM: nothing was taken.
  */
 MUST_CHECK ssize_t http_reader_feed(struct http_reader *reader, const void *bytes, size_t len);
 
 /*
  * The next request. Returns 1 with *ret_request, 0 when more bytes are needed, or -EPROTO: err has
- * the protocol's sentence, everything that was fed is forgotten, and the reader starts anew.
+ * the protocol's sentence, everything that was fed is forgotten (the caller drops what it has not
+ * fed yet of the same read), and the reader starts anew. What is found depends on the bytes, not on
+ * how they were cut. A request's memory is released by the next call.
  */
 MUST_CHECK int http_reader_next(struct http_reader *reader, struct http_request *ret_request,
                                 struct err *err);
 
-/* Is "100 Continue" due: the head at hand is complete, asks for it, and its body is within the limit
- * and not all there? True at most once a request. ret_minor: the request's HTTP version, 1.x. */
+/* Is "100 Continue" due: the head at hand is complete, asks for it, and its body is within the
+ * limit and not all there? True at most once a request. ret_minor: the request's HTTP version,
+ * 1.x. */
 MUST_CHECK bool http_reader_take_continue(struct http_reader *reader, uint32_t *ret_minor);
 
 /* Bytes that the reader keeps: for bounds in tests. */

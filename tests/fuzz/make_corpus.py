@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the seed corpora of the structured fuzz targets: tests/fuzz/corpus/blk and corpus/vmmio.
+"""Writes the seed corpora of the structured fuzz targets: tests/fuzz/corpus/blk and corpus/vmmio,
+and the streams of corpus/http.
 
 usage: tests/fuzz/make_corpus.py [TARGET...]
 
@@ -179,7 +180,59 @@ VMMIO = {
     + notify() + vq_offer(3, 0x84) + vq_offer(4, 4, 1) + notify() + ops(LOOP),
 }
 
-TARGETS = {'blk': BLK, 'vmmio': VMMIO}
+
+
+def request(method='GET', uri='/', headers=(), body=b'', version='HTTP/1.1'):
+    lines = [f'{method} {uri} {version}', *headers]
+    if body:
+        lines.append(f'Content-Length: {len(body)}')
+    return '\r\n'.join(lines + ['', '']).encode('latin-1') + body
+
+
+PUT = request('PUT', '/drives/rootfs', ['Host: localhost', 'Content-Type: application/json'],
+              b'{"drive_id":"rootfs"}')
+
+# fuzz_http.c: the stream as a client writes it.
+HTTP = {
+    'get': request(headers=['Host: localhost', 'Accept: */*']),
+    'put': PUT,
+    'patch-delete': request('PATCH', '/vm', body=b'{"state":"Paused"}') + request('DELETE', '/drives/a'),
+    'pipelined': PUT + request() + PUT + request(uri='/version')[:-1],
+    'version-1-0': request(headers=['Connection: close'], version='HTTP/1.0') + request(),
+    'absolute-form': request(uri='http://localhost:80/vm/config') + request(uri='http://localhost'),
+    'other-forms': request(uri='*') + request(uri='vm') + request(uri='/a?b=%41#c'),
+    'expect': request('PUT', '/a', ['Expect: 100-continue'], b'{}'),
+    'expect-cut': request('PUT', '/a', ['Expect: 100-continue'], b'{}')[:-1],
+    'upgrade': request('PUT', '/a', ['Connection: Upgrade', 'Upgrade: h2c'], b'{}') + request(),
+    'body-limit': request('PUT', '/a', body=b'x' * 300),
+    'body-beyond': request('PUT', '/a', body=b'x' * 301),
+    'body-binary': request('PUT', '/a', body=bytes(range(256))),
+    'chunked': request('PUT', '/a', ['Transfer-Encoding: chunked']) + b'2\r\n{}\r\n0\r\n\r\n',
+    'identity': request('PUT', '/a', ['Transfer-Encoding: identity'], b'{}'),
+    'length-twice': request('PUT', '/a', ['Content-Length: 2'], b'{}'),
+    'length-bad': request('PUT', '/a', ['Content-Length: +2']) + b'{}',
+    'length-huge': request('PUT', '/a', ['Content-Length: 4294967296']),
+    'length-blank': request('PUT', '/a', ['Content-Length : 2']) + b'{}',
+    'accept-encoding': request(headers=['Accept-Encoding: gzip, *;q=0, identity;q=1']),
+    'no-identity': request(headers=['Accept-Encoding: gzip, *;q=0']),
+    'folded': request(headers=['A: b', ' c: d']),
+    'no-colon': request(headers=['Host']) + request(),
+    'not-utf8': request(headers=['X: \xff\xe2\x82']),
+    'control': request(headers=['X: a\x01b']),
+    'bare-lf': request(headers=['Host: a']).replace(b'\r\n', b'\n'),
+    'bare-cr': request(headers=['Host: a\rb']),
+    'methods': request('POST') + request('get'),
+    'versions': request(version='HTTP/2.0'),
+    'empty-uri': request(uri=''),
+    'nul-in-uri': request(uri='/a\x00b'),
+    'line-limit': request(uri='/' + 'a' * 1008, headers=['X: ' + 'b' * 1019]) + request(),
+    'line-beyond': request(uri='/' + 'a' * 1009),
+    'header-beyond': request(headers=['X: ' + 'b' * 1020]),
+    'many-headers': request(headers=['a:b'] * 3000),
+    'head-beyond': request(headers=['X: ' + 'b' * 1000] * 82),
+}
+
+TARGETS = {'blk': BLK, 'http': HTTP, 'vmmio': VMMIO}
 
 
 def main():

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Private to base/http: the rules of a head, line by line, and outside text in sentences. No state
+ * but what is passed in. Spec: api.md 1.2; deltas.md 7.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* http-parser has an enum of the same name. */
+#define http_method http_parser_method
+#include <http_parser.h>
+#undef http_method
+
+#include "base/http/http.h"
+
+/* What the lines of a head have said so far. All zero: no line yet. */
+struct http_head {
+    enum http_method method;
+    uint32_t minor; /* HTTP version 1.x */
+    bool expects_continue;
+    size_t len;         /* bytes of the lines so far, with their CRLF */
+    http_parser parser; /* judges header lines; anew for each request */
+};
+
+/* A piece of outside text; borrowed, no NUL at its end. */
+struct http_text {
+    const char *at;
+    size_t len; /* bytes */
+};
+
+/*
+ * Takes the request line. line: with its CRLF. ret_path: the path as routed, a piece of the line or
+ * empty. Returns 0 or -EPROTO with the sentence.
+ */
+MUST_CHECK int http_head_start(struct http_head *head, struct http_text line,
+                               struct http_text *ret_path, struct err *err);
+
+/* Takes a header line, with its CRLF, not empty. Returns 0 or -EPROTO with the sentence. */
+MUST_CHECK int http_head_add(struct http_head *head, struct http_text line, struct err *err);
+
+/* Takes the empty line at the end. body_max_size, ret_body_len: bytes. Returns 0 or -EPROTO with
+ * the sentence. */
+MUST_CHECK int http_head_end(struct http_head *head, uint32_t body_max_size, uint32_t *ret_body_len,
+                             struct err *err);
+
+/* Length (1-4) of the UTF-8 sequence that text begins with; 0: text ends inside a sequence;
+ * negative: so many bytes (1-3) belong to none. text: at least one byte. */
+int http_text_sequence(struct http_text text);
+
+/* Is it all UTF-8? If not, *ret_off is where the trouble starts, *ret_bad its length as above. */
+bool http_text_is_utf8(struct http_text text, size_t *ret_off, int *ret_bad);
+
+/* Fit for a sentence: control characters and what is not UTF-8 become U+FFFD; a text that does not
+ * fit is cut. Returns buf. */
+const char *http_text_show(struct http_text text, char buf[static ERR_MSG_MAX_SIZE]);
+
+/* http_text_show in a compound literal that lives as long as the enclosing block. */
+#define HTTP_SHOWN(text) http_text_show((text), (char[ERR_MSG_MAX_SIZE]){0})
