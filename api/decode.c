@@ -263,10 +263,11 @@ static int decode_element(const struct cfg_list *list, struct json_val val, void
     } else {
         ret = take_text(val, "a string", NULL, &text, err);
     }
-    if (ret < 0)
-        return ret;
-    ret = list->add(owner, list->object ? scratch : text, &inner);
-    return ret < 0 ? fail_placed(val, CFG_TYPE_LIST, &inner, err) : 0;
+    if (ret == 0 && list->add(owner, list->object ? scratch : text, &inner) < 0)
+        ret = fail_placed(val, CFG_TYPE_LIST, &inner, err);
+    if (list->object)
+        cfg_object_done(list->object, scratch);
+    return ret;
 }
 
 static int decode_list(const struct cfg_field *field, struct json_val val, void *owner,

@@ -155,7 +155,25 @@ struct cfg_serial {
     struct cfg_bucket rate_limiter;
 };
 
-enum cfg_snapshot_type { CFG_SNAPSHOT_FULL, CFG_SNAPSHOT_DIFF };
+/* PUT /actions. */
+enum cfg_action_type {
+    CFG_ACTION_FLUSH_METRICS,
+    CFG_ACTION_INSTANCE_START,
+    CFG_ACTION_SEND_CTRL_ALT_DEL,
+};
+
+struct cfg_action {
+    enum cfg_action_type action_type;
+};
+
+/* PATCH /vm. */
+enum cfg_vm_state { CFG_VM_PAUSED, CFG_VM_RESUMED };
+
+struct cfg_vm_patch {
+    enum cfg_vm_state state;
+};
+
+enum cfg_snapshot_type { CFG_SNAPSHOT_DIFF, CFG_SNAPSHOT_FULL };
 
 struct cfg_snapshot_create {
     enum cfg_snapshot_type snapshot_type;
@@ -171,24 +189,46 @@ enum cfg_load_huge_pages {
     CFG_LOAD_HUGE_PAGES_2M,
 };
 
+/* Where guest memory comes from. */
+struct cfg_mem_source {
+    bool present;
+    char *backend_path;
+    enum cfg_mem_backend backend_type;
+};
+
 struct cfg_nic_override {
     char *iface_id;
     char *host_dev_name;
 };
 
+struct cfg_vsock_override {
+    bool present;
+    char *uds_path;
+};
+
 struct cfg_snapshot_load {
     char *snapshot_path;
-    char *backend_path; /* of mem_backend, or mem_file_path */
-    enum cfg_mem_backend backend_type;
-    bool used_mem_file_path;    /* deprecated */
-    bool enable_diff_snapshots; /* deprecated: OR-ed into track_dirty_pages */
+    char *mem_file_path; /* deprecated; cfg_snapshot_load_settle moves it into mem_backend */
+    struct cfg_mem_source mem_backend;
+    bool enable_diff_snapshots; /* deprecated; cfg_snapshot_load_settle ORs it into the next */
     bool track_dirty_pages;
     bool resume_vm;
     bool clock_realtime;
     enum cfg_load_huge_pages huge_pages;
     struct cfg_nic_override network_overrides[CFG_NICS_MAX];
     uint32_t network_overrides_count;
-    char *vsock_uds_path; /* of vsock_override; NULL: none */
+    struct cfg_vsock_override vsock_override;
+};
+
+/* The bodies of requests for devices that are not in the model (deltas.md 6), looked at for their
+ * shape only; each uses what it has a field for. */
+struct cfg_excluded {
+    char *id;
+    char *path_on_host;
+    uint32_t sizes_mib[3];
+    uint16_t interval_s;
+    bool flags[3];
+    struct cfg_rate_limiter rate_limiter;
 };
 
 /* One register or MSR: bits of `mask` are forced to those of `value`. */
@@ -288,3 +328,33 @@ MUST_CHECK int cfg_nics_put(struct cfg_vm *vm, struct cfg_nic *nic, struct err *
 
 /* The interface of an id, or NULL. Borrowed. */
 const struct cfg_nic *cfg_nics_find(const struct cfg_vm *vm, const char *iface_id);
+
+/*
+ * PUT /machine-config: checks `put` and makes it *inout, except that an absent cpu_template keeps
+ * the one that *inout has; "None" takes it away. A custom template that the VM may have is the
+ * caller's: put->has_cpu_template says that it goes. *inout is unchanged on failure. Returns 0 or
+ * -EINVAL.
+ */
+MUST_CHECK int cfg_machine_put(const struct cfg_machine *put, struct cfg_machine *inout,
+                               struct err *err);
+
+/* Does the patch change nothing? Such a request is refused as "Empty PATCH request.". */
+bool cfg_machine_patch_is_empty(const struct cfg_machine_patch *patch);
+
+/*
+ * PATCH /machine-config: changes what the patch says, checks the result, and leaves *inout as it
+ * was when the check fails. An empty patch is refused. Of a custom template see cfg_machine_put.
+ * Returns 0 or -EINVAL.
+ */
+MUST_CHECK int cfg_machine_patch_apply(const struct cfg_machine_patch *patch,
+                                       struct cfg_machine *inout, struct err *err);
+
+/* Is a deprecated member of the load request used? Asked before cfg_snapshot_load_settle. */
+bool cfg_snapshot_load_is_deprecated(const struct cfg_snapshot_load *load);
+
+/*
+ * Checks that exactly one of mem_backend and mem_file_path is there, and turns the deprecated
+ * members into their successors: mem_backend and track_dirty_pages then say it all. Returns 0 or
+ * -EINVAL.
+ */
+MUST_CHECK int cfg_snapshot_load_settle(struct cfg_snapshot_load *load, struct err *err);

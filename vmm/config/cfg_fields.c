@@ -7,16 +7,9 @@
 
 #include <assert.h>
 
+#include "vmm/config/cfg_fields_int.h"
 #include "vmm/config/cfg_lists_int.h"
 #include "vmm/config/cfg_text.h"
-
-#define OFF(type, member) .off = offsetof(type, member), .has_off = CFG_NO_OFF
-#define OFF_HAS(type, member, has) .off = offsetof(type, member), .has_off = offsetof(type, has)
-
-#define OBJECT(struct_type, table)                                                                 \
-    .size = sizeof(struct_type), .fields = (table), .fields_count = ARRAY_LEN(table)
-
-#define CHECK_TABLE(table) static_assert(ARRAY_LEN(table) <= CFG_FIELDS_MAX, "grow CFG_FIELDS_MAX")
 
 /* Enum fields are loaded and stored as 32 bits; a pair of bitmaps lies in its struct as in
  * cfg_bitmapN. */
@@ -28,12 +21,12 @@ static_assert(offsetof(struct cfg_msr_modifier, value) ==
                   offsetof(struct cfg_msr_modifier, mask) + offsetof(struct cfg_bitmap64, value),
               "an MSR's mask and value form one struct cfg_bitmap64");
 
-static const char *const template_names[] = {
+const char *const cfg_template_names[] = {
     [CFG_TEMPLATE_C3] = "C3",      [CFG_TEMPLATE_T2] = "T2",     [CFG_TEMPLATE_T2S] = "T2S",
     [CFG_TEMPLATE_NONE] = "None",  [CFG_TEMPLATE_T2CL] = "T2CL", [CFG_TEMPLATE_T2A] = "T2A",
     [CFG_TEMPLATE_T2A + 1] = NULL,
 };
-static const char *const huge_pages_names[] = {
+const char *const cfg_huge_pages_names[] = {
     [CFG_HUGE_PAGES_NONE] = "None",
     [CFG_HUGE_PAGES_TRANSPARENT] = "Transparent",
     [CFG_HUGE_PAGES_2M] = "2M",
@@ -65,11 +58,11 @@ static const struct cfg_field machine_fields[] = {
     {"smt", CFG_TYPE_BOOL, CFG_SERDE_DEFAULT, OFF(struct cfg_machine, smt)},
     {"cpu_template", CFG_TYPE_ENUM, CFG_NULLABLE | CFG_SERDE_DEFAULT | CFG_OMIT_DEFAULT,
      OFF_HAS(struct cfg_machine, cpu_template, has_cpu_template),
-     .default_value = CFG_TEMPLATE_NONE, .enum_names = template_names},
+     .default_value = CFG_TEMPLATE_NONE, .enum_names = cfg_template_names},
     {"track_dirty_pages", CFG_TYPE_BOOL, CFG_SERDE_DEFAULT,
      OFF(struct cfg_machine, track_dirty_pages)},
     {"huge_pages", CFG_TYPE_ENUM, CFG_SERDE_DEFAULT, OFF(struct cfg_machine, huge_pages),
-     .default_value = CFG_HUGE_PAGES_NONE, .enum_names = huge_pages_names},
+     .default_value = CFG_HUGE_PAGES_NONE, .enum_names = cfg_huge_pages_names},
 };
 CHECK_TABLE(machine_fields);
 
@@ -334,5 +327,25 @@ const struct cfg_object *const cfg_objects[] = {
     &cfg_object_cpuid_modifier,
     &cfg_object_register_modifier,
     &cfg_object_msr_modifier,
+    &cfg_object_machine_patch,
+    &cfg_object_drive_patch,
+    &cfg_object_nic_patch,
+    &cfg_object_serial,
+    &cfg_object_action,
+    &cfg_object_vm_patch,
+    &cfg_object_snapshot_create,
+    &cfg_object_snapshot_load,
+    &cfg_object_mem_source,
+    &cfg_object_nic_override,
+    &cfg_object_vsock_override,
+    &cfg_object_balloon,
+    &cfg_object_balloon_patch,
+    &cfg_object_balloon_stats,
+    &cfg_object_balloon_hinting,
+    &cfg_object_entropy,
+    &cfg_object_pmem,
+    &cfg_object_pmem_patch,
+    &cfg_object_hotplug,
+    &cfg_object_hotplug_patch,
     NULL,
 };

@@ -52,7 +52,8 @@ enum cfg_field_flags {
 
 struct cfg_object;
 
-/* An array inside an object. Elements own nothing: `add` copies what it keeps. */
+/* An array inside an object. Elements stay the decoder's, which releases them: `add` copies what it
+ * keeps. */
 struct cfg_list {
     const struct cfg_object *object; /* table of an element; NULL: elements are strings */
     uint32_t max_count;
@@ -106,6 +107,30 @@ extern const struct cfg_object cfg_object_cpu_template;
 extern const struct cfg_object cfg_object_cpuid_modifier;
 extern const struct cfg_object cfg_object_register_modifier;
 extern const struct cfg_object cfg_object_msr_modifier;
+
+/* Bodies that only requests have. */
+extern const struct cfg_object cfg_object_machine_patch;
+extern const struct cfg_object cfg_object_drive_patch;
+extern const struct cfg_object cfg_object_nic_patch;
+extern const struct cfg_object cfg_object_serial;
+extern const struct cfg_object cfg_object_action;
+extern const struct cfg_object cfg_object_vm_patch;
+extern const struct cfg_object cfg_object_snapshot_create;
+extern const struct cfg_object cfg_object_snapshot_load;
+extern const struct cfg_object cfg_object_mem_source;
+extern const struct cfg_object cfg_object_nic_override;
+extern const struct cfg_object cfg_object_vsock_override;
+
+/* Bodies of requests for devices that are not in the model: all of struct cfg_excluded. */
+extern const struct cfg_object cfg_object_balloon;
+extern const struct cfg_object cfg_object_balloon_patch;
+extern const struct cfg_object cfg_object_balloon_stats;
+extern const struct cfg_object cfg_object_balloon_hinting;
+extern const struct cfg_object cfg_object_entropy;
+extern const struct cfg_object cfg_object_pmem;
+extern const struct cfg_object cfg_object_pmem_patch;
+extern const struct cfg_object cfg_object_hotplug;
+extern const struct cfg_object cfg_object_hotplug_patch;
 
 /* Every table above, NULL-terminated: for tests and the interface description. */
 extern const struct cfg_object *const cfg_objects[];

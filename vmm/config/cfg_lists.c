@@ -164,6 +164,47 @@ const struct cfg_list cfg_list_msrs = {
     .done = msrs_done,
 };
 
+/* ------------------------------------------------------------------ snapshot/load */
+
+static int overrides_add(void *owner, const void *elem, struct err *err)
+{
+    struct cfg_snapshot_load *load = owner;
+    const struct cfg_nic_override *override = elem;
+
+    if (load->network_overrides_count == CFG_NICS_MAX)
+        return fail_full(err, "network overrides", CFG_NICS_MAX);
+    char *iface_id = strdup(override->iface_id);
+    char *host_dev_name = strdup(override->host_dev_name);
+    if (!iface_id || !host_dev_name) {
+        free(iface_id);
+        free(host_dev_name);
+        return fail_memory(err);
+    }
+    load->network_overrides[load->network_overrides_count++] = (struct cfg_nic_override){
+        .iface_id = iface_id,
+        .host_dev_name = host_dev_name,
+    };
+    return 0;
+}
+
+static void overrides_done(void *owner)
+{
+    struct cfg_snapshot_load *load = owner;
+
+    while (load->network_overrides_count > 0) {
+        struct cfg_nic_override *last = &load->network_overrides[--load->network_overrides_count];
+        free(last->iface_id);
+        free(last->host_dev_name);
+    }
+}
+
+const struct cfg_list cfg_list_overrides = {
+    .object = &cfg_object_nic_override,
+    .max_count = CFG_NICS_MAX,
+    .add = overrides_add,
+    .done = overrides_done,
+};
+
 /* ------------------------------------------------------------------ drives of a VM */
 
 /* Index of a drive's id, or drives_count. */

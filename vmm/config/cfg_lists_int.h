@@ -18,3 +18,4 @@ extern const struct cfg_list cfg_list_capabilities; /* owner: struct cfg_cpu_tem
 extern const struct cfg_list cfg_list_cpuid;        /* owner: struct cfg_cpu_template */
 extern const struct cfg_list cfg_list_msrs;         /* owner: struct cfg_cpu_template */
 extern const struct cfg_list cfg_list_registers;    /* owner: struct cfg_cpuid_modifier */
+extern const struct cfg_list cfg_list_overrides;    /* owner: struct cfg_snapshot_load */

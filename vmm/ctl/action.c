@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Releasing an action: what its struct owns, by the struct's field table where it has one. Thread:
- * the one that holds the action; no state.
+ * Releasing an action: what its struct owns, by the struct's field table. Thread: the one that
+ * holds the action; no state.
  */
 #include "vmm/ctl/action.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "vmm/config/cfg_fields.h"
 
-/* The kinds whose struct has a field table. */
+/* The kinds that have a struct. */
 static const struct cfg_object *const tables[CTL_ACTIONS_COUNT] = {
     [CTL_BOOT_SOURCE_PUT] = &cfg_object_boot_source,
     [CTL_MACHINE_CONFIG_PUT] = &cfg_object_machine,
+    [CTL_MACHINE_CONFIG_PATCH] = &cfg_object_machine_patch,
     [CTL_CPU_CONFIG_PUT] = &cfg_object_cpu_template,
     [CTL_DRIVE_PUT] = &cfg_object_drive,
     [CTL_NIC_PUT] = &cfg_object_nic,
@@ -21,36 +21,12 @@ static const struct cfg_object *const tables[CTL_ACTIONS_COUNT] = {
     [CTL_MMDS_CONFIG_PUT] = &cfg_object_mmds,
     [CTL_LOGGER_PUT] = &cfg_object_logger,
     [CTL_METRICS_PUT] = &cfg_object_metrics,
+    [CTL_SERIAL_PUT] = &cfg_object_serial,
+    [CTL_DRIVE_PATCH] = &cfg_object_drive_patch,
+    [CTL_NIC_PATCH] = &cfg_object_nic_patch,
+    [CTL_SNAPSHOT_CREATE] = &cfg_object_snapshot_create,
+    [CTL_SNAPSHOT_LOAD] = &cfg_object_snapshot_load,
 };
-
-static void load_free(struct cfg_snapshot_load *load)
-{
-    free(load->snapshot_path);
-    free(load->backend_path);
-    free(load->vsock_uds_path);
-    for (uint32_t i = 0; i < load->network_overrides_count; i++) {
-        free(load->network_overrides[i].iface_id);
-        free(load->network_overrides[i].host_dev_name);
-    }
-}
-
-/* The strings of structs without a table. */
-static void strings_free(struct ctl_action *action)
-{
-    if (action->kind == CTL_SNAPSHOT_LOAD) {
-        load_free(&action->u.snapshot_load);
-    } else if (action->kind == CTL_SNAPSHOT_CREATE) {
-        free(action->u.snapshot_create.snapshot_path);
-        free(action->u.snapshot_create.mem_file_path);
-    } else if (action->kind == CTL_DRIVE_PATCH) {
-        free(action->u.drive_patch.drive_id);
-        free(action->u.drive_patch.path_on_host);
-    } else if (action->kind == CTL_NIC_PATCH) {
-        free(action->u.nic_patch.iface_id);
-    } else if (action->kind == CTL_SERIAL_PUT) {
-        free(action->u.serial.serial_out_path);
-    }
-}
 
 void ctl_action_done(struct ctl_action *action)
 {
@@ -58,7 +34,5 @@ void ctl_action_done(struct ctl_action *action)
 
     if (table)
         cfg_object_done(table, &action->u);
-    else
-        strings_free(action);
     memset(action, 0, sizeof(*action));
 }

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What requests do to a configuration beyond replacing an object: the rules of machine-config, and
+ * what a snapshot's load request comes to (api.md 7). Thread: the one that builds the config; the
+ * parts that look at a request alone: any.
+ */
+#include <errno.h>
+
+#include "vmm/config/cfg.h"
+
+/* Checks the new machine and puts it in place of the old. */
+static int machine_set(const struct cfg_machine *next, struct cfg_machine *inout, struct err *err)
+{
+    int ret = cfg_machine_validate(next, err);
+
+    if (ret == 0)
+        *inout = *next;
+    return ret;
+}
+
+/* The template of a request that has one; "None" is none. */
+static void template_set(struct cfg_machine *machine, enum cfg_template wanted)
+{
+    machine->cpu_template = wanted;
+    machine->has_cpu_template = wanted != CFG_TEMPLATE_NONE;
+}
+
+int cfg_machine_put(const struct cfg_machine *put, struct cfg_machine *inout, struct err *err)
+{
+    struct cfg_machine next = *put;
+
+    template_set(&next, put->has_cpu_template ? put->cpu_template : inout->cpu_template);
+    return machine_set(&next, inout, err);
+}
+
+bool cfg_machine_patch_is_empty(const struct cfg_machine_patch *patch)
+{
+    return !(patch->has_vcpu_count || patch->has_mem_size_mib || patch->has_smt ||
+             patch->machine.has_cpu_template || patch->has_track_dirty_pages ||
+             patch->has_huge_pages);
+}
+
+int cfg_machine_patch_apply(const struct cfg_machine_patch *patch, struct cfg_machine *inout,
+                            struct err *err)
+{
+    const struct cfg_machine *from = &patch->machine;
+    struct cfg_machine next = *inout;
+
+    if (cfg_machine_patch_is_empty(patch))
+        return err_set(err, -EINVAL, "Empty PATCH request.");
+    if (patch->has_vcpu_count)
+        next.vcpu_count = from->vcpu_count;
+    if (patch->has_mem_size_mib)
+        next.mem_size_mib = from->mem_size_mib;
+    if (patch->has_smt)
+        next.smt = from->smt;
+    if (patch->has_track_dirty_pages)
+        next.track_dirty_pages = from->track_dirty_pages;
+    if (patch->has_huge_pages)
+        next.huge_pages = from->huge_pages;
+    if (from->has_cpu_template)
+        template_set(&next, from->cpu_template);
+    return machine_set(&next, inout, err);
+}
+
+bool cfg_snapshot_load_is_deprecated(const struct cfg_snapshot_load *load)
+{
+    return load->mem_file_path || load->enable_diff_snapshots;
+}
+
+int cfg_snapshot_load_settle(struct cfg_snapshot_load *load, struct err *err)
+{
+    if (load->mem_backend.present && load->mem_file_path)
+        return err_set(err, -EINVAL,
+                       "too many fields: either `mem_backend` or `mem_file_path` exclusively is "
+                       "required");
+    if (!load->mem_backend.present && !load->mem_file_path)
+        return err_set(err, -EINVAL,
+                       "missing field: either `mem_backend` or `mem_file_path` is required");
+    if (load->mem_file_path) {
+        load->mem_backend = (struct cfg_mem_source){
+            .present = true,
+            .backend_path = load->mem_file_path,
+            .backend_type = CFG_MEM_BACKEND_FILE,
+        };
+        load->mem_file_path = NULL;
+    }
+    load->track_dirty_pages |= load->enable_diff_snapshots;
+    load->enable_diff_snapshots = false;
+    return 0;
+}
