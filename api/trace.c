@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/request_int.h"
 #include "api/server_int.h"
 #include "base/log.h"
 
@@ -35,35 +36,6 @@ static void put_bytes(struct message *message, const char *bytes, size_t len)
 static void put(struct message *message, const char *text)
 {
     put_bytes(message, text, strlen(text));
-}
-
-/* The code point that text begins with. Returns its length in bytes, or 0 when it is not UTF-8. */
-static size_t decode(const char *text, size_t len, uint32_t *ret_code)
-{
-    /* By length: first code point, mask of the first byte's bits. */
-    static const uint32_t first[] = {0, 0, 0x80, 0x800, 0x10000};
-    static const uint32_t masks[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
-    uint32_t byte = (unsigned char)text[0];
-    size_t size = byte < 0x80   ? 1
-                  : byte < 0xc0 ? 0
-                  : byte < 0xe0 ? 2
-                  : byte < 0xf0 ? 3
-                  : byte < 0xf8 ? 4
-                                : 0;
-
-    if (size == 0 || size > len)
-        return 0;
-    uint32_t code = byte & masks[size];
-    for (size_t i = 1; i < size; i++) {
-        byte = (unsigned char)text[i];
-        if ((byte & 0xc0) != 0x80)
-            return 0;
-        code = code << 6 | (byte & 0x3f);
-    }
-    if (code < first[size] || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
-        return 0;
-    *ret_code = code;
-    return size;
 }
 
 /* Controls, and what has no shape of its own or changes the direction of others. */
@@ -117,7 +89,7 @@ static bool put_escaped(struct message *message, const char *text, size_t len, b
     size_t size;
 
     for (size_t off = 0; off < len && !message_is_full(message); off += size) {
-        size = decode(text + off, len - off, &code);
+        size = api_utf8_next(text + off, len - off, &code);
         if (size == 0)
             return false;
         if (!is_shown(code)) {

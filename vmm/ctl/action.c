@@ -9,11 +9,9 @@
 
 #include "vmm/config/cfg_fields.h"
 
-/* The kinds that have a struct. */
+/* The kinds whose struct owns something. */
 static const struct cfg_object *const tables[CTL_ACTIONS_COUNT] = {
     [CTL_BOOT_SOURCE_PUT] = &cfg_object_boot_source,
-    [CTL_MACHINE_CONFIG_PUT] = &cfg_object_machine,
-    [CTL_MACHINE_CONFIG_PATCH] = &cfg_object_machine_patch,
     [CTL_CPU_CONFIG_PUT] = &cfg_object_cpu_template,
     [CTL_DRIVE_PUT] = &cfg_object_drive,
     [CTL_NIC_PUT] = &cfg_object_nic,
