@@ -23,15 +23,20 @@ struct api_server_options {
 };
 
 /*
- * Binds and listens, or takes the inherited socket. An existing path is refused (cli.md C). Nothing
- * is answered yet. Returns 0 with *ret_server (api_server_free) or -errno with the sentence.
+ * Binds and listens, or takes the inherited socket, and logs where. An existing path is refused
+ * (cli.md C). Connections are taken by the kernel from now on; nothing is answered yet. options:
+ * copied, its strings borrowed for the server's life. Returns 0 with *ret_server (api_server_free)
+ * or -errno with the sentence.
  */
 MUST_CHECK int api_server_open(const struct api_server_options *options,
                                struct api_server **ret_server, struct err *err);
 
-/* Starts the thread. */
+/* Starts the thread. Returns 0 or -errno. */
 MUST_CHECK int api_server_start(struct api_server *server, struct err *err);
 
-/* Ends the thread and joins it: a reply that is due is written first, connections are closed. The
- * socket file stays, as the reference's. NULL is fine. */
+/*
+ * Ends the thread and joins it: a reply that is due is written first (a peer that does not read it
+ * is waited for up to a second), connections are closed. The mailbox has to be closed before, or a
+ * request that waits in it is waited for. The socket file stays, as the reference's. NULL is fine.
+ */
 void api_server_free(struct api_server *server);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Releasing an action: what its struct owns, by the struct's field table. Thread:
- * the one that holds the action; no state.
+ * Releasing an action: what its struct owns, by the struct's field table. Thread: the one that
+ * holds the action; no state.
  */
 #include "vmm/ctl/action.h"
 
@@ -9,10 +9,9 @@
 
 #include "vmm/config/cfg_fields.h"
 
-/* The kinds that carry a struct. */
+/* The kinds whose struct owns something. */
 static const struct cfg_object *const tables[CTL_ACTIONS_COUNT] = {
     [CTL_BOOT_SOURCE_PUT] = &cfg_object_boot_source,
-    [CTL_MACHINE_CONFIG_PUT] = &cfg_object_machine,
     [CTL_CPU_CONFIG_PUT] = &cfg_object_cpu_template,
     [CTL_DRIVE_PUT] = &cfg_object_drive,
     [CTL_NIC_PUT] = &cfg_object_nic,
@@ -21,7 +20,6 @@ static const struct cfg_object *const tables[CTL_ACTIONS_COUNT] = {
     [CTL_LOGGER_PUT] = &cfg_object_logger,
     [CTL_METRICS_PUT] = &cfg_object_metrics,
     [CTL_SERIAL_PUT] = &cfg_object_serial,
-    [CTL_MACHINE_CONFIG_PATCH] = &cfg_object_machine_patch,
     [CTL_DRIVE_PATCH] = &cfg_object_drive_patch,
     [CTL_NIC_PATCH] = &cfg_object_nic_patch,
     [CTL_SNAPSHOT_CREATE] = &cfg_object_snapshot_create,

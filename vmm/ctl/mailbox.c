@@ -119,6 +119,7 @@ static bool slot_wait(struct ctl_mailbox *mailbox)
 int ctl_post(struct ctl_mailbox *mailbox, struct ctl_action *action, struct ctl_reply *ret_reply)
 {
     struct ctl_reply reply = {0};
+    enum ctl_action_kind kind = action->kind;
     bool answered = false;
 
     if (slot_fill(mailbox, action, &reply)) {
@@ -126,13 +127,14 @@ int ctl_post(struct ctl_mailbox *mailbox, struct ctl_action *action, struct ctl_
         loop_post(mailbox->loop, &mailbox->post);
         answered = slot_wait(mailbox);
     }
-    if (!answered) {
+    if (answered) {
+        memset(action, 0, sizeof(*action));
+        *ret_reply = reply;
+    } else {
         ctl_action_done(action);
-        return -ECANCELED;
     }
-    memset(action, 0, sizeof(*action));
-    *ret_reply = reply;
-    return 0;
+    action->kind = kind; /* the answer is rendered by it */
+    return answered ? 0 : -ECANCELED;
 }
 
 void ctl_mailbox_close(struct ctl_mailbox *mailbox)

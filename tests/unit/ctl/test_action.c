@@ -25,7 +25,7 @@ static void check_done(struct ctl_action *action)
     ctl_action_done(action); /* an empty one is fine */
 }
 
-static void test_ctl_action_done__objects_with_tables__freed_and_zeroed(void **state)
+static void test_ctl_action_done__configuration__freed_and_zeroed(void **state)
 {
     (void)state;
     struct ctl_action action = {.kind = CTL_BOOT_SOURCE_PUT};
@@ -48,13 +48,16 @@ static void test_ctl_action_done__objects_with_tables__freed_and_zeroed(void **s
     check_done(&action);
 }
 
-static void test_ctl_action_done__objects_without_tables__freed_and_zeroed(void **state)
+static void test_ctl_action_done__bodies_of_requests__freed_and_zeroed(void **state)
 {
     (void)state;
     struct ctl_action action = {.kind = CTL_SNAPSHOT_LOAD};
     action.u.snapshot_load.snapshot_path = text();
-    action.u.snapshot_load.mem_backend.backend_path = text();
-    action.u.snapshot_load.vsock_override.uds_path = text();
+    action.u.snapshot_load.mem_file_path = text();
+    action.u.snapshot_load.mem_backend =
+        (struct cfg_mem_source){.present = true, .backend_path = text()};
+    action.u.snapshot_load.vsock_override =
+        (struct cfg_vsock_override){.present = true, .uds_path = text()};
     action.u.snapshot_load.network_overrides_count = 1;
     action.u.snapshot_load.network_overrides[0] = (struct cfg_nic_override){text(), text()};
     check_done(&action);
@@ -90,8 +93,8 @@ static void test_ctl_action_done__every_kind_empty__zeroed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ctl_action_done__objects_with_tables__freed_and_zeroed),
-        cmocka_unit_test(test_ctl_action_done__objects_without_tables__freed_and_zeroed),
+        cmocka_unit_test(test_ctl_action_done__configuration__freed_and_zeroed),
+        cmocka_unit_test(test_ctl_action_done__bodies_of_requests__freed_and_zeroed),
         cmocka_unit_test(test_ctl_action_done__every_kind_empty__zeroed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

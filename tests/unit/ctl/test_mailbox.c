@@ -69,13 +69,13 @@ static void box_free(struct box *box)
 /* Posts one action; looks at the action afterwards and at the reply. Counts by result. */
 static int post_one(struct box *box)
 {
-    static const struct ctl_action zero;
+    static const struct ctl_action empty = {.kind = CTL_BOOT_SOURCE_PUT};
     struct ctl_action action = {.kind = CTL_BOOT_SOURCE_PUT};
     struct ctl_reply reply = {.code = 77};
 
     action.u.boot_source.kernel_image_path = strdup("vmlinux");
     int rc = ctl_post(box->mailbox, &action, &reply);
-    assert_memory_equal(&action, &zero, sizeof(zero));
+    assert_memory_equal(&action, &empty, sizeof(empty));
     if (rc == 0) {
         char text[ERR_MSG_MAX_SIZE];
         unsigned idx = atomic_fetch_add(&box->answered, 1);

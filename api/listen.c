@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where the API's socket comes from: whoever started us, or a path. The file at the path is made
+ * under the process's umask, never removed, before or after. Thread: vmm; no state. Spec: api.md
+ * 1.1; cli.md C.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "api/server_int.h"
+#include "base/fd.h"
+
+/* The first fd that is handed over (sd_listen_fds(3)). */
+#define LISTEN_FIRST_FD 3
+
+/* Bytes of a path without its NUL: 107. */
+#define LISTEN_PATH_MAX_LEN (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
+
+#define LISTEN_FAILED "Failed to bind and run the HTTP server: "
+
+/* A positive number of the environment, or 0. */
+static long env_number(const char *name)
+{
+    const char *text = getenv(name);
+    char *end;
+
+    if (!text || *text < '0' || *text > '9')
+        return 0;
+    errno = 0;
+    long number = strtol(text, &end, 10);
+    return errno || *end ? 0 : number;
+}
+
+static bool has_option(int fd, int option, int wanted)
+{
+    int value = -1;
+    socklen_t len = sizeof(value);
+
+    return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 && value == wanted;
+}
+
+static int take_inherited(struct err *err)
+{
+    int fd = LISTEN_FIRST_FD;
+
+    if (!has_option(fd, SO_DOMAIN, AF_UNIX) || !has_option(fd, SO_TYPE, SOCK_STREAM) ||
+        !has_option(fd, SO_ACCEPTCONN, 1))
+        return err_set(err, -EINVAL,
+                       LISTEN_FAILED "the inherited fd %d is not a listening Unix stream socket",
+                       fd);
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+        fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+        return err_set(err, -errno, LISTEN_FAILED "%s", ERR_OS(errno));
+
+    struct sockaddr_un addr = {0};
+    socklen_t len = sizeof(addr);
+    if (getsockname(fd, (struct sockaddr *)&addr, &len) < 0)
+        return err_set(err, -errno, LISTEN_FAILED "%s", ERR_OS(errno));
+    api_trace_listening(addr.sun_path, strnlen(addr.sun_path, sizeof(addr.sun_path)));
+    return fd;
+}
+
+static int bind_path(const char *path, struct err *err)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    size_t len = strlen(path);
+
+    if (len == 0) /* the kernel would choose a name of its own */
+        return err_set(err, -EINVAL, LISTEN_FAILED "the path of the socket is empty");
+    if (len > LISTEN_PATH_MAX_LEN)
+        return err_set(err, -ENAMETOOLONG,
+                       LISTEN_FAILED "the path of a socket has at most %zu bytes, this one %zu: %s",
+                       LISTEN_PATH_MAX_LEN, len, path);
+    memcpy(addr.sun_path, path, len);
+
+    FD_AUTO int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return err_set(err, -errno, LISTEN_FAILED "%s", ERR_OS(errno));
+    if (bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0) {
+        if (errno == EADDRINUSE)
+            return err_set(err, -errno,
+                           "Failed to open the API socket at: %s. Check that it is not already "
+                           "used.",
+                           path);
+        return err_set(err, -errno, LISTEN_FAILED "%s", ERR_OS(errno));
+    }
+    if (listen(fd, SOMAXCONN) < 0)
+        return err_set(err, -errno, LISTEN_FAILED "%s", ERR_OS(errno));
+    api_trace_listening(path, len);
+    return fd_steal(&fd);
+}
+
+int api_listen_open(const char *path, struct err *err)
+{
+    if (env_number("LISTEN_FDS") > 0 && env_number("LISTEN_PID") == getpid())
+        return take_inherited(err);
+    return bind_path(path, err);
+}

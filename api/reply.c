@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An answer -> the bytes of an HTTP response (api.md 1.3, 3, 7, 8). Thread: api; no state.
+ */
+#include "api/reply.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/render.h"
+#include "api/request_int.h"
+#include "base/http/http.h"
+
+#define APP_NAME "Firecracker" /* what clients look for (api.md 7) */
+
+static const char *const state_names[] = {
+    [CTL_STATE_NOT_STARTED] = "Not started",
+    [CTL_STATE_RUNNING] = "Running",
+    [CTL_STATE_PAUSED] = "Paused",
+};
+static_assert(ARRAY_LEN(state_names) == CTL_STATE_PAUSED + 1, "one name a state");
+
+/* Text of an object whose members are put, which it drops. put_ret: of the puts, or'ed. */
+static int render_members(struct json *object, int put_ret, char **ret_text, size_t *ret_len)
+{
+    int ret = put_ret < 0 ? -ENOMEM : json_render(object, ret_text, ret_len);
+
+    json_drop(object);
+    return ret;
+}
+
+static int render_info(const struct api_identity *identity, enum ctl_state state, char **ret_text,
+                       size_t *ret_len)
+{
+    struct json *info = json_new_object();
+    if (!info)
+        return -ENOMEM;
+
+    int ret = json_put(info, "id", json_new_text(identity->id));
+    ret |= json_put(info, "state", json_new_text(state_names[state]));
+    ret |= json_put(info, "vmm_version", json_new_text(identity->version));
+    ret |= json_put(info, "app_name", json_new_text(APP_NAME));
+    return render_members(info, ret, ret_text, ret_len);
+}
+
+/* An object with one text. */
+static int render_pair(const char *key, const char *value, char **ret_text, size_t *ret_len)
+{
+    struct json *object = json_new_object();
+    if (!object)
+        return -ENOMEM;
+    return render_members(object, json_put(object, key, json_new_text(value)), ret_text, ret_len);
+}
+
+/* The document of a request that has one: *ret_text stays NULL for the others. */
+static int render_document(const struct api_identity *identity, const struct api_request *request,
+                           const struct ctl_reply *reply, char **ret_text, size_t *ret_len)
+{
+    enum ctl_action_kind kind = request->action.kind;
+
+    if (request->is_version)
+        return render_pair("firecracker_version", identity->version, ret_text, ret_len);
+    if (kind == CTL_INFO_GET)
+        return render_info(identity, reply->state, ret_text, ret_len);
+    if (kind == CTL_MACHINE_CONFIG_GET)
+        return api_render_object(&cfg_object_machine, &reply->vm->machine, ret_text, ret_len);
+    if (kind == CTL_VM_CONFIG_GET)
+        return api_render_vm(reply->vm, ret_text, ret_len);
+    if (kind != CTL_MMDS_GET)
+        return 0;
+    *ret_text = strdup("{}"); /* a store that was never set */
+    *ret_len = 2;
+    return *ret_text ? 0 : -ENOMEM;
+}
+
+/* Sentences may be cut in the middle of a character, or show a path that is no text: what is not
+ * UTF-8 becomes '?', since JSON cannot hold it. */
+static void make_utf8(char *text)
+{
+    size_t len = strlen(text);
+
+    for (size_t off = 0; off < len;) {
+        uint32_t c;
+        size_t step = api_utf8_next(text + off, len - off, &c);
+        if (step == 0)
+            text[off] = '?';
+        off += step > 0 ? step : 1;
+    }
+}
+
+static int render_fault(uint32_t status, const struct err *err, bool deprecated, char **ret_text,
+                        size_t *ret_len)
+{
+    char msg[ERR_MSG_MAX_SIZE];
+    char *body = NULL;
+    size_t body_len = 0;
+
+    memcpy(msg, err->msg, sizeof(msg));
+    make_utf8(msg);
+    int ret = render_pair("fault_message", msg, &body, &body_len);
+    if (ret < 0)
+        return ret;
+    ret = http_response_render(
+        &(struct http_response){
+            .status = status, .deprecation = deprecated, .body = body, .body_len = body_len},
+        ret_text, ret_len);
+    free(body);
+    return ret;
+}
+
+int api_reply_render(const struct api_identity *identity, const struct api_request *request,
+                     const struct ctl_reply *reply, char **ret_text, size_t *ret_len)
+{
+    char *body = NULL;
+    size_t body_len = 0;
+
+    if (reply->code < 0)
+        return render_fault(reply->code == -EMSGSIZE ? 413 : 400, &reply->err, request->deprecated,
+                            ret_text, ret_len);
+    int ret = render_document(identity, request, reply, &body, &body_len);
+    if (ret < 0)
+        return ret;
+    ret = http_response_render(&(struct http_response){.status = body ? 200 : 204,
+                                                       .deprecation = request->deprecated,
+                                                       .body = body,
+                                                       .body_len = body_len},
+                               ret_text, ret_len);
+    free(body);
+    return ret;
+}
+
+int api_fault_render(const struct err *err, bool deprecated, char **ret_text, size_t *ret_len)
+{
+    return render_fault(400, err, deprecated, ret_text, ret_len);
+}
+
+int api_protocol_error_render(const struct err *err, char **ret_text, size_t *ret_len)
+{
+    char body[ERR_MSG_MAX_SIZE + 96];
+
+    /* The line feed is a byte, not an escape: no JSON, and what clients compare. */
+    int len = snprintf(body, sizeof(body),
+                       "{ \"error\": \"%s\nAll previous unanswered requests will be dropped.\" }",
+                       err->msg);
+    return http_response_render(
+        &(struct http_response){.status = 400, .body = body, .body_len = (size_t)len}, ret_text,
+        ret_len);
+}
