@@ -38,7 +38,7 @@ static void test_api_server__eleventh_connection__told_and_closed(void **state)
     for (unsigned i = 0; i < 3; i++) {
         int fd = client_connect(world);
         if (i == 1) /* a peer that speaks first sees the same */
-            client_send(fd, GET_VERSION);
+            client_try_send(fd, GET_VERSION);
         assert_int_equal(client_reply(fd, buf, sizeof(buf)), strlen(refusal));
         assert_string_equal(buf, refusal);
         check_closed(fd);
@@ -83,10 +83,8 @@ static void test_api_server__burst_of_connects__ten_served_the_rest_told(void **
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
     for (unsigned i = 0; i < BURST; i++)
         fds[i] = client_connect(world);
-    for (unsigned i = 0; i < BURST; i++) {
-        ssize_t sent = send(fds[i], GET_VERSION, strlen(GET_VERSION), MSG_NOSIGNAL);
-        assert_true(sent == (ssize_t)strlen(GET_VERSION) || errno == EPIPE || errno == ECONNRESET);
-    }
+    for (unsigned i = 0; i < BURST; i++)
+        client_try_send(fds[i], GET_VERSION);
     for (unsigned i = 0; i < BURST; i++) {
         assert_true(client_reply(fds[i], buf, sizeof(buf)) > 0);
         refused += memcmp(buf, refusal, 12) == 0;
