@@ -146,8 +146,5 @@ int ctl_put_logger(struct ctl *ctl, struct ctl_action *action, struct err *err)
 
 int ctl_put_metrics(struct ctl *ctl, struct ctl_action *action, struct err *err)
 {
-    int rc = ctl->options.hooks.metrics(ctl->options.hooks.ctx, &action->u.metrics, err);
-    if (rc < 0)
-        return err_prefix(err, "Cannot initialize the metrics system due to bad user input: ");
-    return 0;
+    return ctl->options.hooks.metrics(ctl->options.hooks.ctx, &action->u.metrics, err);
 }
