@@ -238,7 +238,18 @@ int machine_patch_drive(struct machine *machine, const struct cfg_drive_patch *p
 
 int machine_start(struct machine *machine, struct err *err)
 {
-    return machine_start_vcpus(machine, err);
+    int rc = machine_start_vcpus(machine, err);
+    if (rc == 0)
+        return 0;
+    /* Some threads may run: as if nothing had begun, so that the start can be tried again. */
+    machine_stop_vcpus(machine);
+    machine_dismantle(machine);
+    loop_post_remove(machine->options.loop, &machine->end_post);
+    loop_post_add(machine->options.loop, &machine->end_post);
+    machine->come_count = machine->left_count = 0;
+    machine->end = MACHINE_END_NONE;
+    atomic_store_explicit(&machine->stopping, false, memory_order_release);
+    return rc;
 }
 
 void machine_stop(struct machine *machine)
