@@ -33,6 +33,7 @@ static inline void request_refused(enum http_method method, const char *path, co
     before = request;
     if (request_parse(method, path, body, &request, &err) != -EINVAL)
         fail_msg("%s was not refused with: %s", path, sentence);
+    assert_int_equal(err.code, -EINVAL);
     assert_string_equal(err.msg, sentence);
     assert_memory_equal(&request, &before, sizeof(request));
 }
