@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests as text, for tests of api/request.c. Include behind cmocka.h.
+ * Requests as text, for tests of api/request.c.
  */
 #pragma once
 
@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "api/request.h"
+#include "tests/unit/unit.h"
 
 #define BODY_MAX_SIZE 51200u
 

@@ -3,13 +3,8 @@
  * api/request.c, api/routes.c, api/id.c: which route a method, a path and a body take, and what is
  * said when none fits (api.md 2).
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#include <cmocka.h>
 
 #include "tests/unit/api/request_fixture.h"
 

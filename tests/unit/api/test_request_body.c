@@ -3,12 +3,7 @@
  * api/request.c, api/routes.c: bodies: what they become, the sentence about those that are wrong,
  * ids that differ, deprecations, and the counters (api.md 3.3, 3.4, 7; deltas.md 6).
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdlib.h>
-
-#include <cmocka.h>
 
 #include "base/metrics.h"
 #include "tests/unit/api/request_fixture.h"
