@@ -156,14 +156,14 @@ static void test_api_server__conversation__lines_of_the_reference(void **state)
         "] Listening on API socket (\"/tmp/mayfly-api-",
         "/s\").\n",
         ":fc_api] API server started.\n",
-        (":fc_api] The API server received a Put request on \"/boot-source\" with body "
-         "\"{\\\"kernel_image_path\\\":\\\"k\\\"}\".\n"),
+        ":fc_api] The API server received a Put request on \"/boot-source\" with body ",
+        "\"{\\\"kernel_image_path\\\":\\\"k\\\"}\".\n",
         ":fc_api] The request was executed successfully. Status code: 204 No Content.\n",
         ":fc_api] The API server received a Get request on \"/version\".\n",
         ":fc_api] The request was executed successfully. Status code: 200 OK.\n",
         ":fc_api] The API server received a Get request on \"/nothing\".\n",
-        (":fc_api] Received Error. Status code: 400 Bad Request. Message: Invalid request method "
-         "and/or path: GET nothing.\n"),
+        ":fc_api] Received Error. Status code: 400 Bad Request. Message: Invalid request method ",
+        "and/or path: GET nothing.\n",
         ":fc_api] The API server received a Patch request on \"/vm\" with body ",
         ":fc_api] 'pause vm' API request took ",
         " us.\n",
