@@ -29,7 +29,7 @@ static const struct ctl_rule ctl_rules[] = {
     [CTL_INFO_GET] = {.phases = CTL_PHASES_ALL},
     [CTL_MACHINE_CONFIG_GET] = {.phases = CTL_PHASES_ALL},
     [CTL_VM_CONFIG_GET] = {.phases = CTL_PHASES_ALL},
-    [CTL_MMDS_GET] = {.phases = CTL_PHASES_ALL, RULE("", ctl_mmds)},
+    [CTL_MMDS_GET] = {.phases = CTL_PHASES_ALL, RULE("MMDS error: ", ctl_get_mmds)},
     [CTL_BOOT_SOURCE_PUT] = {BOOT, RULE("Boot source error: ", ctl_put_boot_source)},
     [CTL_MACHINE_CONFIG_PUT] = {BOOT, RULE("Machine config error: ", ctl_put_machine)},
     [CTL_MACHINE_CONFIG_PATCH] = {BOOT, RULE("Machine config error: ", ctl_patch_machine)},

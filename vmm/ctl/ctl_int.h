@@ -43,6 +43,7 @@ int ctl_put_serial(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_put_nic(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_put_vsock(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_put_mmds_config(struct ctl *ctl, struct ctl_action *action, struct err *err);
+int ctl_get_mmds(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_mmds(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_put_logger(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_put_metrics(struct ctl *ctl, struct ctl_action *action, struct err *err);

@@ -109,7 +109,7 @@ static int open_for_boot(const char *path, const char *sentence, int *ret_fd, st
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not block us */
     if (fd < 0)
-        return err_set(err, -errno, "%s %s (%s)", sentence, ERR_OS(errno), path);
+        return err_set(err, -errno, "%s %s", sentence, ERR_OS(errno));
     *ret_fd = fd;
     return 0;
 }
