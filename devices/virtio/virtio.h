@@ -101,9 +101,9 @@ MUST_CHECK int virtio_dev_activate(struct virtio_dev *dev, struct gmem *gmem);
 /* Takes gmem, queues and features away again. Under the lock; transport only. */
 void virtio_dev_reset(struct virtio_dev *dev);
 
-/* Waits until no other thread is resetting the device. Under the lock, which it gives up
- * meanwhile. */
-void virtio_await_reset(struct virtio_dev *dev);
+/* Waits until no other thread is resetting the device, or until `until_ns` (monotonic). Under the
+ * lock, which it gives up meanwhile. Returns 0 or -ETIMEDOUT. */
+MUST_CHECK int virtio_await_reset(struct virtio_dev *dev, uint64_t until_ns);
 
 /*
  * The VM pauses: the device stops serving and finishes what is in flight. Returns 0, or -ETIMEDOUT

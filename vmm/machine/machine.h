@@ -74,8 +74,8 @@ MUST_CHECK int machine_stage_drive(struct machine *machine, const struct cfg_dri
  */
 MUST_CHECK int machine_build(struct machine *machine, const struct cfg_vm *config, struct err *err);
 
-/* Starts the vCPU threads: the guest runs when this returns. Returns 0 or -errno of the signal
- * handler or of a thread; threads that did start are machine_stop's. */
+/* Starts the vCPU threads: the guest runs when this returns. A failure leaves what was staged, for
+ * another build. Returns 0 or -errno of the signal handler or of a thread. */
 MUST_CHECK int machine_start(struct machine *machine, struct err *err);
 
 /* Where serial output goes from the next build on, and how much of it (PUT /serial): a file opened
