@@ -179,7 +179,7 @@ static void test_api_server__conversation__lines_of_the_reference(void **state)
 
     level_set(LOG_LEVEL_INFO);
     assert_int_equal(api_server_open(&options, &world->server, &err), 0);
-    assert_int_equal(api_server_start(world->server, &err), 0);
+    assert_int_equal(api_server_start(world->server, world->mailbox, &err), 0);
     int fd = client_connect(world);
     check_exchange(fd, PUT_BOOT, STATUS_204, "Server");
     check_exchange(fd, GET_VERSION, STATUS_200, "firecracker_version");
