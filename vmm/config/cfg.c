@@ -6,6 +6,7 @@
 #include "vmm/config/cfg.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/ck.h"
@@ -34,6 +35,8 @@ void cfg_vm_done(struct cfg_vm *vm)
         cfg_object_done(&cfg_object_drive, &vm->drives[i]);
     for (uint32_t i = 0; i < vm->nics_count; i++)
         cfg_object_done(&cfg_object_nic, &vm->nics[i]);
+    free(vm->drives);
+    free(vm->nics);
     cfg_object_done(&cfg_object_machine, &vm->machine);
     cfg_object_done(&cfg_object_boot_source, &vm->boot_source);
     cfg_object_done(&cfg_object_vsock, &vm->vsock);

@@ -78,6 +78,8 @@ static enum ctl_state state_of(enum ctl_phase phase)
 
 void ctl_enter(struct ctl *ctl, enum ctl_phase phase)
 {
+    if (ctl->phase == phase)
+        return; /* paused again, say: nothing for the owner to do */
     ctl->phase = phase;
     ctl->options.hooks.state(ctl->options.hooks.ctx, state_of(phase));
 }

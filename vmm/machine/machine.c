@@ -236,19 +236,25 @@ int machine_patch_drive(struct machine *machine, const struct cfg_drive_patch *p
     return 0;
 }
 
+void machine_take_back(struct machine *machine)
+{
+    machine_stop_vcpus(machine);
+    machine_dismantle(machine);
+    /* An end that a vCPU has reported was of the life that is over. */
+    loop_post_remove(machine->options.loop, &machine->end_post);
+    loop_post_add(machine->options.loop, &machine->end_post);
+    machine->end = MACHINE_END_NONE;
+    machine->end_reason = (struct err)ERR_INIT;
+    machine->come_count = machine->left_count = 0;
+    machine->paused = false;
+    atomic_store_explicit(&machine->stopping, false, memory_order_relaxed); /* no vCPU is there */
+}
+
 int machine_start(struct machine *machine, struct err *err)
 {
     int rc = machine_start_vcpus(machine, err);
-    if (rc == 0)
-        return 0;
-    /* Some threads may run: as if nothing had begun, so that the start can be tried again. */
-    machine_stop_vcpus(machine);
-    machine_dismantle(machine);
-    loop_post_remove(machine->options.loop, &machine->end_post);
-    loop_post_add(machine->options.loop, &machine->end_post);
-    machine->come_count = machine->left_count = 0;
-    machine->end = MACHINE_END_NONE;
-    atomic_store_explicit(&machine->stopping, false, memory_order_release);
+    if (rc < 0)
+        machine_take_back(machine);
     return rc;
 }
 

@@ -121,7 +121,6 @@ static inline struct api_server_options world_options(const struct world *world)
         .socket_path = world->path,
         .body_max_size = BODY_MAX_SIZE,
         .identity = {.id = "anonymous-instance", .version = "1.16.1"},
-        .mailbox = world->mailbox,
     };
 }
 
@@ -132,7 +131,7 @@ static inline struct world *world_make(void)
     struct err err = ERR_INIT;
 
     assert_int_equal(api_server_open(&options, &world->server, &err), 0);
-    assert_int_equal(api_server_start(world->server, &err), 0);
+    assert_int_equal(api_server_start(world->server, world->mailbox, &err), 0);
     return world;
 }
 

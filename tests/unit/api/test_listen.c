@@ -192,7 +192,8 @@ static void test_api_server_open__inherited__serves_what_connected_before(void *
         struct api_server *server = NULL;
         options.socket_path = "";
         inherit(listener, "1", 0);
-        if (api_server_open(&options, &server, &err) < 0 || api_server_start(server, &err) < 0)
+        if (api_server_open(&options, &server, &err) < 0 ||
+            api_server_start(server, NULL, &err) < 0)
             _exit(1);
         (void)usleep(200000);
         api_server_free(server);

@@ -138,7 +138,7 @@ static void test_api_server_free__never_started_or_null__fine(void **state)
     /* The kernel takes connections before the thread is there. */
     int fd = client_connect(world);
     client_send(fd, GET_VERSION);
-    assert_int_equal(api_server_start(world->server, &err), 0);
+    assert_int_equal(api_server_start(world->server, world->mailbox, &err), 0);
     check_reply(fd, STATUS_200, "firecracker_version");
     fd_close(&fd);
     api_server_free(world->server);

@@ -156,13 +156,13 @@ static void test_api_server__conversation__lines_of_the_reference(void **state)
         "] Listening on API socket (\"/tmp/mayfly-api-",
         "/s\").\n",
         ":fc_api] API server started.\n",
-        ":fc_api] The API server received a Put request on \"/boot-source\" with body "
+        ":fc_api] The API server received a Put request on \"/boot-source\" with body ",
         "\"{\\\"kernel_image_path\\\":\\\"k\\\"}\".\n",
         ":fc_api] The request was executed successfully. Status code: 204 No Content.\n",
         ":fc_api] The API server received a Get request on \"/version\".\n",
         ":fc_api] The request was executed successfully. Status code: 200 OK.\n",
         ":fc_api] The API server received a Get request on \"/nothing\".\n",
-        ":fc_api] Received Error. Status code: 400 Bad Request. Message: Invalid request method "
+        ":fc_api] Received Error. Status code: 400 Bad Request. Message: Invalid request method ",
         "and/or path: GET nothing.\n",
         ":fc_api] The API server received a Patch request on \"/vm\" with body ",
         ":fc_api] 'pause vm' API request took ",
@@ -179,7 +179,7 @@ static void test_api_server__conversation__lines_of_the_reference(void **state)
 
     level_set(LOG_LEVEL_INFO);
     assert_int_equal(api_server_open(&options, &world->server, &err), 0);
-    assert_int_equal(api_server_start(world->server, &err), 0);
+    assert_int_equal(api_server_start(world->server, world->mailbox, &err), 0);
     int fd = client_connect(world);
     check_exchange(fd, PUT_BOOT, STATUS_204, "Server");
     check_exchange(fd, GET_VERSION, STATUS_200, "firecracker_version");

@@ -44,8 +44,12 @@ static void test_cfg_vm_done__full__everything_freed(void **state)
     assert_non_null(vm);
     cfg_vm_init(vm);
     vm->boot_source.kernel_image_path = strdup("k");
+    vm->drives = calloc(1, sizeof(*vm->drives));
+    assert_non_null(vm->drives);
     vm->drives[0].drive_id = strdup("d");
     vm->drives_count = 1;
+    vm->nics = calloc(1, sizeof(*vm->nics));
+    assert_non_null(vm->nics);
     vm->nics[0].iface_id = strdup("n");
     vm->nics_count = 1;
     vm->mmds.network_interfaces[0] = strdup("n");
