@@ -38,13 +38,15 @@ struct placed {
     uint32_t gsi;
 };
 
+#define VCPU_NAME_SIZE 16u /* what the kernel keeps of a thread's name */
+
 /* One vCPU and its thread. `hv` belongs to the thread while it runs, but for hv_vcpu_kick. */
 struct vcpu {
     struct machine *machine;
     struct hv_vcpu hv;
     pthread_t thread;
     bool started;
-    char name[16];
+    char name[VCPU_NAME_SIZE];
 };
 
 /* GSI table of the split irqchip; guarded by lock (vCPU threads write RTEs). */
@@ -89,7 +91,6 @@ struct machine {
     pthread_mutex_t park_lock;
     pthread_cond_t park_changed; /* the counts below, or pausing or stopping, changed */
     uint32_t parked_count;       /* under park_lock */
-    uint32_t come_count;         /* threads that have their name; under park_lock */
     uint32_t left_count;         /* threads that ended; under park_lock */
     bool paused;                 /* vmm's: machine_pause succeeded */
     pthread_mutex_t end_lock;
@@ -123,14 +124,10 @@ void machine_kick_vcpu(struct vcpu *vcpu);
  * it is parked. Returns 0 or -EIO. */
 MUST_CHECK int machine_serve_late_writes(struct vcpu *vcpu, struct err *err);
 
-/* pause.c: a vCPU thread tells that it has its name; sleeps while the machine is paused; tells that
- * it has ended; all wake. */
-void machine_vcpu_came(struct machine *machine);
+/* pause.c: a vCPU thread sleeps while the machine is paused; tells that it has ended; all wake. */
 void machine_park_vcpu(struct vcpu *vcpu);
 void machine_vcpu_left(struct machine *machine);
 void machine_unpark_vcpus(struct machine *machine);
-/* Waits until every vCPU thread has its name: clients look for it once the VM runs. */
-void machine_await_vcpus(struct machine *machine);
 
 /* place.c: legacy devices, then every virtio device in attach order. */
 MUST_CHECK int machine_place_legacy(struct machine *machine, const struct cfg_vm *config,

@@ -126,9 +126,7 @@ static void *vcpu_main(void *arg)
     struct machine *machine = vcpu->machine;
     struct err err = ERR_INIT;
 
-    (void)prctl(PR_SET_NAME, vcpu->name); /* 15 bytes at most: cannot fail */
     log_name_thread(vcpu->name);
-    machine_vcpu_came(machine);
     while (!atomic_load_explicit(&machine->stopping, memory_order_acquire)) {
         if (atomic_load_explicit(&machine->pausing, memory_order_acquire)) {
             machine_park_vcpu(vcpu);
@@ -258,6 +256,7 @@ static int kick_signals_install(struct err *err)
 
 int machine_start_vcpus(struct machine *machine, struct err *err)
 {
+    char own_name[VCPU_NAME_SIZE];
     pthread_attr_t attr;
     int rc = kick_signals_install(err);
     if (rc < 0)
@@ -265,17 +264,20 @@ int machine_start_vcpus(struct machine *machine, struct err *err)
     rc = -pthread_attr_init(&attr);
     if (rc == 0)
         rc = -pthread_attr_setstacksize(&attr, VCPU_STACK_SIZE);
+    (void)prctl(PR_GET_NAME, own_name); /* cannot fail */
     for (uint32_t i = 0; rc == 0 && i < machine->vcpus_count; i++) {
         struct vcpu *vcpu = &machine->vcpus[i];
+        /* A thread is born with its maker's name: clients look for it once the VM runs. */
+        (void)prctl(PR_SET_NAME, vcpu->name); /* 15 bytes at most: cannot fail */
         rc = -pthread_create(&vcpu->thread, &attr, vcpu_main, vcpu);
         if (rc < 0)
             break;
         vcpu->started = true;
     }
+    (void)prctl(PR_SET_NAME, own_name);
     (void)pthread_attr_destroy(&attr);
     if (rc < 0)
         return err_set(err, rc, "starting a vCPU thread: %s", ERR_OS(rc));
-    machine_await_vcpus(machine);
     return 0;
 }
 
