@@ -192,6 +192,24 @@ static int start_api(struct run *run, struct err *err)
     return api_server_start(run->server, run->mailbox, err);
 }
 
+/* Time since a start that was given, with more that was given; 0 without a start. */
+static uint64_t us_since(const char *start_us, uint64_t now_ns, const char *more_us)
+{
+    uint64_t now_us = now_ns / NS_PER_US;
+    uint64_t start = start_us ? strtoull(start_us, NULL, 10) : now_us;
+    uint64_t more = start_us && more_us ? strtoull(more_us, NULL, 10) : 0;
+    return start < now_us ? now_us - start + more : more;
+}
+
+/* The API can be reached: how long that took since the jailer began (cli.md F.2). */
+static void store_startup_times(const struct app_start_times *times)
+{
+    metric_store(&metrics.api_server.process_startup_time_us,
+                 us_since(times->mono_us, clock_mono_ns(), NULL));
+    metric_store(&metrics.api_server.process_startup_time_cpu_us,
+                 us_since(times->cpu_us, clock_process_cpu_ns(), times->parent_cpu_us));
+}
+
 static int run_loop(struct run *run, struct err *err)
 {
     int rc = loop_run(run->loop, err);
@@ -206,6 +224,8 @@ int app_run(const struct app_run_options *options, struct err *err)
     int rc = app_signals_install(options->console, err);
     if (rc == 0)
         rc = open_api(&run, err);
+    if (rc == 0 && run.server)
+        store_startup_times(&options->start_times);
     if (rc == 0)
         rc = console_open(options->console, err);
     if (rc == 0)
