@@ -138,6 +138,21 @@ def api_put_drive_again_replaces_it(t):
 
 
 @case
+def api_guest_sees_drives_in_put_order(t):
+    """Row 54: the first PUT is the first device, but a root goes before all."""
+    for sectors in (100, 200):
+        t.disk(f"of{sectors}", sectors=sectors)
+    for index, (root, first) in enumerate(((False, 100), (True, 200))):
+        served = Served(t, name=f"{index}.sock")
+        client = served.connect()
+        client.drive("b", path_on_host="of100")
+        client.drive("a", path_on_host="of200", is_root_device=root)
+        client.boot(guest("capacity"))
+        await_capacity(served, first)
+        served.stop()
+
+
+@case
 def api_drive_files_may_be_unlinked_after_put(t):
     """Files are opened by the PUT (api.md 9)."""
     t.disk()

@@ -5,27 +5,21 @@ is given back."""
 import os
 import pty
 import signal
-import socket
 import termios
 import tty
 
+from api import Client
 from native import case, contains, equal, guest, lacks, messages, wait_until
 
 FATAL = {signal.SIGBUS: 149, signal.SIGSEGV: 150, signal.SIGHUP: 156, signal.SIGILL: 157, signal.SIGSYS: 2}
 
 
-def request(t, method, path, body=""):
+def request(t, method, path, body=None):
     """One exchange on a connection of its own; the status code and the body."""
-    with socket.socket(socket.AF_UNIX) as sock:
-        sock.connect(t.path("api.sock"))
-        head = f"{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
-        sock.sendall((head + body).encode())
-        sock.settimeout(10)
-        answer = b""
-        while b"\r\n\r\n" not in answer:
-            answer += sock.recv(65536)
-    status, _, rest = answer.decode().partition("\r\n")
-    return int(status.split(" ")[1]), rest.partition("\r\n\r\n")[2]
+    client = Client(t.path("api.sock"))
+    reply = client.ask(method, path, body)
+    client.close()
+    return reply.status, reply.body
 
 
 def start_api(t, *args, **options):
