@@ -133,11 +133,12 @@ int api_conn_read(struct api_conn *conn)
     return look(conn);
 }
 
-int api_conn_serve(struct api_conn *conn, const struct api_server_options *options)
+int api_conn_serve(struct api_conn *conn, const struct api_server_options *options,
+                   struct ctl_mailbox *mailbox)
 {
     char *text = NULL;
     size_t len = 0;
-    int rc = conn->found > 0 ? api_serve_request(options, &conn->request, &text, &len)
+    int rc = conn->found > 0 ? api_serve_request(options, mailbox, &conn->request, &text, &len)
                              : api_serve_breach(&conn->err, &text, &len);
 
     conn->found = 0;

@@ -48,7 +48,7 @@ static void tell_time(const struct timed *timed, uint64_t start_ns)
 }
 
 /* Returns 0 with *ret_reply, or -ECANCELED. */
-static int carry_out(const struct api_server_options *options, struct api_request *request,
+static int carry_out(struct ctl_mailbox *mailbox, struct api_request *request,
                      struct ctl_reply *ret_reply)
 {
     struct timed timed = {.name = NULL};
@@ -56,12 +56,12 @@ static int carry_out(const struct api_server_options *options, struct api_reques
     if (request->is_version)
         return 0;
     if (request->action.kind == CTL_INFO_GET) {
-        ret_reply->state = ctl_state_read(options->mailbox);
+        ret_reply->state = ctl_state_read(mailbox);
         return 0;
     }
     timed_of(request, &timed);
     uint64_t start_ns = timed.name ? clock_mono_ns() : 0;
-    int rc = ctl_post(options->mailbox, &request->action, ret_reply);
+    int rc = ctl_post(mailbox, &request->action, ret_reply);
     if (rc == 0 && ret_reply->code == 0 && timed.name)
         tell_time(&timed, start_ns);
     return rc;
@@ -77,8 +77,8 @@ static void trace_outcome(const struct ctl_reply *reply, const char *text)
         api_trace_success(strncmp(text, no_content, strlen(no_content)) == 0 ? 204 : 200);
 }
 
-int api_serve_request(const struct api_server_options *options, const struct http_request *http,
-                      char **ret_text, size_t *ret_len)
+int api_serve_request(const struct api_server_options *options, struct ctl_mailbox *mailbox,
+                      const struct http_request *http, char **ret_text, size_t *ret_len)
 {
     struct api_request request = {0};
     struct ctl_reply reply = {0};
@@ -89,7 +89,7 @@ int api_serve_request(const struct api_server_options *options, const struct htt
         api_trace_error(&err);
         return api_fault_render(&err, false, ret_text, ret_len);
     }
-    int rc = carry_out(options, &request, &reply);
+    int rc = carry_out(mailbox, &request, &reply);
     if (rc == 0)
         rc = api_reply_render(&options->identity, &request, &reply, ret_text, ret_len);
     if (rc == 0)

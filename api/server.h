@@ -19,7 +19,6 @@ struct api_server_options {
     const char *socket_path; /* bound, unless a listening socket was inherited (LISTEN_FDS) */
     size_t body_max_size;    /* --http-api-max-payload-size */
     struct api_identity identity;
-    struct ctl_mailbox *mailbox; /* borrowed; outlives the server */
 };
 
 /*
@@ -31,8 +30,9 @@ struct api_server_options {
 MUST_CHECK int api_server_open(const struct api_server_options *options,
                                struct api_server **ret_server, struct err *err);
 
-/* Starts the thread. Returns 0 or -errno. */
-MUST_CHECK int api_server_start(struct api_server *server, struct err *err);
+/* Starts the thread. mailbox: borrowed; outlives the server. Returns 0 or -errno. */
+MUST_CHECK int api_server_start(struct api_server *server, struct ctl_mailbox *mailbox,
+                                struct err *err);
 
 /*
  * Ends the thread and joins it: a reply that is due is written first (a peer that does not read it

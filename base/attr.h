@@ -14,6 +14,8 @@
         if (call) {                                                                                \
         }                                                                                          \
     } while (0)
+/* Keeps a large frame out of a caller that lives long. */
+#define NO_INLINE __attribute__((noinline))
 #define PRINTF_LIKE(fmt_idx, arg_idx) __attribute__((format(printf, fmt_idx, arg_idx)))
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))

@@ -4,11 +4,13 @@
  * Thread: main, which becomes the vmm thread.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/attr.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -34,9 +36,8 @@ static void complain(const char *text)
     IGNORE_RESULT(fd_write_full(STDERR_FILENO, line, (size_t)len)); /* as say() */
 }
 
-/* Text for --help, --version and friends, where a short-circuit was asked for. Returns true when
- * it was. */
-static bool answer_queries(const struct app_args *args, const char *program)
+/* Out of line: the text's room would be main's own, and stay touched while the VM runs. */
+static NO_INLINE void answer_query(const struct app_args *args, const char *program)
 {
     char text[8192];
     int len = app_version_line(program, text, sizeof(text));
@@ -45,13 +46,10 @@ static bool answer_queries(const struct app_args *args, const char *program)
         (void)app_args_help(text + len, sizeof(text) - (size_t)len);
     } else if (args->version) {
         (void)snprintf(text + len, sizeof(text) - (size_t)len, "\n");
-    } else if (args->snapshot_version) {
-        (void)snprintf(text, sizeof(text), "v%s\n", APP_SNAPSHOT_VERSION);
     } else {
-        return false;
+        (void)snprintf(text, sizeof(text), "v%s\n", APP_SNAPSHOT_VERSION);
     }
     say(text);
-    return true;
 }
 
 static int run_probe(void)
@@ -141,10 +139,10 @@ static int start(const struct app_args *args, struct console *console, struct er
     int rc = irqchip_from_name(args->irqchip, &options.irqchip, err);
     if (rc == 0)
         rc = app_args_check_numbers(args, err);
-    if (rc == 0 && args->metrics_path)
-        rc = metrics_open(args->metrics_path, err);
     if (rc == 0)
         rc = refuse_unsupported(args, err);
+    if (rc == 0 && args->metrics_path) /* last: what is open is flushed, whatever happens */
+        rc = metrics_open(args->metrics_path, err);
     if (rc < 0)
         return rc;
     if (fd_presize_table() < 0)
@@ -161,6 +159,9 @@ int main(int argc, char **argv)
     struct err err = ERR_INIT;
     const char *program = app_program_name(argv[0]);
 
+    /* The threads allocate rarely, the vCPUs' never: an arena for each would only cost memory, and
+     * the API's first reply the time to make it. */
+    (void)mallopt(M_ARENA_MAX, 1);
     log_name_thread("main");
     if (fd_fill_standard() < 0)
         return EXIT_CODE_GENERIC; /* there is nowhere to say why */
@@ -168,8 +169,10 @@ int main(int argc, char **argv)
         log_init("anonymous-instance");
         return fail_arguments(&err);
     }
-    if (answer_queries(&args, program))
+    if (args.help || args.version || args.snapshot_version) {
+        answer_query(&args, program);
         return EXIT_CODE_OK;
+    }
     if (args.probe)
         return run_probe();
 

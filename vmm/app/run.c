@@ -137,7 +137,10 @@ static int make_ctl(struct run *run, struct err *err)
             },
         .hooks = {.ctx = run, .logger = apply_logger, .metrics = apply_metrics, .state = on_state},
     };
-    return ctl_create(&options, &run->ctl, err);
+    rc = ctl_create(&options, &run->ctl, err);
+    if (rc == 0 && run->server)
+        rc = ctl_mailbox_create(run->loop, ctl_do, run->ctl, &run->mailbox, err);
+    return rc;
 }
 
 /* The category of what ctl refused of a config file. */
@@ -174,17 +177,19 @@ static int start_from_file(struct run *run, struct err *err)
     return 0;
 }
 
-/* Binds first, so that nobody polls for long; answers once the thread runs. */
+/* Binds before all that takes time, so that nobody polls for long; answers once the thread runs. */
 static int open_api(struct run *run, struct err *err)
 {
     if (!run->options->api.socket_path)
         return 0;
-    int rc = ctl_mailbox_create(run->loop, ctl_do, run->ctl, &run->mailbox, err);
-    if (rc < 0)
-        return rc;
-    struct api_server_options options = run->options->api;
-    options.mailbox = run->mailbox;
-    return api_server_open(&options, &run->server, err);
+    return api_server_open(&run->options->api, &run->server, err);
+}
+
+static int start_api(struct run *run, struct err *err)
+{
+    if (!run->server)
+        return 0;
+    return api_server_start(run->server, run->mailbox, err);
 }
 
 static int run_loop(struct run *run, struct err *err)
@@ -192,8 +197,6 @@ static int run_loop(struct run *run, struct err *err)
     int rc = loop_run(run->loop, err);
     if (rc == 0 && run->end == MACHINE_END_ERROR)
         rc = err->code < 0 ? err->code : -EIO;
-    flush_metrics();
-    log_info("Killing vCPU threads");
     return rc;
 }
 
@@ -202,17 +205,20 @@ int app_run(const struct app_run_options *options, struct err *err)
     struct run run = {.options = options, .err = err};
     int rc = app_signals_install(options->console, err);
     if (rc == 0)
+        rc = open_api(&run, err);
+    if (rc == 0)
         rc = console_open(options->console, err);
     if (rc == 0)
         rc = make_ctl(&run, err);
-    if (rc == 0)
-        rc = open_api(&run, err);
     if (rc == 0 && options->config_path)
         rc = start_from_file(&run, err);
-    if (rc == 0 && run.server)
-        rc = api_server_start(run.server, err);
+    if (rc == 0)
+        rc = start_api(&run, err);
     if (rc == 0)
         rc = run_loop(&run, err);
+    flush_metrics(); /* however it ended */
+    if (run.started)
+        log_info("Killing vCPU threads");
     if (run.mailbox)
         ctl_mailbox_close(run.mailbox);
     api_server_free(run.server);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Runs one VM from its configuration, by file or API, to its end. Thread: main, which becomes the vmm thread.
+ * Runs one VM from its configuration, by file or API, to its end. Thread: main, which becomes the
+ * vmm thread.
  */
 #pragma once
 
@@ -14,7 +15,7 @@
 
 struct app_run_options {
     const char *config_path;       /* NULL: configured through the API */
-    struct api_server_options api; /* socket_path NULL: no API; mailbox is app_run's */
+    struct api_server_options api; /* socket_path NULL: no API */
     struct console *console; /* zeroed; opened here, restored by the caller when it has said all */
     enum hv_irqchip irqchip;
     bool boot_timer;

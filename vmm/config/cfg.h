@@ -267,9 +267,9 @@ struct cfg_cpu_template {
 struct cfg_vm {
     struct cfg_machine machine;
     struct cfg_boot_source boot_source;
-    struct cfg_drive drives[CFG_DRIVES_MAX]; /* attach order; a root drive first */
+    struct cfg_drive *drives; /* heap; attach order; a root drive first */
     uint32_t drives_count;
-    struct cfg_nic nics[CFG_NICS_MAX];
+    struct cfg_nic *nics; /* heap */
     uint32_t nics_count;
     bool has_vsock;
     struct cfg_vsock vsock;
@@ -312,7 +312,7 @@ bool cfg_bucket_limits(const struct cfg_bucket *bucket);
  * Puts a drive into the list: an id that exists is replaced in place, a root drive is moved to the
  * front, a second root (other id) is refused ("A root block device already exists!"). Takes
  * ownership of *drive's strings on success and zeroes *drive; on failure nothing changes. Returns
- * 0, -EEXIST or -ENOSPC.
+ * 0, -EEXIST, -ENOSPC or -ENOMEM.
  */
 MUST_CHECK int cfg_drives_put(struct cfg_vm *vm, struct cfg_drive *drive, struct err *err);
 
@@ -329,7 +329,7 @@ const struct cfg_drive *cfg_drives_find(const struct cfg_vm *vm, const char *dri
 /*
  * Puts an interface into the list: an id that exists is taken out (the last takes its place) and
  * the new one goes to the end; a MAC of another interface is refused ("The MAC address is already
- * in use: <mac>"). Ownership as in cfg_drives_put. Returns 0, -EEXIST or -ENOSPC.
+ * in use: <mac>"). Ownership as in cfg_drives_put. Returns 0, -EEXIST, -ENOSPC or -ENOMEM.
  */
 MUST_CHECK int cfg_nics_put(struct cfg_vm *vm, struct cfg_nic *nic, struct err *err);
 

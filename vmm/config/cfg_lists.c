@@ -267,10 +267,15 @@ int cfg_drives_put(struct cfg_vm *vm, struct cfg_drive *drive, struct err *err)
     if (ret < 0)
         return ret;
     uint32_t idx = drive_idx(vm, drive->drive_id);
-    if (idx < vm->drives_count)
+    if (idx < vm->drives_count) {
         cfg_object_done(&cfg_object_drive, &vm->drives[idx]);
-    else
+    } else {
+        struct cfg_drive *drives = realloc(vm->drives, (idx + 1) * sizeof(*drives));
+        if (!drives)
+            return err_set(err, -ENOMEM, "no memory for another drive");
+        vm->drives = drives;
         vm->drives_count++;
+    }
     vm->drives[idx] = *drive;
     *drive = (struct cfg_drive){0};
     if (vm->drives[idx].is_root_device && idx != 0) {
@@ -317,6 +322,11 @@ int cfg_nics_put(struct cfg_vm *vm, struct cfg_nic *nic, struct err *err)
         cfg_object_done(&cfg_object_nic, &vm->nics[idx]);
         vm->nics_count--;
         vm->nics[idx] = vm->nics[vm->nics_count];
+    } else {
+        struct cfg_nic *nics = realloc(vm->nics, (idx + 1) * sizeof(*nics));
+        if (!nics)
+            return err_set(err, -ENOMEM, "no memory for another network interface");
+        vm->nics = nics;
     }
     vm->nics[vm->nics_count++] = *nic;
     *nic = (struct cfg_nic){0};

@@ -114,6 +114,14 @@ int ctl_put_mmds_config(struct ctl *ctl, struct ctl_action *action, struct err *
     return rc < 0 ? rc : not_built_yet(err, "the metadata service is");
 }
 
+int ctl_get_mmds(struct ctl *ctl, struct ctl_action *action, struct err *err)
+{
+    (void)action;
+    if (ctl->phase & CTL_PHASES_PRE)
+        return 0; /* nobody has put anything: {} */
+    return err_set(err, -ENODATA, "The MMDS data store is not initialized.");
+}
+
 int ctl_mmds(struct ctl *ctl, struct ctl_action *action, struct err *err)
 {
     (void)ctl;

@@ -104,6 +104,9 @@ void machine_report_end(struct machine *machine, enum machine_end end, const str
 /* machine.c: takes down what machine_build made, whole or half; what was staged stays. No vCPU
  * thread may run. */
 void machine_dismantle(struct machine *machine);
+/* machine.c: ends a start that failed half-way: vCPU threads, what was built, the end that one of
+ * them may have reported. What was staged stays. */
+void machine_take_back(struct machine *machine);
 
 /* vcpu.c */
 MUST_CHECK int machine_create_vcpus(struct machine *machine, const struct cfg_machine *config,

@@ -23,9 +23,6 @@ void machine_park_vcpu(struct vcpu *vcpu)
         (void)pthread_cond_wait(&machine->park_changed, &machine->park_lock);
     machine->parked_count--;
     (void)pthread_mutex_unlock(&machine->park_lock);
-    /* Sequentially consistent, and before the flags are looked at again: a kick meant for a later
-     * pause or stop comes after them. */
-    hv_vcpu_unkick(&vcpu->hv);
 }
 
 void machine_vcpu_left(struct machine *machine)

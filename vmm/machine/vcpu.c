@@ -97,6 +97,9 @@ static int serve_exit(struct vcpu *vcpu, enum hv_exit why, struct err *err)
 {
     switch (why) {
     case HV_EXIT_INTERRUPTED:
+        /* Before the flags are looked at again: a kick follows the flag that it is for. One that
+         * nobody took back, of a pause that was given up, would keep the guest out for ever. */
+        hv_vcpu_unkick(&vcpu->hv);
         return 0;
     case HV_EXIT_IO:
         return serve_io(vcpu, err);

@@ -82,11 +82,15 @@ static void test_api_render_vm__configured__document_of_the_reference(void **sta
     decode(&cfg_object_boot_source,
            "{\"kernel_image_path\":\"k.elf\",\"boot_args\":\"console=ttyS0 reboot=k panic=1\"}",
            &vm->boot_source);
+    vm->drives = calloc(1, sizeof(*vm->drives));
+    assert_non_null(vm->drives);
     decode(&cfg_object_drive,
            "{\"drive_id\":\"rootfs\",\"path_on_host\":\"d.img\",\"is_root_device\":true,"
            "\"is_read_only\":false}",
            &vm->drives[0]);
     vm->drives_count = 1;
+    vm->nics = calloc(1, sizeof(*vm->nics));
+    assert_non_null(vm->nics);
     decode(&cfg_object_nic,
            "{\"iface_id\":\"eth0\",\"host_dev_name\":\"tap0\",\"guest_mac\":\"06:00:00:00:00:01\"}",
            &vm->nics[0]);
