@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/le.h"
+#include "devices/blk/blk_int.h"
 #include "tests/lib/vq_driver.h"
 #include "tests/unit/machine/machine_fixture.h"
 
@@ -265,18 +266,11 @@ static void test_machine_take_back__guest_has_ended__a_new_build_runs(void **sta
 
 static char drive_id[] = "a";
 
-/* A file on a real file system whose pages are not in memory. */
+/* A file in memory; path: PATH_SIZE bytes. */
 static int make_disk(char *path)
 {
-    static uint8_t block[65536];
-    (void)snprintf(path, PATH_SIZE, "/var/tmp/mayfly-pause-XXXXXX");
-    int fd = mkostemp(path, O_CLOEXEC);
-    assert_true(fd >= 0);
-    memset(block, 0x77, sizeof(block));
-    for (uint32_t off = 0; off < DISK_SIZE; off += sizeof(block))
-        assert_int_equal(fd_write_full(fd, block, sizeof(block)), 0);
-    assert_int_equal(fdatasync(fd), 0);
-    assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    int fd = file_of_size(DISK_SIZE);
+    (void)snprintf(path, PATH_SIZE, "/proc/self/fd/%d", fd);
     return fd;
 }
 
@@ -351,29 +345,40 @@ static void serve(struct virtio_dev *dev)
     (void)pthread_mutex_unlock(&dev->lock);
 }
 
+/* What was started waits in the ring until somebody drains it. */
+static int kick_later(void *ctx)
+{
+    (void)ctx;
+    return 0;
+}
+
 static void test_machine_pause__async_reads_in_flight__published_before_it_returns(void **state)
 {
     struct fixture *fixture = *state;
     struct vq_driver driver;
     char path[PATH_SIZE];
     FD_AUTO int fd = make_disk(path);
-    if (!add_drive(fixture, path, CFG_IO_ENGINE_ASYNC)) {
-        (void)unlink(path);
+    if (!add_drive(fixture, path, CFG_IO_ENGINE_ASYNC))
         skip();
-    }
     start(fixture, code_halt, sizeof(code_halt), 1);
     struct virtio_dev *dev = activate(fixture, &driver);
+    struct disk *disk = &fixture->machine->drives[0].blk->disk;
+    const struct disk_ops *real = disk->ops;
+    struct disk_ops ops = *real;
+    ops.kick = kick_later;
+    disk->ops = &ops;
     for (uint16_t slot = 0; slot < READS_COUNT; slot++)
         offer_read(fixture, &driver, slot);
     serve(dev);
+    assert_int_equal(take_all_used(&driver), 0);
     pause_it(fixture);
     assert_int_equal(take_all_used(&driver), READS_COUNT);
     expect_still(fixture, STILL_US);
     turn_loop(fixture); /* late news of the ring touch nothing */
     assert_int_equal(take_all_used(&driver), 0);
     machine_resume(fixture->machine);
+    disk->ops = real;
     forget_drive(fixture);
-    (void)unlink(path);
 }
 
 static void test_machine_pause__queue_kicked_meanwhile__served_after_the_resume(void **state)
@@ -395,7 +400,6 @@ static void test_machine_pause__queue_kicked_meanwhile__served_after_the_resume(
     turn_loop(fixture);
     assert_int_equal(take_all_used(&driver), 1);
     forget_drive(fixture);
-    (void)unlink(path);
 }
 
 static int never_quiet(struct virtio_dev *dev, uint64_t until_ns)
@@ -427,7 +431,6 @@ static void test_machine_pause__device_does_not_finish__refused_and_running(void
     assert_true(virtio_serves(dev));
     pause_it(fixture);
     forget_drive(fixture);
-    (void)unlink(path);
 }
 
 #define IER 1u
