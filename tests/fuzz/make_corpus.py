@@ -232,7 +232,84 @@ HTTP = {
     'head-beyond': request(headers=['X: ' + 'b' * 1000] * 82),
 }
 
-TARGETS = {'blk': BLK, 'http': HTTP, 'vmmio': VMMIO}
+# fuzz_api_request.c: method, path, body.
+GET_M, PUT_M, PATCH_M, DELETE_M = b'\x00', b'\x01', b'\x02', b'\x03'
+
+
+def api(method, path, body=None):
+    return method + path.encode() + (b'' if body is None else b'\n' + body.encode())
+
+
+LIMITER = '{"bandwidth":{"size":1000,"one_time_burst":5,"refill_time":100},"ops":{"size":1,"refill_time":2}}'
+
+API_REQUEST = {
+    'root': api(GET_M, '/'),
+    'version': api(GET_M, '/version'),
+    'machine-config-get': api(GET_M, '/machine-config'),
+    'machine-config-put': api(PUT_M, '/machine-config', '{"vcpu_count":2,"mem_size_mib":256,"smt":true,'
+                              '"cpu_template":"T2","track_dirty_pages":true,"huge_pages":"2M"}'),
+    'machine-config-patch': api(PATCH_M, '/machine-config', '{"mem_size_mib":18446744073709551615}'),
+    'machine-config-patch-empty': api(PATCH_M, '/machine-config', '{}'),
+    'cpu-config': api(PUT_M, '/cpu-config', '{"kvm_capabilities":["!56"],"cpuid_modifiers":[{"leaf":"0x1",'
+                      '"subleaf":"0x0","flags":0,"modifiers":[{"register":"eax","bitmap":"0bx1"}]}],'
+                      '"msr_modifiers":[{"addr":"0x10a","bitmap":"0bx0"}]}'),
+    'boot-source': api(PUT_M, '/boot-source', '{"kernel_image_path":"k","initrd_path":null,"boot_args":"a=b"}'),
+    'drive-put': api(PUT_M, '/drives/rootfs', '{"drive_id":"rootfs","path_on_host":"d","is_root_device":true,'
+                     '"is_read_only":false,"cache_type":"Writeback","io_engine":"Async","partuuid":"p",'
+                     '"rate_limiter":' + LIMITER + '}'),
+    'drive-put-other-id': api(PUT_M, '/drives/a', '{"drive_id":"b","path_on_host":"d","is_root_device":false}'),
+    'drive-put-socket': api(PUT_M, '/drives/a', '{"drive_id":"a","socket":"s","is_root_device":false}'),
+    'drive-patch': api(PATCH_M, '/drives/rootfs', '{"drive_id":"rootfs","path_on_host":"d","rate_limiter":'
+                       + LIMITER + '}'),
+    'drive-patch-unknown': api(PATCH_M, '/drives/a', '{"drive_id":"a","io_engine":"Sync"}'),
+    'drive-delete': api(DELETE_M, '/drives/rootfs'),
+    'nic-put': api(PUT_M, '/network-interfaces/eth0', '{"iface_id":"eth0","host_dev_name":"tap0",'
+                   '"guest_mac":"06:00:AC:10:00:02","mtu":1500,"rx_rate_limiter":' + LIMITER + '}'),
+    'nic-patch': api(PATCH_M, '/network-interfaces/eth0', '{"iface_id":"eth0"}'),
+    'vsock': api(PUT_M, '/vsock', '{"vsock_id":"v","guest_cid":3,"uds_path":"v.sock"}'),
+    'mmds-config': api(PUT_M, '/mmds/config', '{"network_interfaces":["eth0"],"version":"V1",'
+                       '"ipv4_address":"169.254.1.1","imds_compat":true}'),
+    'mmds-put': api(PUT_M, '/mmds', '{"a":[1,2.5,"x",null,{"b":true}]}'),
+    'mmds-patch': api(PATCH_M, '/mmds', '{"a":null}'),
+    'mmds-get': api(GET_M, '/mmds'),
+    'logger': api(PUT_M, '/logger', '{"log_path":"l","level":"wArNing","show_level":true,'
+                  '"show_log_origin":false,"module":"m"}'),
+    'metrics': api(PUT_M, '/metrics', '{"metrics_path":"m","emit_id":true,"properties":{"a":"b"},"x":1}'),
+    'serial': api(PUT_M, '/serial', '{"serial_out_path":"s","rate_limiter":{"size":1,"refill_time":2}}'),
+    'action-start': api(PUT_M, '/actions', '{"action_type":"InstanceStart"}'),
+    'action-flush': api(PUT_M, '/actions', '{"action_type":"FlushMetrics"}'),
+    'action-keys': api(PUT_M, '/actions', '{"action_type":"SendCtrlAltDel"}'),
+    'action-payload': api(PUT_M, '/actions', '{"action_type":"InstanceStart","payload":1}'),
+    'vm-pause': api(PATCH_M, '/vm', '{"state":"Paused"}'),
+    'vm-resume': api(PATCH_M, '/vm/', '["Resumed"]'),
+    'vm-config': api(GET_M, '/vm/config'),
+    'snapshot-create': api(PUT_M, '/snapshot/create', '{"snapshot_type":"Diff","snapshot_path":"s",'
+                           '"mem_file_path":"m"}'),
+    'snapshot-load': api(PUT_M, '/snapshot/load', '{"snapshot_path":"s","mem_backend":{"backend_path":"m",'
+                         '"backend_type":"Uffd"},"resume_vm":true,"network_overrides":[{"iface_id":"e",'
+                         '"host_dev_name":"t"}],"vsock_override":{"uds_path":"v"},"huge_pages":"None"}'),
+    'snapshot-load-old': api(PUT_M, '/snapshot/load', '{"snapshot_path":"s","mem_file_path":"m",'
+                             '"enable_diff_snapshots":true}'),
+    'balloon-put': api(PUT_M, '/balloon', '{"amount_mib":1,"deflate_on_oom":true,"stats_polling_interval_s":1}'),
+    'balloon-statistics': api(PATCH_M, '/balloon/statistics', '{"stats_polling_interval_s":1}'),
+    'balloon-hinting': api(PATCH_M, '/balloon/hinting/start', '{"acknowledge_on_stop":true}'),
+    'entropy': api(PUT_M, '/entropy', '{"rate_limiter":' + LIMITER + '}'),
+    'pmem': api(PUT_M, '/pmem/p', '{"id":"p","path_on_host":"d","root_device":false,"read_only":true}'),
+    'hotplug': api(PUT_M, '/hotplug/memory', '{"total_size_mib":1024,"block_size_mib":2,"slot_size_mib":128}'),
+    'id-bad': api(PUT_M, '/drives/a.b', '{}'),
+    'id-long': api(PUT_M, '/drives/' + 'a' * 65, '{}'),
+    'path-deep': api(GET_M, '//vm//config/a/b'),
+    'path-query': api(GET_M, '/vm/config?a=b'),
+    'get-with-body': api(GET_M, '/vm/config', '{}'),
+    'put-without-body': api(PUT_M, '/vsock'),
+    'json-twice': api(PUT_M, '/vsock', '{"guest_cid":3,"guest_cid":4,"uds_path":"v"}'),
+    'json-deep': api(PUT_M, '/mmds', '[' * 200 + ']' * 200),
+    'json-nul': api(PUT_M, '/boot-source', '{"kernel_image_path":"a\\u0000b"}'),
+    'json-not-utf8': api(PUT_M, '/boot-source') + b'\n{"kernel_image_path":"\xff"}',
+    'json-cut': api(PUT_M, '/boot-source', '{"kernel_image_path":"'),
+}
+
+TARGETS = {'api_request': API_REQUEST, 'blk': BLK, 'http': HTTP, 'vmmio': VMMIO}
 
 
 def main():
