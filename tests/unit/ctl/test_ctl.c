@@ -5,6 +5,8 @@
  */
 #include <errno.h>
 
+#include <string.h>
+
 #include "tests/unit/ctl/ctl_fixture.h"
 
 static int setup(void **state)
@@ -298,9 +300,12 @@ static void test_ctl_put_boot_source__refused__earlier_one_stays(void **state)
     expect_ok(fixture, boot_source_action("/dev/null"));
     expect_refused(fixture, boot_source_action(NOWHERE),
                    "Boot source error: The kernel file cannot be opened: No such file or directory "
-                   "(os error 2) (" NOWHERE ")");
+                   "(os error 2)");
     struct ctl_action bad_args = boot_source_action("/dev/null");
-    bad_args.u.boot_source.boot_args = text_of("\x01");
+    char long_args[CFG_CMDLINE_MAX_SIZE + 1];
+    memset(long_args, 'a', sizeof(long_args) - 1);
+    long_args[sizeof(long_args) - 1] = '\0';
+    bad_args.u.boot_source.boot_args = text_of(long_args);
     assert_true(carry(fixture, bad_args) < 0);
     assert_string_equal(fixture->ctl->config->boot_source.kernel_image_path, "/dev/null");
     assert_null(fixture->ctl->config->boot_source.boot_args);
@@ -374,8 +379,7 @@ static void test_ctl_put_logger_and_metrics__owner_refuses__its_sentence_with_ca
     expect_refused(fixture, (struct ctl_action){.kind = CTL_LOGGER_PUT},
                    "Logger error: the logger's");
     expect_refused(fixture, (struct ctl_action){.kind = CTL_METRICS_PUT},
-                   "Metrics error: Cannot initialize the metrics system due to bad user input: the "
-                   "metrics'");
+                   "Metrics error: the metrics'");
     assert_int_equal(fixture->loggers_count, 2);
     assert_int_equal(fixture->metrics_count, 2);
 }

@@ -232,7 +232,7 @@ static bool step_other(struct model *model, struct ctl_action *ret_action)
         {CTL_METRICS_PUT, CTL_PHASES_PRE},
         {CTL_SERIAL_PUT, CTL_PHASES_PRE},
         {CTL_METRICS_FLUSH, CTL_PHASES_POST},
-        {CTL_MMDS_GET, 0},
+        {CTL_MMDS_GET, CTL_PHASES_PRE},
         {CTL_MMDS_PUT, 0},
         {CTL_NIC_PATCH, 0},
         {CTL_DEVICE_DELETE, 0},

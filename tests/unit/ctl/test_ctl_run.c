@@ -182,6 +182,8 @@ static void test_ctl_start_config__whole_configuration__taken_over_and_running(v
     cfg_vm_init(config);
     config->boot_source.kernel_image_path = text_of(kernel.path);
     config->machine.mem_size_mib = 64;
+    config->drives = calloc(1, sizeof(*config->drives));
+    assert_non_null(config->drives);
     config->drives[0] =
         (struct cfg_drive){.drive_id = text_of("a"), .path_on_host = text_of(disk.path)};
     config->drives_count = 1;
@@ -202,6 +204,8 @@ static void test_ctl_start_config__bad_drive__the_part_is_named(void **state)
     assert_non_null(config);
     cfg_vm_init(config);
     config->boot_source.kernel_image_path = text_of(kernel.path);
+    config->drives = calloc(1, sizeof(*config->drives));
+    assert_non_null(config->drives);
     config->drives[0] =
         (struct cfg_drive){.drive_id = text_of("a"), .path_on_host = text_of(NOWHERE)};
     config->drives_count = 1;

@@ -9,6 +9,7 @@
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -284,6 +285,8 @@ static bool add_drive(struct fixture *fixture, char *path, enum cfg_io_engine en
         print_message("no Async drive here: %s\n", err.msg);
         return false;
     }
+    fixture->config.drives = calloc(1, sizeof(drive));
+    assert_non_null(fixture->config.drives);
     fixture->config.drives[0] = drive;
     fixture->config.drives_count = 1;
     return true;
@@ -292,6 +295,8 @@ static bool add_drive(struct fixture *fixture, char *path, enum cfg_io_engine en
 static void forget_drive(struct fixture *fixture)
 {
     fixture->config.drives_count = 0; /* its strings are the test's */
+    free(fixture->config.drives);
+    fixture->config.drives = NULL;
 }
 
 /* The driver is ready, as far as the device knows. */
