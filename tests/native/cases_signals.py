@@ -5,6 +5,7 @@ is given back."""
 import os
 import pty
 import signal
+import socket
 import termios
 import tty
 
@@ -95,6 +96,7 @@ def signals_abort_is_a_panic_with_metrics(t):
     t.config("halt")
     vm = t.start_vm("--metrics-path", "metrics")
     vm.await_output("halted")
+    wait_until("the first line of metrics", lambda: t.read("metrics").endswith("\n"))
     vm.signal(signal.SIGABRT)
     vm.wait()
     equal("death by signal", -signal.SIGABRT, vm.status)
