@@ -299,8 +299,8 @@ def api_send_ctrl_alt_del(t):
     served.vm.wait()
     t.expect_end(served.vm)
     equal("scan codes", "ready\n00000014\n00000011\n000000e0\n00000071\n", served.vm.out)
-    equal("end of the log", ["Vmm is stopping.", "Killing vCPU threads",
-                             "Firecracker exiting successfully. exit_code=0"], messages(t.log)[-3:])
+    ours = ["Vmm is stopping.", "Killing vCPU threads", "Firecracker exiting successfully. exit_code=0"]
+    equal("end of the log, but for the API's lines", ours, [line for line in messages(t.log) if line in ours])
     equal("connection at its end", True, client.at_end())
 
 
