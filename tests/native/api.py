@@ -41,8 +41,16 @@ class Client:
     def __init__(self, path, timeout_s=10):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.settimeout(timeout_s)
-        self.socket.connect(path)
         self.pending = b""
+        wait_until(f"a connection to {path}", lambda: self._try_connect(path))
+
+    def _try_connect(self, path):
+        """The path is there a moment before the socket listens (row 36: clients try again)."""
+        try:
+            self.socket.connect(path)
+            return True
+        except ConnectionRefusedError:
+            return False
 
     def send(self, data):
         self.socket.sendall(data if isinstance(data, bytes) else data.encode())
@@ -69,8 +77,11 @@ class Client:
 
     def ask(self, method, path, body=None):
         """body: text, or what is sent as JSON; None: none."""
-        self.send(request(method, path, body))
+        self.send_request(method, path, body)
         return self.receive()
+
+    def send_request(self, method, path, body=None):
+        self.send(request(method, path, body))
 
     def at_end(self):
         """Has the monitor closed the connection, with nothing left unread?"""
@@ -159,3 +170,8 @@ class Served:
         self.vm.signal(signal.SIGTERM)
         self.vm.wait()
         equal("death by signal", -signal.SIGTERM, self.vm.status)
+
+
+def read_metrics(test):
+    """The lines of the metrics file, parsed; none when there is no file."""
+    return test.metrics() if os.path.exists(test.path("metrics")) else []

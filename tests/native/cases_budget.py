@@ -10,7 +10,7 @@ import subprocess
 
 from native import BINARY, ROOT, Mismatch, case, equal, is_static_build, skip, wait_until
 
-BUDGETS = ("syscalls", "kvm-calls", "dirty", "binary")
+BUDGETS = ("syscalls", "kvm-calls", "dirty", "binary", "api-syscalls", "api-dirty")
 
 
 def need_release_build():
@@ -22,7 +22,7 @@ def need_release_build():
 def budget(name):
     def run(_t):
         need_release_build()
-        if name in ("syscalls", "kvm-calls") and not shutil.which("strace"):
+        if name in ("syscalls", "kvm-calls", "api-syscalls") and not shutil.which("strace"):
             skip("strace is not installed")
         done = subprocess.run([os.path.join(ROOT, "perf/budget"), "--build", os.path.dirname(BINARY),
                                "--mayfly", BINARY, name], capture_output=True, text=True, check=False)
@@ -46,11 +46,25 @@ def budget_threads(t):
         t.config("halt", machine_config={"vcpu_count": vcpus, "mem_size_mib": 128}, drives=[drive])
         vm = t.start_vm()
         vm.await_output("halted")
-        expected = sorted([os.path.basename(BINARY)[:15]] + [f"fc_vcpu {i}" for i in range(vcpus)])
-        # The first vCPU may have spoken before the last one's thread was made.
-        wait_until(f"threads called {expected}", lambda: sorted(name for _, name in vm.threads()) == expected)
+        expect_threads(vm, [os.path.basename(BINARY)[:15]] + [f"fc_vcpu {i}" for i in range(vcpus)])
         vm.signal(signal.SIGTERM)
         vm.wait()
+
+
+def expect_threads(vm, names):
+    # The first vCPU may have spoken before the last one's thread was made.
+    wait_until(f"threads called {sorted(names)}", lambda: sorted(name for _, name in vm.threads()) == sorted(names))
+
+
+@case
+def budget_threads_with_api(t):
+    need_release_build()
+    t.config("halt", machine_config={"vcpu_count": 2, "mem_size_mib": 128})
+    vm = t.start("--api-sock", "api.socket", "--config-file", "vm.json", "--level", "Off", may_leave=("api.socket",))
+    vm.await_output("halted")
+    expect_threads(vm, [os.path.basename(BINARY)[:15], "fc_api", "fc_vcpu 0", "fc_vcpu 1"])
+    vm.signal(signal.SIGTERM)
+    vm.wait()
 
 
 def kvm_calls(t, irqchip):

@@ -245,7 +245,7 @@ void machine_take_back(struct machine *machine)
     loop_post_add(machine->options.loop, &machine->end_post);
     machine->end = MACHINE_END_NONE;
     machine->end_reason = (struct err)ERR_INIT;
-    machine->left_count = 0;
+    machine->come_count = machine->left_count = 0;
     machine->paused = false;
     atomic_store_explicit(&machine->stopping, false, memory_order_relaxed); /* no vCPU is there */
 }

@@ -128,6 +128,7 @@ static void *vcpu_main(void *arg)
 
     (void)prctl(PR_SET_NAME, vcpu->name); /* 15 bytes at most: cannot fail */
     log_name_thread(vcpu->name);
+    machine_vcpu_came(machine);
     while (!atomic_load_explicit(&machine->stopping, memory_order_acquire)) {
         if (atomic_load_explicit(&machine->pausing, memory_order_acquire)) {
             machine_park_vcpu(vcpu);
@@ -274,6 +275,7 @@ int machine_start_vcpus(struct machine *machine, struct err *err)
     (void)pthread_attr_destroy(&attr);
     if (rc < 0)
         return err_set(err, rc, "starting a vCPU thread: %s", ERR_OS(rc));
+    machine_await_vcpus(machine);
     return 0;
 }
 
