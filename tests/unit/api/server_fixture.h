@@ -29,7 +29,7 @@
 #define GET_MACHINE "GET /machine-config HTTP/1.1\r\n\r\n"
 #define GET_VM "GET /vm/config HTTP/1.1\r\n\r\n"
 #define PUT_BOOT                                                                                   \
-    "PUT /boot-source HTTP/1.1\r\nContent-Length: 25\r\n\r\n{\"kernel_image_path\":\"k\"} "
+    "PUT /boot-source HTTP/1.1\r\nContent-Length: 25\r\n\r\n{\"kernel_image_path\":\"k\"}"
 #define STATUS_204 "HTTP/1.1 204 \r\n"
 #define STATUS_200 "HTTP/1.1 200 \r\n"
 #define STATUS_400 "HTTP/1.1 400 \r\n"

@@ -37,8 +37,8 @@ static void test_api_server__eleventh_connection__told_and_closed(void **state)
     connect_all(world, fds);
     for (unsigned i = 0; i < 3; i++) {
         int fd = client_connect(world);
-        if (i == 1) /* a peer that speaks first sees the same */
-            client_send(fd, GET_VERSION);
+        if (i == 1) /* a peer that speaks first sees the same; it may be too late to speak */
+            (void)send(fd, GET_VERSION, strlen(GET_VERSION), MSG_NOSIGNAL);
         assert_int_equal(client_reply(fd, buf, sizeof(buf)), strlen(refusal));
         assert_string_equal(buf, refusal);
         check_closed(fd);
