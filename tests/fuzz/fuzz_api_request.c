@@ -2,8 +2,8 @@
 /*
  * Fuzz target: method, path and body -> action. Input: one byte for the method, a path up to the
  * first line end, then the body (without a line end: none). Every refusal is one sentence that can
- * be shown as JSON; every action is of a known kind, comes the same again from the same request, and
- * gives back what it owns. Single thread.
+ * be shown as JSON; every action is of a known kind, comes the same again from the same request,
+ * and gives back what it owns. Single thread.
  */
 #include <errno.h>
 #include <stdint.h>

@@ -87,9 +87,9 @@ MUST_CHECK int machine_set_serial(struct machine *machine, const struct cfg_seri
 #define MACHINE_PAUSE_MAX_NS (30 * NS_PER_S)
 
 /*
- * Pauses: when this returns 0 no vCPU runs, nothing is in flight, everything completed is published,
- * and no device touches guest memory until machine_resume. Paused already is fine. Returns 0,
- * -ETIMEDOUT or -errno; then the machine runs on.
+ * Pauses: when this returns 0 no vCPU runs, nothing is in flight, everything completed is
+ * published, and no device touches guest memory until machine_resume. Paused already is fine.
+ * Returns 0, -ETIMEDOUT or -errno; then the machine runs on.
  */
 MUST_CHECK int machine_pause(struct machine *machine, struct err *err);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What changes in a block device that runs: pausing, its file replaced, its limiter replaced. Single
- * thread.
+ * What changes in a block device that runs: pausing, its file replaced, its limiter replaced.
+ * Single thread.
  */
 #include "tests/unit/blk/blk_fixture.h"
 
