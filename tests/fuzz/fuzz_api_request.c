@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Fuzz target: method, path and body -> action. Input: one byte for the method, a path up to the
- * first line end, then the body (without a line end: none). Every refusal is one sentence that can
- * be shown as JSON; every action is of a known kind, comes the same again from the same request,
- * and gives back what it owns. Single thread.
+ * first line end, then the body (without a line end: none). Every refusal becomes a reply; every
+ * action is of a known kind, comes the same again from the same request, and gives back what it
+ * owns. Single thread.
  */
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/render.h"
+#include "api/reply.h"
 #include "api/request.h"
-#include "base/json/json.h"
 #include "base/log.h"
 #include "tests/fuzz/fuzz_check.h"
 
@@ -36,9 +35,10 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 static void check_refusal(int ret, const struct err *err)
 {
     FUZZ_CHECK(ret == -EINVAL && err->code == ret && err->msg[0] != '\0');
-    struct json *text = json_new_text(err->msg);
-    FUZZ_CHECK(text != NULL);
-    json_drop(text);
+    char *text = NULL;
+    size_t len = 0;
+    FUZZ_CHECK(api_fault_render(err, false, &text, &len) == 0 && len > 0);
+    free(text);
 }
 
 /* Strings that every action of the kind must have, as its handler counts on them. */

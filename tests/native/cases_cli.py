@@ -42,9 +42,6 @@ FAULTS = [
 
 # name, arguments, sentence: refused with exit code 1 once the log is there
 REFUSED = [
-    ("api", [], "The API is not yet supported by this build; start with --no-api --config-file FILE"),
-    ("api_with_config_file", ["--config-file", "vm.json"],
-     "The API is not yet supported by this build; start with --no-api --config-file FILE"),
     ("metadata", ["--metadata", "f"], "--metadata is not yet supported by this build"),
     ("seccomp_filter", ["--seccomp-filter", "f"], "--seccomp-filter is not yet supported by this build"),
     ("describe_snapshot", ["--describe-snapshot", "f"],
