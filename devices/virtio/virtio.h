@@ -39,8 +39,8 @@ struct virtio_dev_ops {
     /* Serve queue `idx`: the driver notified it, or the device was just activated. Thread: the
      * loop's. */
     void (*on_queue)(struct virtio_dev *dev, uint32_t idx);
-    /* The VM pauses: finish what is in flight, publish it, until `until_ns` (monotonic). After
-     * it no guest memory is touched; on_queue is not called before the VM goes on. Returns 0,
+    /* The VM pauses: finish what is in flight, publish it, until `until_ns` (monotonic). After it
+     * no guest memory is touched; on_queue is not called before the VM goes on. Returns 0,
      * -ETIMEDOUT or -errno. Thread: the loop's, no vCPU runs. NULL: nothing is ever in flight. */
     int (*quiesce)(struct virtio_dev *dev, uint64_t until_ns);
     /*

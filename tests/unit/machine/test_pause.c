@@ -362,9 +362,11 @@ static void test_machine_pause__async_reads_in_flight__published_before_it_retur
     struct fixture *fixture = *state;
     struct vq_driver driver;
     char path[PATH_SIZE];
-    FD_AUTO int fd = make_disk(path);
-    if (!add_drive(fixture, path, CFG_IO_ENGINE_ASYNC))
+    int fd = make_disk(path);
+    if (!add_drive(fixture, path, CFG_IO_ENGINE_ASYNC)) {
+        fd_close(&fd);
         skip();
+    }
     start(fixture, code_halt, sizeof(code_halt), 1);
     struct virtio_dev *dev = activate(fixture, &driver);
     struct disk *disk = &fixture->machine->drives[0].blk->disk;
@@ -384,6 +386,7 @@ static void test_machine_pause__async_reads_in_flight__published_before_it_retur
     machine_resume(fixture->machine);
     disk->ops = real;
     forget_drive(fixture);
+    fd_close(&fd);
 }
 
 static void test_machine_pause__queue_kicked_meanwhile__served_after_the_resume(void **state)
@@ -391,7 +394,7 @@ static void test_machine_pause__queue_kicked_meanwhile__served_after_the_resume(
     struct fixture *fixture = *state;
     struct vq_driver driver;
     char path[PATH_SIZE];
-    FD_AUTO int fd = make_disk(path);
+    int fd = make_disk(path);
     assert_true(add_drive(fixture, path, CFG_IO_ENGINE_SYNC));
     start(fixture, code_halt, sizeof(code_halt), 1);
     (void)activate(fixture, &driver);
@@ -405,6 +408,7 @@ static void test_machine_pause__queue_kicked_meanwhile__served_after_the_resume(
     turn_loop(fixture);
     assert_int_equal(take_all_used(&driver), 1);
     forget_drive(fixture);
+    fd_close(&fd);
 }
 
 static int never_quiet(struct virtio_dev *dev, uint64_t until_ns)
@@ -420,7 +424,7 @@ static void test_machine_pause__device_does_not_finish__refused_and_running(void
     struct err err = ERR_INIT;
     struct vq_driver driver;
     char path[PATH_SIZE];
-    FD_AUTO int fd = make_disk(path);
+    int fd = make_disk(path);
     assert_true(add_drive(fixture, path, CFG_IO_ENGINE_SYNC));
     start(fixture, code_count, sizeof(code_count), 1);
     await_progress(fixture, BSP_COUNT);
@@ -436,6 +440,7 @@ static void test_machine_pause__device_does_not_finish__refused_and_running(void
     assert_true(virtio_serves(dev));
     pause_it(fixture);
     forget_drive(fixture);
+    fd_close(&fd);
 }
 
 #define IER 1u
