@@ -5,6 +5,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "api/server.h"
 #include "base/attr.h"
@@ -18,6 +19,9 @@ struct app_run_options {
     struct console *console; /* zeroed; opened here, restored by the caller when it has said all */
     enum hv_irqchip irqchip;
     bool boot_timer;
+    uint64_t start_time_us;     /* monotonic, when the jailer began; 0: not given */
+    uint64_t start_time_cpu_us; /* process CPU time when we were started; 0: not given */
+    uint64_t parent_cpu_time_us;
 };
 
 /* Returns 0 when the guest ended itself, or -errno with the sentence of cli.md B or of what the
