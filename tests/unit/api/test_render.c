@@ -169,8 +169,6 @@ static void test_api_render_object__mac_mtu__lower_case_and_number(void **state)
 {
     (void)state;
     struct cfg_nic nic;
-    vm->nics = calloc(1, sizeof(*vm->nics));
-    assert_non_null(vm->nics);
     decode(&cfg_object_nic,
            "{\"iface_id\":\"e\",\"host_dev_name\":\"t\",\"guest_mac\":\"AA:BB:CC:DD:EE:FF\","
            "\"mtu\":1500,"
