@@ -100,10 +100,8 @@ int api_body_decode(const struct api_parse *parse, void *ret_obj, struct err *er
     int ret = api_decode_text(parse->route->object, parse->http->body, parse->http->body_len,
                               parse->body_max_size, ret_obj, err);
 
-    if (ret == CFG_NUL_ERROR) { /* only the paths of the boot source have such a sentence */
-        (void)err_prefix(err, "Boot source error: ");
-        return -EINVAL;
-    }
+    if (ret == CFG_NUL_ERROR) /* only the paths of the boot source have such a sentence */
+        return err_set(err, -EINVAL, "Boot source error: %s", err->msg);
     return ret < 0 ? api_fail_json(err) : 0;
 }
 

@@ -54,8 +54,8 @@ MUST_CHECK int api_conn_read(struct api_conn *conn);
 MUST_CHECK int api_conn_serve(struct api_conn *conn, const struct api_server_options *options,
                               struct ctl_mailbox *mailbox);
 
-/* Goes on writing a reply; once it is out, looks for the next request. Returns 0, or negative: to be
- * closed. */
+/* Goes on writing a reply; once it is out, looks for the next request. Returns 0, or negative:
+ * to be closed. */
 MUST_CHECK int api_conn_flush(struct api_conn *conn);
 
 /*

@@ -46,10 +46,11 @@ MUST_CHECK int blk_create(const struct cfg_drive *drive, const struct blk_env *e
 void blk_free(struct blk *blk);
 
 /*
- * Opens `path` with the mode and engine the device has and swaps it in: what is in flight on the old
- * file completes first, capacity and serial are the new file's, a running driver is told. The same
- * path again re-reads the size. Returns 0, or -errno with the sentence of disk_open, and the old
- * file stays. Thread: vmm. Takes the lock.
+ * Opens `path` with the mode and engine the device has and swaps it in: what is in flight on the
+ * old file completes first, capacity and serial are the new file's, a running driver is told. The
+ * same path again re-reads the size. Returns 0, or -errno with the sentence of disk_open, or
+ * -ETIMEDOUT or -errno of the engine when that does not complete (30 s); then the old file stays.
+ * Thread: vmm. Takes the lock.
  */
 MUST_CHECK int blk_replace_file(struct blk *blk, const char *path, struct err *err);
 

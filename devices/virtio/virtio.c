@@ -9,7 +9,9 @@
 #include <errno.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 
@@ -110,10 +112,14 @@ void virtio_dev_resume(struct virtio_dev *dev)
     (void)pthread_mutex_unlock(&dev->lock);
 }
 
-void virtio_await_reset(struct virtio_dev *dev)
+int virtio_await_reset(struct virtio_dev *dev, uint64_t until_ns)
 {
-    while (dev->resetting)
-        (void)pthread_cond_wait(&dev->reset_over, &dev->lock);
+    const struct timespec until = {.tv_sec = (time_t)(until_ns / NS_PER_S),
+                                   .tv_nsec = (long)(until_ns % NS_PER_S)};
+    int rc = 0;
+    while (dev->resetting && rc == 0)
+        rc = pthread_cond_clockwait(&dev->reset_over, &dev->lock, CLOCK_MONOTONIC, &until);
+    return dev->resetting ? -rc : 0;
 }
 
 static void interrupt(struct virtio_dev *dev, uint32_t bits)

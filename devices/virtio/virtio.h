@@ -39,9 +39,9 @@ struct virtio_dev_ops {
     /* Serve queue `idx`: the driver notified it, or the device was just activated. Thread: the
      * loop's. */
     void (*on_queue)(struct virtio_dev *dev, uint32_t idx);
-    /* The VM pauses: finish what is in flight, publish it, until `until_ns` (monotonic). After it no
-     * guest memory is touched; on_queue is not called before the VM goes on. Returns 0, -ETIMEDOUT
-     * or -errno. Thread: the loop's, no vCPU runs. NULL: nothing is ever in flight. */
+    /* The VM pauses: finish what is in flight, publish it, until `until_ns` (monotonic). After
+     * it no guest memory is touched; on_queue is not called before the VM goes on. Returns 0,
+     * -ETIMEDOUT or -errno. Thread: the loop's, no vCPU runs. NULL: nothing is ever in flight. */
     int (*quiesce)(struct virtio_dev *dev, uint64_t until_ns);
     /*
      * NULL: notifications come to on_queue by an eventfd, which the vCPU does not wait for. Else
@@ -101,9 +101,9 @@ MUST_CHECK int virtio_dev_activate(struct virtio_dev *dev, struct gmem *gmem);
 /* Takes gmem, queues and features away again. Under the lock; transport only. */
 void virtio_dev_reset(struct virtio_dev *dev);
 
-/* Waits until no other thread is resetting the device. Under the lock, which it gives up
- * meanwhile. */
-void virtio_await_reset(struct virtio_dev *dev);
+/* Waits until no other thread is resetting the device, or until `until_ns` (monotonic). Under the
+ * lock, which it gives up meanwhile. Returns 0 or -ETIMEDOUT. */
+MUST_CHECK int virtio_await_reset(struct virtio_dev *dev, uint64_t until_ns);
 
 /*
  * The VM pauses: the device stops serving and finishes what is in flight. Returns 0, or -ETIMEDOUT

@@ -340,7 +340,7 @@ static void vmmio_write(void *ctx, uint64_t off, const void *data, uint32_t len)
         return;
     }
     (void)pthread_mutex_lock(&vmmio->dev->lock);
-    virtio_await_reset(vmmio->dev);
+    IGNORE_RESULT(virtio_await_reset(vmmio->dev, UINT64_MAX)); /* for ever: cannot fail */
     register_write(vmmio, (uint32_t)off, le32_get(value));
     (void)pthread_mutex_unlock(&vmmio->dev->lock);
 }

@@ -10,6 +10,8 @@ from native import CONFIGURATION, FROM_JSON, NOT_STARTED, case, contains, equal,
 READ = FROM_JSON + "Unable to open or read from the configuration file: "
 INVALID = CONFIGURATION + "Invalid JSON: "
 NOT_SUPPORTED = CONFIGURATION + "The requested operation is not supported: "
+BAD_KERNEL = ("System configuration error: Cannot load kernel due to invalid memory configuration or invalid kernel "
+              "image: ")
 VCPUS = CONFIGURATION + ("VM config error: The number of vCPUs must be greater than 0, less than 32 and must be 1 or "
                          "an even number if SMT is enabled.")
 MEMORY = CONFIGURATION + ("VM config error: The memory size (MiB) is either 0, or not a multiple of the configured "
@@ -67,18 +69,12 @@ REFUSED = [
     ("memory_beyond_63_bits_of_mib", machine(mem_size_mib=2**64 - 1),
      INVALID + "invalid value: integer `18446744073709551615`, expected an integer below 2^63..."),
     ("memory_of_one_mib", machine(mem_size_mib=1),
-     NOT_STARTED + f"System configuration error: {guest('hello')}: the kernel needs 2 MiB, the guest has 1 MiB: "
+     NOT_STARTED + BAD_KERNEL + "the kernel needs 2 MiB, the guest has 1 MiB: "
      "raise mem_size_mib"),
     ("boot_args_too_long", document(boot_source={**BOOT, "boot_args": "a" * 2048}),
      CONFIGURATION + "Boot source error: The kernel command line is invalid: Invalid cmdline capacity provided."),
     ("boot_args_too_long_with_ours", document(boot_source={**BOOT, "boot_args": "a" * 2040}),
      NOT_STARTED + "Invalid kernel command line: Inserting string would make command line too long."),
-    ("boot_args_not_ascii", document(boot_source={**BOOT, "boot_args": "a=\u00e4"}),
-     CONFIGURATION + "Boot source error: The kernel command line is invalid: String contains a non-printable ASCII "
-     "character."),
-    ("boot_args_with_line_end", document(boot_source={**BOOT, "boot_args": "a\nb"}),
-     CONFIGURATION + "Boot source error: The kernel command line is invalid: String contains a non-printable ASCII "
-     "character."),
     ("path_with_nul", document(boot_source={"kernel_image_path": "a\0b"}),
      CONFIGURATION + "Boot source error: The kernel file cannot be opened: file name contained an unexpected NUL "
      "byte"),
@@ -206,7 +202,7 @@ def config_with_huge_pages_that_the_host_lacks(t):
         if int(file.read()):
             skip("this host has huge pages")
     t.write("vm.json", machine(huge_pages="2M"))
-    expect_sentence(t, t.run_vm(), NOT_STARTED + f"System configuration error: {guest('hello')}: the host has no "
+    expect_sentence(t, t.run_vm(), NOT_STARTED + BAD_KERNEL + "the host has no "
                     "memory left for the kernel: Out of memory (os error 12)...")
 
 

@@ -148,10 +148,10 @@ static int start(const struct app_args *args, struct console *console, struct er
     int rc = irqchip_from_name(args->irqchip, &options.irqchip, err);
     if (rc == 0)
         rc = app_args_check_numbers(args, err);
-    if (rc == 0 && args->metrics_path)
-        rc = metrics_open(args->metrics_path, err);
     if (rc == 0)
         rc = refuse_unsupported(args, err);
+    if (rc == 0 && args->metrics_path) /* last: what is open is flushed, whatever happens */
+        rc = metrics_open(args->metrics_path, err);
     if (rc < 0)
         return rc;
     if (fd_presize_table() < 0)

@@ -232,8 +232,6 @@ static int run_loop(struct run *run, struct err *err)
     int rc = loop_run(run->loop, err);
     if (rc == 0 && run->end == MACHINE_END_ERROR)
         rc = err->code < 0 ? err->code : -EIO;
-    flush_metrics();
-    log_info("Killing vCPU threads");
     return rc;
 }
 
@@ -253,6 +251,9 @@ int app_run(const struct app_run_options *options, struct err *err)
         rc = start_api(&run, err);
     if (rc == 0)
         rc = run_loop(&run, err);
+    flush_metrics(); /* however it ended */
+    if (run.started)
+        log_info("Killing vCPU threads");
     if (run.mailbox)
         ctl_mailbox_close(run.mailbox);
     api_server_free(run.server);

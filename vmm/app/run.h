@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Runs one VM from its configuration, by file or API, to its end. Thread: main, which becomes the vmm thread.
+ * Runs one VM from its configuration, by file or API, to its end. Thread: main, which becomes the
+ * vmm thread.
  */
 #pragma once
 

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -42,6 +43,23 @@ static void end_now(enum exit_code code)
     _exit((int)code);
 }
 
+/* What is behind a signal, where the kernel says more than its number. */
+static void tell_cause(int signum, const siginfo_t *info)
+{
+    if (info->si_code <= 0) /* kill, tgkill, sigqueue */
+        log_error("Signal %d (SIG%s) was sent by process %d.", signum, sigabbrev_np(signum),
+                  (int)info->si_pid);
+    else if (signum == SIGBUS)
+        log_error("Signal %d (SIGBUS): the memory at %p has nothing behind it (%s).", signum,
+                  info->si_addr,
+                  info->si_code == BUS_ADRERR
+                      ? "its file was cut, or no huge page or memory is left"
+                      : "bad alignment or broken hardware");
+    else if (signum == SIGSEGV || signum == SIGILL)
+        log_error("Signal %d (SIG%s): a fault in this program at address %p.", signum,
+                  sigabbrev_np(signum), info->si_addr);
+}
+
 static void on_fatal(int signum, siginfo_t *info, void *context)
 {
     (void)context; /* registers are not looked at */
@@ -49,6 +67,7 @@ static void on_fatal(int signum, siginfo_t *info, void *context)
         if (fatal_signals[i].signum != signum)
             continue;
         metric_store(fatal_signals[i].metric, 1);
+        tell_cause(signum, info);
         log_error("Shutting down VM after intercepting signal %d, code %d.", signum, info->si_code);
         end_now(fatal_signals[i].code);
     }
@@ -59,6 +78,7 @@ static void on_sigsys(int signum, siginfo_t *info, void *context)
     enum { SI_CODE_SECCOMP = 1 }; /* SYS_SECCOMP */
     (void)context;                /* registers are not looked at */
     metric_store(&metrics.seccomp.num_faults, 1);
+    tell_cause(signum, info);
     log_error("Shutting down VM after intercepting signal %d, code %d.", signum, info->si_code);
     if (info->si_code != SI_CODE_SECCOMP)
         end_now(EXIT_CODE_UNEXPECTED);
@@ -75,6 +95,20 @@ static void on_sigpipe(int signum, siginfo_t *info, void *context)
      * here. */
     log_guest_error("Received signal %d, code %d.", signum, info->si_code);
     errno = saved;
+}
+
+/* One of our own checks failed: libc has said on stderr which. What abort() does next, when this
+ * returns, is the death by signal that the parent sees. */
+static void on_abort(int signum, siginfo_t *info, void *context)
+{
+    struct err err = ERR_INIT;
+    (void)context; /* registers are not looked at */
+    metric_store(&metrics.vmm.panic_count, 1);
+    log_error("Firecracker panicked at a check of its own: signal %d, code %d.", signum,
+              info->si_code);
+    IGNORE_RESULT(metrics_flush(&err)); /* as in end_now */
+    console_restore(signal_console);
+    (void)raise(signum); /* SA_RESETHAND: also when the signal came from outside */
 }
 
 /* SIGTERM and SIGINT: the parent must see death by signal. */
@@ -105,6 +139,8 @@ int app_signals_install(const struct console *console, struct err *err)
         rc = install(fatal_signals[i].signum, on_fatal, 0, err);
     if (rc == 0)
         rc = install(SIGSYS, on_sigsys, 0, err);
+    if (rc == 0)
+        rc = install(SIGABRT, on_abort, (int)SA_RESETHAND, err);
     if (rc == 0)
         rc = install(SIGPIPE, on_sigpipe, SA_RESTART, err);
     if (rc == 0)

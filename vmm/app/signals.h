@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Signals of cli.md D: fatal ones name themselves, flush the metrics, give the terminal back and
- * exit with their code; SIGTERM and SIGINT give the terminal back and then die of the signal. Any
- * thread; async-signal-safe.
+ * Signals of cli.md D: fatal ones name themselves and their cause, flush the metrics, give the
+ * terminal back and exit with their code; so does a check of our own that fails, which then dies of
+ * SIGABRT; SIGTERM and SIGINT give the terminal back and then die of the signal. Any thread;
+ * async-signal-safe.
  */
 #pragma once
 

@@ -78,8 +78,6 @@ int cfg_boot_source_validate(const struct cfg_boot_source *boot, struct err *err
     if (boot->boot_args && strlen(boot->boot_args) >= CFG_CMDLINE_MAX_SIZE)
         return err_set(err, -EINVAL,
                        "The kernel command line is invalid: Invalid cmdline capacity provided.");
-    if (boot->boot_args && cfg_printable_check(boot->boot_args, err) < 0)
-        return err_prefix(err, "The kernel command line is invalid: ");
     return 0;
 }
 

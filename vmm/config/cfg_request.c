@@ -28,8 +28,9 @@ static void template_set(struct cfg_machine *machine, enum cfg_template wanted)
 int cfg_machine_put(const struct cfg_machine *put, struct cfg_machine *inout, struct err *err)
 {
     struct cfg_machine next = *put;
+    const struct cfg_machine *named = put->has_cpu_template ? put : inout;
 
-    template_set(&next, put->has_cpu_template ? put->cpu_template : inout->cpu_template);
+    template_set(&next, named->has_cpu_template ? named->cpu_template : CFG_TEMPLATE_NONE);
     return machine_set(&next, inout, err);
 }
 

@@ -29,7 +29,7 @@ static const struct ctl_rule ctl_rules[] = {
     [CTL_INFO_GET] = {.phases = CTL_PHASES_ALL},
     [CTL_MACHINE_CONFIG_GET] = {.phases = CTL_PHASES_ALL},
     [CTL_VM_CONFIG_GET] = {.phases = CTL_PHASES_ALL},
-    [CTL_MMDS_GET] = {.phases = CTL_PHASES_ALL, RULE("", ctl_mmds)},
+    [CTL_MMDS_GET] = {.phases = CTL_PHASES_ALL, RULE("MMDS error: ", ctl_get_mmds)},
     [CTL_BOOT_SOURCE_PUT] = {BOOT, RULE("Boot source error: ", ctl_put_boot_source)},
     [CTL_MACHINE_CONFIG_PUT] = {BOOT, RULE("Machine config error: ", ctl_put_machine)},
     [CTL_MACHINE_CONFIG_PATCH] = {BOOT, RULE("Machine config error: ", ctl_patch_machine)},
@@ -78,6 +78,8 @@ static enum ctl_state state_of(enum ctl_phase phase)
 
 void ctl_enter(struct ctl *ctl, enum ctl_phase phase)
 {
+    if (ctl->phase == phase)
+        return; /* paused again, say: nothing for the owner to do */
     ctl->phase = phase;
     ctl->options.hooks.state(ctl->options.hooks.ctx, state_of(phase));
 }

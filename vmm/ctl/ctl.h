@@ -40,8 +40,8 @@ void ctl_do(void *ctx, struct ctl_action *action, struct ctl_reply *ret_reply);
 
 /*
  * The config file's way in: takes over a whole decoded configuration (zeroed on success), stages it
- * and starts the VM. tails: see machine_stage_drive. Sentences without a category are the stage's or
- * the start's own; ret_part says which it was. Returns 0 or -errno.
+ * and starts the VM. tails: see machine_stage_drive. Sentences without a category are the stage's
+ * or the start's own; ret_part says which it was. Returns 0 or -errno.
  */
 enum ctl_part { CTL_PART_BOOT_SOURCE, CTL_PART_DRIVE, CTL_PART_START };
 MUST_CHECK int ctl_start_config(struct ctl *ctl, struct cfg_vm *config, enum ctl_part *ret_part,

@@ -29,37 +29,29 @@ int ctl_put_boot_source(struct ctl *ctl, struct ctl_action *action, struct err *
     return 0;
 }
 
-static int keep_machine(struct ctl *ctl, const struct cfg_machine *machine, bool names_template,
-                        struct err *err)
+/* A static template was named: the last writer wins. */
+static void drop_custom_template(struct cfg_vm *config)
 {
-    int rc = cfg_machine_validate(machine, err);
-    if (rc < 0)
-        return rc;
-    ctl->config->machine = *machine;
-    if (names_template && ctl->config->has_cpu_template) { /* the last writer wins */
-        cfg_object_done(&cfg_object_cpu_template, &ctl->config->cpu_template);
-        ctl->config->has_cpu_template = false;
-    }
-    return 0;
+    cfg_object_done(&cfg_object_cpu_template, &config->cpu_template);
+    config->has_cpu_template = false;
 }
 
 int ctl_put_machine(struct ctl *ctl, struct ctl_action *action, struct err *err)
 {
-    struct cfg_machine asked = action->u.machine;
-    bool names_template = asked.has_cpu_template;
-    if (!names_template) { /* an omitted template stays as it is */
-        asked.has_cpu_template = ctl->config->machine.has_cpu_template;
-        asked.cpu_template = ctl->config->machine.cpu_template;
-    }
-    return keep_machine(ctl, &asked, names_template, err);
+    const struct cfg_machine *asked = &action->u.machine;
+    int rc = cfg_machine_put(asked, &ctl->config->machine, err);
+    if (rc == 0 && asked->has_cpu_template)
+        drop_custom_template(ctl->config);
+    return rc;
 }
 
 int ctl_patch_machine(struct ctl *ctl, struct ctl_action *action, struct err *err)
 {
-    struct cfg_machine machine = ctl->config->machine;
     const struct cfg_machine_patch *patch = &action->u.machine_patch;
-    int rc = cfg_machine_patch_apply(patch, &machine, err);
-    return rc < 0 ? rc : keep_machine(ctl, &machine, patch->machine.has_cpu_template, err);
+    int rc = cfg_machine_patch_apply(patch, &ctl->config->machine, err);
+    if (rc == 0 && patch->machine.has_cpu_template)
+        drop_custom_template(ctl->config);
+    return rc;
 }
 
 int ctl_put_cpu_config(struct ctl *ctl, struct ctl_action *action, struct err *err)
@@ -70,6 +62,7 @@ int ctl_put_cpu_config(struct ctl *ctl, struct ctl_action *action, struct err *e
     config->cpu_template = action->u.cpu_template;
     config->has_cpu_template = true;
     config->machine.has_cpu_template = false;
+    config->machine.cpu_template = CFG_TEMPLATE_NONE;
     action->u.cpu_template = (struct cfg_cpu_template){0};
     return 0;
 }
@@ -114,6 +107,14 @@ int ctl_put_mmds_config(struct ctl *ctl, struct ctl_action *action, struct err *
     return rc < 0 ? rc : not_built_yet(err, "the metadata service is");
 }
 
+int ctl_get_mmds(struct ctl *ctl, struct ctl_action *action, struct err *err)
+{
+    (void)action;
+    if (ctl->phase & CTL_PHASES_PRE)
+        return 0; /* nobody has put anything: {} */
+    return err_set(err, -ENODATA, "The MMDS data store is not initialized.");
+}
+
 int ctl_mmds(struct ctl *ctl, struct ctl_action *action, struct err *err)
 {
     (void)ctl;
@@ -138,8 +139,5 @@ int ctl_put_logger(struct ctl *ctl, struct ctl_action *action, struct err *err)
 
 int ctl_put_metrics(struct ctl *ctl, struct ctl_action *action, struct err *err)
 {
-    int rc = ctl->options.hooks.metrics(ctl->options.hooks.ctx, &action->u.metrics, err);
-    if (rc < 0)
-        return err_prefix(err, "Cannot initialize the metrics system due to bad user input: ");
-    return 0;
+    return ctl->options.hooks.metrics(ctl->options.hooks.ctx, &action->u.metrics, err);
 }

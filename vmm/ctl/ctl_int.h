@@ -43,6 +43,7 @@ int ctl_put_serial(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_put_nic(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_put_vsock(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_put_mmds_config(struct ctl *ctl, struct ctl_action *action, struct err *err);
+int ctl_get_mmds(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_mmds(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_put_logger(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_put_metrics(struct ctl *ctl, struct ctl_action *action, struct err *err);
@@ -60,7 +61,7 @@ int ctl_refuse_excluded(struct ctl *ctl, struct ctl_action *action, struct err *
 int ctl_create_snapshot(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_load_snapshot(struct ctl *ctl, struct ctl_action *action, struct err *err);
 
-/* Sets the phase and tells the owner. */
+/* Sets the phase and tells the owner, when it is another. */
 void ctl_enter(struct ctl *ctl, enum ctl_phase phase);
 
 /* ctl_excluded.c */

@@ -27,8 +27,8 @@ MUST_CHECK int ctl_mailbox_create(struct loop *loop,
 void ctl_mailbox_free(struct ctl_mailbox *mailbox);
 
 /*
- * Has the vmm thread carry out *action and waits for its reply. In any case the action is empty then
- * and only its kind is left: what it owned is ctl's, or freed. Returns 0 with *ret_reply, or
+ * Has the vmm thread carry out *action and waits for its reply. In any case the action is empty
+ * then and only its kind is left: what it owned is ctl's, or freed. Returns 0 with *ret_reply, or
  * -ECANCELED when the mailbox was closed before the action was begun; one that was begun has its
  * reply. Thread: api, one at a time.
  */

@@ -57,7 +57,8 @@ static int load_images(struct machine *machine, const struct cfg_boot_source *so
 {
     int rc = arch_load_kernel(machine->gmem, machine->kernel_fd, &boot->kernel, err);
     if (rc < 0)
-        return err_prefix(err, "System configuration error: %s: ", source->kernel_image_path);
+        return err_prefix(err, "System configuration error: Cannot load kernel due to invalid "
+                               "memory configuration or invalid kernel image: ");
     if (machine->initrd_fd == FD_NONE)
         return 0;
     rc = arch_load_initrd(machine->gmem, machine->initrd_fd, &boot->kernel, &boot->initrd, err);

@@ -109,7 +109,7 @@ static int open_for_boot(const char *path, const char *sentence, int *ret_fd, st
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not block us */
     if (fd < 0)
-        return err_set(err, -errno, "%s %s (%s)", sentence, ERR_OS(errno), path);
+        return err_set(err, -errno, "%s %s", sentence, ERR_OS(errno));
     *ret_fd = fd;
     return 0;
 }
@@ -236,9 +236,26 @@ int machine_patch_drive(struct machine *machine, const struct cfg_drive_patch *p
     return 0;
 }
 
+void machine_take_back(struct machine *machine)
+{
+    machine_stop_vcpus(machine);
+    machine_dismantle(machine);
+    /* An end that a vCPU has reported was of the life that is over. */
+    loop_post_remove(machine->options.loop, &machine->end_post);
+    loop_post_add(machine->options.loop, &machine->end_post);
+    machine->end = MACHINE_END_NONE;
+    machine->end_reason = (struct err)ERR_INIT;
+    machine->come_count = machine->left_count = 0;
+    machine->paused = false;
+    atomic_store_explicit(&machine->stopping, false, memory_order_relaxed); /* no vCPU is there */
+}
+
 int machine_start(struct machine *machine, struct err *err)
 {
-    return machine_start_vcpus(machine, err);
+    int rc = machine_start_vcpus(machine, err);
+    if (rc < 0)
+        machine_take_back(machine);
+    return rc;
 }
 
 void machine_stop(struct machine *machine)

@@ -74,8 +74,8 @@ MUST_CHECK int machine_stage_drive(struct machine *machine, const struct cfg_dri
  */
 MUST_CHECK int machine_build(struct machine *machine, const struct cfg_vm *config, struct err *err);
 
-/* Starts the vCPU threads: the guest runs when this returns. Returns 0 or -errno of the signal
- * handler or of a thread; threads that did start are machine_stop's. */
+/* Starts the vCPU threads: the guest runs when this returns. A failure leaves what was staged, for
+ * another build. Returns 0 or -errno of the signal handler or of a thread. */
 MUST_CHECK int machine_start(struct machine *machine, struct err *err);
 
 /* Where serial output goes from the next build on, and how much of it (PUT /serial): a file opened
@@ -87,9 +87,9 @@ MUST_CHECK int machine_set_serial(struct machine *machine, const struct cfg_seri
 #define MACHINE_PAUSE_MAX_NS (30 * NS_PER_S)
 
 /*
- * Pauses: when this returns 0 no vCPU runs, nothing is in flight, everything completed is published,
- * and no device touches guest memory until machine_resume. Paused already is fine. Returns 0,
- * -ETIMEDOUT or -errno; then the machine runs on.
+ * Pauses: when this returns 0 no vCPU runs, nothing is in flight, everything completed is
+ * published, and no device touches guest memory until machine_resume. Paused already is fine.
+ * Returns 0, -ETIMEDOUT or -errno; then the machine runs on.
  */
 MUST_CHECK int machine_pause(struct machine *machine, struct err *err);
 

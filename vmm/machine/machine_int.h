@@ -89,6 +89,7 @@ struct machine {
     pthread_mutex_t park_lock;
     pthread_cond_t park_changed; /* the counts below, or pausing or stopping, changed */
     uint32_t parked_count;       /* under park_lock */
+    uint32_t come_count;         /* threads that have their name; under park_lock */
     uint32_t left_count;         /* threads that ended; under park_lock */
     bool paused;                 /* vmm's: machine_pause succeeded */
     pthread_mutex_t end_lock;
@@ -104,6 +105,9 @@ void machine_report_end(struct machine *machine, enum machine_end end, const str
 /* machine.c: takes down what machine_build made, whole or half; what was staged stays. No vCPU
  * thread may run. */
 void machine_dismantle(struct machine *machine);
+/* machine.c: ends a start that failed half-way: vCPU threads, what was built, the end that one of
+ * them may have reported. What was staged stays. */
+void machine_take_back(struct machine *machine);
 
 /* vcpu.c */
 MUST_CHECK int machine_create_vcpus(struct machine *machine, const struct cfg_machine *config,
@@ -119,10 +123,14 @@ void machine_kick_vcpu(struct vcpu *vcpu);
  * it is parked. Returns 0 or -EIO. */
 MUST_CHECK int machine_serve_late_writes(struct vcpu *vcpu, struct err *err);
 
-/* pause.c: a vCPU thread sleeps while the machine is paused; tells that it has ended; all wake. */
+/* pause.c: a vCPU thread tells that it has its name; sleeps while the machine is paused; tells that
+ * it has ended; all wake. */
+void machine_vcpu_came(struct machine *machine);
 void machine_park_vcpu(struct vcpu *vcpu);
 void machine_vcpu_left(struct machine *machine);
 void machine_unpark_vcpus(struct machine *machine);
+/* Waits until every vCPU thread has its name: clients look for it once the VM runs. */
+void machine_await_vcpus(struct machine *machine);
 
 /* place.c: legacy devices, then every virtio device in attach order. */
 MUST_CHECK int machine_place_legacy(struct machine *machine, const struct cfg_vm *config,

@@ -12,6 +12,22 @@
 #include "base/metrics.h"
 #include "vmm/machine/machine_int.h"
 
+void machine_vcpu_came(struct machine *machine)
+{
+    (void)pthread_mutex_lock(&machine->park_lock);
+    machine->come_count++;
+    (void)pthread_cond_broadcast(&machine->park_changed);
+    (void)pthread_mutex_unlock(&machine->park_lock);
+}
+
+void machine_await_vcpus(struct machine *machine)
+{
+    (void)pthread_mutex_lock(&machine->park_lock);
+    while (machine->come_count < machine->vcpus_count)
+        (void)pthread_cond_wait(&machine->park_changed, &machine->park_lock);
+    (void)pthread_mutex_unlock(&machine->park_lock);
+}
+
 void machine_park_vcpu(struct vcpu *vcpu)
 {
     struct machine *machine = vcpu->machine;
@@ -23,9 +39,6 @@ void machine_park_vcpu(struct vcpu *vcpu)
         (void)pthread_cond_wait(&machine->park_changed, &machine->park_lock);
     machine->parked_count--;
     (void)pthread_mutex_unlock(&machine->park_lock);
-    /* Sequentially consistent, and before the flags are looked at again: a kick meant for a later
-     * pause or stop comes after them. */
-    hv_vcpu_unkick(&vcpu->hv);
 }
 
 void machine_vcpu_left(struct machine *machine)

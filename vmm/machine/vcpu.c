@@ -97,6 +97,9 @@ static int serve_exit(struct vcpu *vcpu, enum hv_exit why, struct err *err)
 {
     switch (why) {
     case HV_EXIT_INTERRUPTED:
+        /* Before the flags are looked at again: a kick follows the flag that it is for. One that
+         * nobody took back, of a pause that was given up, would keep the guest out for ever. */
+        hv_vcpu_unkick(&vcpu->hv);
         return 0;
     case HV_EXIT_IO:
         return serve_io(vcpu, err);
@@ -125,6 +128,7 @@ static void *vcpu_main(void *arg)
 
     (void)prctl(PR_SET_NAME, vcpu->name); /* 15 bytes at most: cannot fail */
     log_name_thread(vcpu->name);
+    machine_vcpu_came(machine);
     while (!atomic_load_explicit(&machine->stopping, memory_order_acquire)) {
         if (atomic_load_explicit(&machine->pausing, memory_order_acquire)) {
             machine_park_vcpu(vcpu);
@@ -271,6 +275,7 @@ int machine_start_vcpus(struct machine *machine, struct err *err)
     (void)pthread_attr_destroy(&attr);
     if (rc < 0)
         return err_set(err, rc, "starting a vCPU thread: %s", ERR_OS(rc));
+    machine_await_vcpus(machine);
     return 0;
 }
 

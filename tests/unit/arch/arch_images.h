@@ -22,6 +22,7 @@
 #include "vmm/arch/x86_64/arch.h"
 
 #define MIB (1024ull * 1024)
+#define NO_KERNEL "Kernel Loader: failed to load ELF kernel image: Kernel Loader: "
 #define KERNEL_BASE 0x1000000ull
 #define KERNEL_DATA_BASE 0x1200000ull
 #define PVH_ENTRY (KERNEL_BASE + 0x40)
@@ -202,7 +203,7 @@ static inline void assert_cuts_refused(const void *bytes, size_t len, size_t hea
         struct arch_kernel kernel;
         struct err err = ERR_INIT;
         assert_true(load_bytes(gmem, bytes, cut, &kernel, &err) < 0);
-        assert_true(strstr(err.msg, cut < magic_len ? "not an ELF" : "truncated: ") != NULL);
+        assert_true(strstr(err.msg, cut < magic_len ? "Invalid Elf magic" : "truncated: ") != NULL);
     }
     gmem_free(gmem);
 }

@@ -5,8 +5,8 @@
 #include <errno.h>
 
 static const struct corruption corruptions[] = {
-    {"boot_flag", 0x1fe, 0xaa54, 2, -ENOEXEC, "the file is not an ELF or bzImage kernel"},
-    {"magic", 0x202, 0, 4, -ENOEXEC, "the file is not an ELF or bzImage kernel"},
+    {"boot_flag", 0x1fe, 0xaa54, 2, -ENOEXEC, NO_KERNEL "Invalid Elf magic number"},
+    {"magic", 0x202, 0, 4, -ENOEXEC, NO_KERNEL "Invalid Elf magic number"},
     {"version_2_11", 0x206, 0x020b, 2, -ENOEXEC,
      "the bzImage kernel speaks boot protocol 2.11, 2.12 or later is needed"},
     {"version_0", 0x206, 0, 2, -ENOEXEC,

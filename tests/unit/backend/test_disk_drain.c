@@ -8,11 +8,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "devices/backend/disk_ring_int.h"
 #include "tests/unit/backend/disk_fixture.h"
 #include "tests/unit/unit.h"
 
 #define FILE_SIZE (64u * 1024)
+#define DEADLINE_NS (30 * NS_PER_MS)
 
 struct fixture {
     struct disk_fixture disk;
@@ -104,15 +106,65 @@ static void test_disk_drain__owner_submits_late__waited_for(void **state)
     assert_int_equal(fixture->req.result, sizeof(fixture->page));
 }
 
+/* One request that the kernel never completes. */
+static void test_disk_drain_until__owner_and_nothing_completes__ends_at_its_deadline(void **state)
+{
+    struct fixture *fixture = *state;
+    uint64_t start_ns = clock_mono_ns();
+    fixture_async(&fixture->disk.disk)->in_flight++;
+    assert_int_equal(disk_drain_until(&fixture->disk.disk, start_ns + DEADLINE_NS), -ETIMEDOUT);
+    assert_true(clock_mono_ns() >= start_ns + DEADLINE_NS);
+    assert_true(clock_mono_ns() < start_ns + 50 * DEADLINE_NS);
+    fixture_async(&fixture->disk.disk)->in_flight--;
+}
+
+static void *drain_until_soon(void *arg)
+{
+    struct fixture *fixture = arg;
+    uint64_t until_ns = clock_mono_ns() + DEADLINE_NS;
+    return (void *)(intptr_t)disk_drain_until(&fixture->disk.disk, until_ns);
+}
+
+static void
+test_disk_drain_until__elsewhere_and_nothing_completes__ends_at_its_deadline(void **state)
+{
+    struct fixture *fixture = *state;
+    pthread_t thread;
+    void *result;
+    fixture_async(&fixture->disk.disk)->in_flight++;
+    assert_int_equal(pthread_create(&thread, NULL, drain_until_soon, fixture), 0);
+    assert_int_equal(pthread_join(thread, &result), 0);
+    assert_int_equal((intptr_t)result, -ETIMEDOUT);
+    fixture_async(&fixture->disk.disk)->in_flight--;
+}
+
+static void test_disk_drain_until__deadline_is_over_but_nothing_in_flight__fine(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(disk_drain_until(&fixture->disk.disk, 0), 0);
+}
+
+static void test_disk_drain_until__request_completes__reaped_afterwards(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(disk_start(&fixture->disk.disk, &fixture->req), 0);
+    assert_int_equal(disk_drain_until(&fixture->disk.disk, clock_mono_ns() + 10 * NS_PER_S), 0);
+    assert_ptr_equal(disk_reap(&fixture->disk.disk), &fixture->req);
+    assert_int_equal(fixture->req.result, sizeof(fixture->page));
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_disk_drain__ring_beyond_use__its_error_at_once, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(
-            test_disk_drain__submit_refused__gives_up_and_memory_is_left_alone, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_disk_drain__owner_submits_late__waited_for, setup,
-                                        teardown),
+        TEST(test_disk_drain__ring_beyond_use__its_error_at_once),
+        TEST(test_disk_drain__submit_refused__gives_up_and_memory_is_left_alone),
+        TEST(test_disk_drain__owner_submits_late__waited_for),
+        TEST(test_disk_drain_until__owner_and_nothing_completes__ends_at_its_deadline),
+        TEST(test_disk_drain_until__elsewhere_and_nothing_completes__ends_at_its_deadline),
+        TEST(test_disk_drain_until__deadline_is_over_but_nothing_in_flight__fine),
+        TEST(test_disk_drain_until__request_completes__reaped_afterwards),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -360,6 +360,30 @@ static void test_rl_take__ten_refills__rate_is_exact(void **state)
     assert_in_range(after_first, 10485760ull * 98 / 100, 10485760ull);
 }
 
+static void test_rl_bucket_spend__full_bucket__tokens_then_nothing_then_refill(void **state)
+{
+    (void)state;
+    struct rl_bucket bucket;
+    const struct rl_bucket_config config = {.size = 2, .one_time_burst = 1, .refill_time_ms = 100};
+    rl_bucket_start(&bucket, &config, NS_PER_S);
+    for (int i = 0; i < 3; i++) /* burst and budget */
+        assert_true(rl_bucket_spend(&bucket, 1, NS_PER_S));
+    assert_false(rl_bucket_spend(&bucket, 1, NS_PER_S));
+    assert_false(rl_bucket_spend(&bucket, 1, NS_PER_S + 49 * NS_PER_MS));
+    assert_true(rl_bucket_spend(&bucket, 1, NS_PER_S + 50 * NS_PER_MS));
+    assert_false(rl_bucket_spend(&bucket, 1, NS_PER_S + 50 * NS_PER_MS));
+}
+
+static void test_rl_bucket_spend__no_limit__always(void **state)
+{
+    (void)state;
+    struct rl_bucket bucket;
+    const struct rl_bucket_config config = {0};
+    rl_bucket_start(&bucket, &config, 0);
+    assert_true(rl_bucket_spend(&bucket, UINT64_MAX, 0));
+    assert_true(rl_bucket_spend(&bucket, UINT64_MAX, 0));
+}
+
 static void test_rl_save__then_restore__goes_on_unblocked(void **state)
 {
     struct fixture *fx = *state;
@@ -423,6 +447,8 @@ int main(void)
         RL_TEST(test_rl_refund__burst_gone__goes_to_the_budget),
         RL_TEST(test_rl_replace__fresh_bucket__armed_timer_stays),
         RL_TEST(test_rl_take__ten_refills__rate_is_exact),
+        RL_TEST(test_rl_bucket_spend__full_bucket__tokens_then_nothing_then_refill),
+        RL_TEST(test_rl_bucket_spend__no_limit__always),
         RL_TEST(test_rl_save__then_restore__goes_on_unblocked),
         RL_TEST(test_rl_restore__impossible_state__refused_untouched),
     };

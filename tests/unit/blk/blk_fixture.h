@@ -34,6 +34,10 @@ struct fake_disk {
     uint64_t takes_ns; /* of the test's clock, each request that is carried out at once */
     uint32_t flushes;
     uint32_t kicks;
+    uint32_t closes;
+    uint64_t sectors_count;  /* of what is opened next; 0: DISK_SIZE */
+    bool opened_read_only;   /* the last one */
+    uint64_t drain_until_ns; /* what the last drain was told */
     struct disk_req *pending[VQ_SIZE_MAX];
     uint32_t pending_count;
     uint32_t done_count;    /* of pending, from the front */
@@ -123,7 +127,7 @@ static void complete_all(void)
 static int fake_drain(void *ctx, uint64_t until_ns)
 {
     (void)ctx;
-    (void)until_ns;
+    fix.disk.drain_until_ns = until_ns;
     if (fix.disk.drain_result < 0)
         return fix.disk.drain_result;
     if (fix.disk.on_drain)
@@ -135,6 +139,7 @@ static int fake_drain(void *ctx, uint64_t until_ns)
 static void fake_close(void *ctx)
 {
     (void)ctx;
+    fix.disk.closes++;
 }
 
 static const struct disk_ops fake_ops = {fake_start, fake_kick, fake_reap, fake_drain, fake_close};
@@ -148,9 +153,11 @@ static int fake_open(const char *path, bool read_only, struct disk_ring *ring,
         return err_set(err, fix.open_result, "no %s", path);
     fix.disk.notify = notify;
     fix.disk.notify_ctx = notify_ctx;
+    fix.disk.opened_read_only = read_only;
+    uint64_t sectors_count = fix.disk.sectors_count ? fix.disk.sectors_count : DISK_SIZE / 512;
     *ret_disk = (struct disk){.ops = &fake_ops,
                               .size = DISK_SIZE + 100,
-                              .sectors_count = DISK_SIZE / 512,
+                              .sectors_count = sectors_count,
                               .serial = "serial-0123456789abc",
                               .read_only = read_only};
     return 0;

@@ -126,20 +126,11 @@ static void test_cfg_boot_source_validate__command_line__2048_with_nul(void **st
     assert_int_equal(cfg_boot_source_validate(&boot, &err), 0);
 }
 
-static void test_cfg_boot_source_validate__command_line__printable_ascii_only(void **state)
+static void test_cfg_boot_source_validate__command_line__any_text(void **state)
 {
     (void)state;
-    static const char bad[] = {'\n', '\t', 0x1f, 0x7f, (char)0x80, (char)0xc3};
-    for (size_t i = 0; i < sizeof(bad); i++) {
-        char args[] = {'a', '=', bad[i], '\0'};
-        const struct cfg_boot_source boot = {.boot_args = args};
-        struct err err = ERR_INIT;
-        assert_int_equal(cfg_boot_source_validate(&boot, &err), -EINVAL);
-        assert_string_equal(err.msg, "The kernel command line is invalid: String contains a "
-                                     "non-printable ASCII character.");
-    }
-    char good[] = " !~a=\"1 2\"";
-    const struct cfg_boot_source boot = {.boot_args = good};
+    char args[] = " !~a=\"1 2\"\n\t\x1f\x7f caf\xc3\xa9";
+    const struct cfg_boot_source boot = {.boot_args = args};
     struct err err = ERR_INIT;
     assert_int_equal(cfg_boot_source_validate(&boot, &err), 0);
 }
@@ -269,7 +260,7 @@ int main(void)
         cmocka_unit_test(test_cfg_vm_done__full__everything_freed),
         cmocka_unit_test(test_cfg_machine_validate__table__sentence_or_success),
         cmocka_unit_test(test_cfg_boot_source_validate__command_line__2048_with_nul),
-        cmocka_unit_test(test_cfg_boot_source_validate__command_line__printable_ascii_only),
+        cmocka_unit_test(test_cfg_boot_source_validate__command_line__any_text),
         cmocka_unit_test(test_cfg_drive_validate__path_and_socket__exactly_one_and_not_the_socket),
         cmocka_unit_test(test_cfg_nic_validate__mtu__68_and_up),
         cmocka_unit_test(test_cfg_nic_validate__interface_name__15_bytes),

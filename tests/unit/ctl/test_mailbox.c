@@ -37,8 +37,10 @@ static void serve(void *ctx, struct ctl_action *action, struct ctl_reply *ret_re
     assert_int_equal(action->kind, CTL_BOOT_SOURCE_PUT);
     assert_string_equal(action->u.boot_source.kernel_image_path, "vmlinux");
     free(action->u.boot_source.kernel_image_path);
-    if (box->close_in_serve)
+    if (box->close_in_serve) {
         ctl_mailbox_close(box->mailbox);
+        (void)usleep(2000); /* the poster is awake by then, and has to wait on */
+    }
     ctl_state_publish(box->mailbox, CTL_STATE_PAUSED);
     ret_reply->code = err_set(&ret_reply->err, -EBADF, "number %u", box->served);
     ret_reply->state = CTL_STATE_PAUSED;

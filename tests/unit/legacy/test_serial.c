@@ -134,6 +134,24 @@ static void test_transmit__full_pipe__dropped_and_counted(void **state)
     assert_int_equal(get(fixture, LSR), 0x60);
 }
 
+static void test_limit_output__more_than_the_bucket_holds__dropped_and_counted(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct rl_bucket_config ten_an_hour = {.size = 10, .refill_time_ms = 3600 * 1000};
+    const struct rl_bucket_config no_limit = {0};
+    char text[64];
+    uint64_t dropped = metric_get(&metrics.uart.rate_limiter_dropped_bytes);
+    serial_limit_output(fixture->serial, &ten_an_hour);
+    for (int i = 0; i < 15; i++)
+        put(fixture, DATA, 'x');
+    assert_int_equal(read(fixture->sink[0], text, sizeof(text)), 10);
+    assert_int_equal(metric_get(&metrics.uart.rate_limiter_dropped_bytes), dropped + 5);
+    assert_int_equal(get(fixture, LSR), 0x60); /* the guest never waits */
+    serial_limit_output(fixture->serial, &no_limit);
+    put(fixture, DATA, 'y');
+    assert_int_equal(read(fixture->sink[0], text, sizeof(text)), 1);
+}
+
 static void test_transmit__no_sink__dropped_and_counted(void **state)
 {
     struct fixture *fixture = *state;
@@ -296,6 +314,7 @@ int main(void)
         SERIAL_TEST(test_divisor__behind_dlab__stored_and_not_sent),
         SERIAL_TEST(test_transmit__bytes__reach_the_sink_in_order),
         SERIAL_TEST(test_transmit__full_pipe__dropped_and_counted),
+        SERIAL_TEST(test_limit_output__more_than_the_bucket_holds__dropped_and_counted),
         SERIAL_TEST(test_transmit__no_sink__dropped_and_counted),
         SERIAL_TEST(test_transmit_interrupt__enabled__fires_again_after_each_enable),
         SERIAL_TEST(test_transmit_interrupt__byte_sent__fires),

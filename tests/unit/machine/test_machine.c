@@ -107,11 +107,10 @@ static void test_machine_stage_boot_source__missing_file__earlier_one_kept(void 
     assert_true(fd >= 0);
     assert_int_equal(machine_stage_boot_source(fixture->machine, &no_kernel, &err), -ENOENT);
     assert_string_equal(err.msg, "The kernel file cannot be opened: No such file or directory (os "
-                                 "error 2) (/nonexistent/file)");
+                                 "error 2)");
     assert_int_equal(machine_stage_boot_source(fixture->machine, &no_initrd, &err), -ENOENT);
-    assert_string_equal(err.msg,
-                        "The initrd file cannot be opened due to invalid path or invalid "
-                        "permissions. No such file or directory (os error 2) (/nonexistent/file)");
+    assert_string_equal(err.msg, "The initrd file cannot be opened due to invalid path or invalid "
+                                 "permissions. No such file or directory (os error 2)");
     assert_int_equal(fixture->machine->kernel_fd, fd);
     assert_int_equal(fixture->machine->initrd_fd, FD_NONE);
 }

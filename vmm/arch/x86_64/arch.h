@@ -79,7 +79,7 @@ struct arch_cmdline {
     "swiotlb=noforce"
 
 /* Starts from boot_args (NULL: the default) split at the first " -- "; then appends "pci=off".
- * Returns 0, -EINVAL (not printable ASCII) or -E2BIG. */
+ * Returns 0 or -E2BIG. */
 MUST_CHECK int arch_cmdline_init(struct arch_cmdline *ret_cmdline, const char *boot_args,
                                  struct err *err);
 /* Appends one word (printable ASCII) to the first half, one space before it. Returns 0,

@@ -21,24 +21,26 @@ static int say_too_long(struct err *err)
     return err_set(err, -E2BIG, "Inserting string would make command line too long.");
 }
 
-/* Narrows [*text, *text + *len) past blanks at both ends; in printable text these are spaces. */
+/* What the reference trims; text of more than ASCII is the guest's affair. */
+static bool is_blank(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* Narrows [*text, *text + *len) past blanks at both ends. */
 static void trim(const char **text, size_t *len)
 {
-    while (*len > 0 && (*text)[0] == ' ') {
+    while (*len > 0 && is_blank((*text)[0])) {
         (*text)++;
         (*len)--;
     }
-    while (*len > 0 && (*text)[*len - 1] == ' ')
+    while (*len > 0 && is_blank((*text)[*len - 1]))
         (*len)--;
 }
 
 int arch_cmdline_init(struct arch_cmdline *ret_cmdline, const char *boot_args, struct err *err)
 {
     const char *first = boot_args ? boot_args : ARCH_CMDLINE_DEFAULT;
-    int rc = cfg_printable_check(first, err);
-    if (rc < 0)
-        return rc;
-
     const char *separator = strstr(first, CMDLINE_SEPARATOR);
     const char *rest = separator ? separator + CMDLINE_SEPARATOR_LEN : "";
     size_t first_len = separator ? (size_t)(separator - first) : strlen(first);
@@ -58,7 +60,7 @@ int arch_cmdline_init(struct arch_cmdline *ret_cmdline, const char *boot_args, s
     cmdline.len = (uint32_t)len;
     cmdline.insert_at = (uint32_t)first_len;
 
-    rc = arch_cmdline_append(&cmdline, err, "pci=off");
+    int rc = arch_cmdline_append(&cmdline, err, "pci=off");
     if (rc < 0)
         return rc;
     *ret_cmdline = cmdline;

@@ -34,6 +34,8 @@ int arch_load_initrd(struct gmem *gmem, int fd, const struct arch_kernel *kernel
     int rc = arch_file_size(fd, "initrd", ARCH_INITRD_SIZE_MAX, &size, err);
     if (rc < 0)
         return rc;
+    if (size == 0)
+        return err_set(err, -EINVAL, "the initrd file is empty");
 
     uint64_t floor;
     if (!ck_align_up(kernel->end, ARCH_PAGE_SIZE, &floor))

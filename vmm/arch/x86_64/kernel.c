@@ -12,6 +12,9 @@
 #include "base/fd.h"
 #include "vmm/arch/x86_64/load_int.h"
 
+/* The reference's sentences for what is no kernel at all: clients compare them. */
+#define NO_KERNEL "Kernel Loader: failed to load ELF kernel image: Kernel Loader: "
+
 int arch_file_size(int fd, const char *what, uint64_t max_size, uint64_t *ret_size, struct err *err)
 {
     struct stat st;
@@ -23,8 +26,6 @@ int arch_file_size(int fd, const char *what, uint64_t max_size, uint64_t *ret_si
         return err_set(err, -EISDIR, "the %s is a directory, not a file", what);
     if (!S_ISREG(st.st_mode))
         return err_set(err, -EINVAL, "the %s is not a regular file", what);
-    if (st.st_size <= 0)
-        return err_set(err, -EINVAL, "the %s file is empty", what);
 
     uint64_t size = (uint64_t)st.st_size;
     if (size > max_size)
@@ -80,6 +81,8 @@ int arch_load_kernel(struct gmem *gmem, int fd, struct arch_kernel *ret_kernel, 
     int rc = arch_file_size(fd, "kernel", ARCH_KERNEL_SIZE_MAX, &file.size, err);
     if (rc < 0)
         return rc;
+    if (file.size == 0)
+        return err_set(err, -EINVAL, NO_KERNEL "Unable to read elf header");
 
     size_t want = file.size < sizeof(file.head) ? (size_t)file.size : sizeof(file.head);
     ssize_t got = fd_pread_full(fd, file.head, want, 0);
@@ -91,5 +94,5 @@ int arch_load_kernel(struct gmem *gmem, int fd, struct arch_kernel *ret_kernel, 
         return arch_elf_load(gmem, &file, ret_kernel, err);
     if (arch_bzimage_is(&file))
         return arch_bzimage_load(gmem, &file, ret_kernel, err);
-    return err_set(err, -ENOEXEC, "the file is not an ELF or bzImage kernel");
+    return err_set(err, -ENOEXEC, NO_KERNEL "Invalid Elf magic number");
 }

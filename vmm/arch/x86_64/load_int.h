@@ -27,7 +27,7 @@ struct arch_file {
 
 /*
  * Size of the file behind `fd`. what: "kernel" or "initrd", for the sentence. Returns 0, -EISDIR,
- * -EINVAL (not a regular file, empty), -EFBIG (more than max_size bytes) or -errno of fstat.
+ * -EINVAL (not a regular file), -EFBIG (more than max_size bytes) or -errno of fstat.
  */
 MUST_CHECK int arch_file_size(int fd, const char *what, uint64_t max_size, uint64_t *ret_size,
                               struct err *err);

@@ -1,0 +1,461 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server of the API: connections, framing, its socket, and what it costs. Rows of clients.md are named where a
+case covers them."""
+
+import os
+import select
+import socket
+import subprocess
+import threading
+import time
+
+from api import Client, Served, drive, read_metrics, request
+from cases_host import in_mount_namespace
+from native import BINARY, case, contains, equal, guest, is_static_build, messages, wait_until
+
+TOO_MANY = (b"HTTP/1.1 503\r\nServer: Firecracker API\r\nConnection: close\r\nContent-Length: 40\r\n\r\n"
+            b'{ "error": "Too many open connections" }')
+DROPPED = "\nAll previous unanswered requests will be dropped."
+VERSION_REPLY = (b"HTTP/1.1 200 \r\nServer: Firecracker API\r\nConnection: keep-alive\r\nContent-Type: "
+                 b'application/json\r\nContent-Length: 32\r\n\r\n{"firecracker_version":"1.16.1"}')
+DONE_REPLY = b"HTTP/1.1 204 \r\nServer: Firecracker API\r\nConnection: keep-alive\r\n\r\n"
+IN_USE = "Failed to open the API socket at: {}. Check that it is not already used."
+
+
+def error_body(message):
+    return '{ "error": "' + message + DROPPED + '" }'
+
+
+@case
+def api_version(t):
+    """Rows 2, 3, 46: the versions agree; the id of the command line is shown."""
+    served = Served(t, "--id", "an-id-9")
+    client = served.connect()
+    equal("GET /", {"id": "an-id-9", "state": "Not started", "vmm_version": "1.16.1", "app_name": "Firecracker"},
+          client.get("/"))
+    equal("GET /version", {"firecracker_version": "1.16.1"}, client.get("/version"))
+    printed = subprocess.run([BINARY, "--version"], capture_output=True, text=True, check=True).stdout.split("\n")[0]
+    contains("--version", "v1.16.1", printed)
+    served.stop()
+
+
+@case
+def api_replies_come_in_one_write(t):
+    """Rows 28 and 30: a single read of 4 KiB has the whole reply, byte for byte."""
+    served = Served(t)
+    client = served.connect()
+    for sent, expected in ((request("GET", "/version"), VERSION_REPLY),
+                           (request("PUT", "/logger", {}), DONE_REPLY)):
+        for _ in range(20):
+            client.send(sent)
+            equal("bytes of one read", expected, client.socket.recv(4096))
+    served.stop()
+
+
+@case
+def api_pipelined_requests_are_answered_in_order(t):
+    """Row 31."""
+    served = Served(t)
+    client = served.connect()
+    client.send(b"".join([request("GET", "/version"), request("PUT", "/logger", {}), request("GET", "/nothing"),
+                          request("GET", "/machine-config")] * 25))
+    equal("statuses", [200, 204, 400, 200] * 25, [client.receive().status for _ in range(100)])
+    served.stop()
+
+
+@case
+def api_request_byte_by_byte(t):
+    served = Served(t)
+    client = served.connect()
+    for byte in request("PUT", "/machine-config", {"vcpu_count": 2, "mem_size_mib": 256}):
+        client.send(bytes([byte]))
+    equal("status", 204, client.receive().status)
+    equal("vcpu_count", 2, client.get("/machine-config")["vcpu_count"])
+    served.stop()
+
+
+@case
+def api_odd_but_good_requests(t):
+    """Rows 33 and 34: content types, Host, absolute URIs, slashes, surplus path tokens, Connection: close."""
+    served = Served(t)
+    client = served.connect()
+    for path in ("/version", "//version", "/version/", "http://localhost/version", "http://localhost:80/version",
+                 "/version/surplus"):
+        equal(f"GET {path}", 200, client.ask("GET", path).status)
+    body = '{"level": "Info"}'
+    for lines in ("", "Content-Type: application/x-www-form-urlencoded\r\n", "Content-Type: nonsense\r\n",
+                  "Connection: close\r\n", "X-Anything: " + "y" * 900 + "\r\n", "Accept: */*\r\n",
+                  "Upgrade: h2c\r\nConnection: Upgrade\r\n"):
+        for version in ("HTTP/1.1", "HTTP/1.0"):
+            client.send(f"PUT /logger {version}\r\n{lines}Content-Length: {len(body)}\r\n\r\n{body}")
+            reply = client.receive()
+            equal(f"PUT with {lines!r}", ("HTTP/1.1 204 ", ""), (reply.status_line, reply.body))
+    client.send(f"PUT /logger HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n")
+    equal("interim reply", "HTTP/1.1 100 ", client.receive().status_line)
+    client.send(body)
+    equal("final reply", 204, client.receive().status)
+    served.stop()
+
+
+# bytes, message; more may follow on the connection
+PROTOCOL_ERRORS = [
+    (b"POST / HTTP/1.1\r\n\r\n", "Invalid HTTP Method: Unsupported HTTP method."),
+    (b"get / HTTP/1.1\r\n\r\n", "Invalid HTTP Method: Unsupported HTTP method."),
+    (b"GET / HTTP/2.0\r\n\r\n", "Invalid HTTP Version: Unsupported HTTP version."),
+    (b"PUT /logger HTTP/1.1\r\nContent-Length: 51201\r\n\r\n",
+     "Request payload with size 51201 is larger than the limit of 51200 allowed by server."),
+    (b"PUT /logger HTTP/1.1\r\nContent-Length: alpha\r\n\r\n",
+     "Invalid header. Reason: Invalid value. Key:Content-Length; Value: alpha"),
+]
+
+
+@case
+def api_protocol_errors_keep_the_connection(t):
+    served = Served(t)
+    client = served.connect()
+    for sent, message in PROTOCOL_ERRORS:
+        client.send(sent)
+        reply = client.receive()
+        equal(f"status line for {sent!r}", "HTTP/1.1 400 ", reply.status_line)
+        contains(f"body for {sent!r}", message, reply.body)
+        contains(f"body for {sent!r}", DROPPED, reply.body)
+        equal("next request", {"firecracker_version": "1.16.1"}, client.get("/version"))
+    served.stop()
+
+
+@case
+def api_body_limit_of_the_command_line(t):
+    """The reference's own test vectors: limit, size, Content-Length of the reply."""
+    for limit, size, length in ((50, 50000, 146), (250, 260, 145), (51200, 51201, 149)):
+        served = Served(t, "--http-api-max-payload-size", str(limit), name=f"{limit}.sock")
+        client = served.connect()
+        client.send(f"PUT /mmds HTTP/1.1\r\nContent-Length: {size}\r\n\r\n")
+        reply = client.receive()
+        equal("body", error_body(f"Request payload with size {size} is larger than the limit of {limit} allowed by "
+                                 "server."), reply.body)
+        contains("headers", f"Content-Length: {length}", "\n".join(reply.headers))
+        body = '"' + "x" * (limit - 2) + '"'
+        client.send(f"PUT /mmds HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n{body}")
+        contains("a body at the limit", "not yet supported by this build", client.receive().fault)
+        served.stop()
+
+
+@case
+def api_eleventh_connection(t):
+    """Row 32: it gets its 503 and its end; the ten go on; a freed place is free at once."""
+    served = Served(t)
+    ten = [served.connect() for _ in range(10)]
+    for client in ten:
+        client.get("/version")
+    for _ in range(5):
+        eleventh = served.connect()
+        received = b""
+        while True:
+            data = eleventh.socket.recv(4096)
+            if not data:
+                break
+            received += data
+        equal("eleventh", TOO_MANY, received)
+        eleventh.close()
+    for client in ten:
+        client.get("/version")
+    ten.pop().close()
+    served.connect().get("/version")
+    served.stop()
+
+
+@case
+def api_stuck_clients_delay_nobody(t):
+    """Half a request, a peer that never reads, a peer that went away: the others do not notice."""
+    served = Served(t)
+    half, deaf, gone = (served.connect() for _ in range(3))
+    half.send(b"PUT /logger HTTP/1.1\r\nContent-Length: 100\r\n\r\n{")
+    deaf.socket.setblocking(False)
+    try:
+        for _ in range(20000):
+            deaf.socket.send(request("GET", "/vm/config"))
+    except BlockingIOError:
+        pass
+    gone.send(request("GET", "/version"))
+    gone.close()
+    client = served.connect()
+    start = time.monotonic()
+    for _ in range(100):
+        client.get("/version")
+    if time.monotonic() - start > 2:
+        equal("time of 100 requests", "less than 2 s", time.monotonic() - start)
+    half.send(b" " * 98 + b"}")
+    equal("status of the half request", 204, half.receive().status)
+    served.stop()
+
+
+@case
+def api_half_closed_peer_loses_its_reply(t):
+    """The reference drops what a peer that shut its sending side has asked; the server lives on."""
+    served = Served(t)
+    for _ in range(20):
+        client = served.connect()
+        client.send(request("GET", "/version"))
+        client.socket.shutdown(socket.SHUT_WR)
+        readable, _, _ = select.select([client.socket], [], [], 10)
+        equal("end or reply", [client.socket], readable)
+        client.close()
+    served.connect().get("/version")
+    served.stop()
+
+
+def fds(pid):
+    return sorted(os.readlink(f"/proc/{pid}/fd/{fd}").split(":")[0] for fd in os.listdir(f"/proc/{pid}/fd"))
+
+
+def private_kib(pid):
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
+        return sum(int(line.split()[1]) for line in file if line.startswith(("Private_Dirty:", "Private_Clean:")))
+
+
+EVERY_KIND = [
+    ("GET", "/", None), ("GET", "/vm/config", None), ("GET", "/nothing", None), ("PUT", "/logger", {}),
+    ("PUT", "/machine-config", {"vcpu_count": 1, "mem_size_mib": 128}), ("PUT", "/drives/d", drive("d")),
+    ("PUT", "/drives/d", drive("d", path_on_host="none")), ("PUT", "/boot-source", {"kernel_image_path": guest("halt")}),
+    ("PUT", "/boot-source", {"kernel_image_path": guest("halt"), "initrd_path": "none"}),
+    ("PUT", "/serial", {"serial_out_path": "/dev/null"}), ("PUT", "/cpu-config", {"kvm_capabilities": ["1", "2"]}),
+    ("PUT", "/vsock", {"guest_cid": 3, "uds_path": "v"}), ("PUT", "/entropy", {"rate_limiter": {}}),
+    ("PUT", "/mmds", {"a": ["b"] * 100}), ("PUT", "/network-interfaces/n", {"iface_id": "n", "host_dev_name": "t"}),
+    ("PUT", "/logger", "{" * 200), ("PUT", "/logger", {"foo": 1}), ("PUT", "/pmem/a", {"id": "a", "path_on_host": "p"}),
+    ("PUT", "/actions", {"action_type": "FlushMetrics"}), ("PATCH", "/vm", {"state": "Paused"}),
+]
+
+
+def unchanged(t, what, served, work):
+    """fds and private memory are the same before and after the work, once it was done until malloc had settled."""
+    work(3000)
+    fds_before, kib_before = fds(served.pid), private_kib(served.pid)
+    work(1000)
+    wait_until(f"same fds after 1,000 {what}", lambda: fds(served.pid) == fds_before)
+    grown = private_kib(served.pid) - kib_before
+    if grown > (16 if is_static_build() else 4096):
+        equal(f"KiB that grew by 1,000 {what}", "at most 16", grown)
+
+
+@case
+def api_thousand_requests_leave_nothing(t):
+    t.disk()
+    served = Served(t, log_path="/dev/null")
+    client = served.connect()
+
+    def ask(count):
+        for index in range(count):
+            client.ask(*EVERY_KIND[index % len(EVERY_KIND)])
+
+    unchanged(t, "requests", served, ask)
+    client.action("InstanceStart")
+    unchanged(t, "requests to a running VM", served, ask)
+    served.stop()
+
+
+@case
+def api_thousand_connects_leave_nothing(t):
+    served = Served(t, log_path="/dev/null")
+
+    def connect(count):
+        for index in range(count):
+            client = served.connect()
+            if index % 3 == 0:
+                client.get("/version")
+            elif index % 3 == 1:
+                client.send(b"PUT /logger HTTP/1.1\r\nContent-Le")
+            client.close()
+        last = served.connect()
+        last.get("/version")
+        last.close()
+
+    wait_until("no connection", lambda: fds(served.pid).count("socket") == 1)
+    unchanged(t, "connects", served, connect)
+    served.stop()
+
+
+@case
+def api_thousand_connects_at_once(t):
+    """A burst from many threads: each gets an answer, 200 or 503, or the end; nobody hangs; all is as before."""
+    served = Served(t, log_path="/dev/null")
+    first = served.connect()
+    first.get("/version")
+    before = fds(served.pid)
+    seen = []
+
+    def burst():
+        for _ in range(50):
+            client = Client(served.path)
+            try:
+                client.send(request("GET", "/version"))
+                seen.append(client.receive().status)
+            except (BrokenPipeError, ConnectionResetError):
+                seen.append(503)  # closed before the request was sent
+            client.close()
+
+    threads = [threading.Thread(target=burst) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    equal("answers", 1000, len(seen))
+    equal("kinds of answers", set(), set(seen) - {200, 503})
+    first.get("/version")
+    wait_until("fds as before", lambda: fds(served.pid) == before)
+    served.stop()
+
+
+@case
+def api_socket_in_use_is_refused(t):
+    """Rows 5 and 6: whatever is at the path stays there, whoever made it."""
+    t.write("file", "mine")
+    os.mkdir(t.path("directory"))
+    stale = socket.socket(socket.AF_UNIX)
+    stale.bind(t.path("stale"))
+    stale.close()
+    for path in ("file", "directory", "stale"):
+        before = os.lstat(t.path(path))
+        t.expect_error(t.run("--api-sock", path, "--log-path", "log"), IN_USE.format(path))
+        equal(f"inode of {path}", before.st_ino, os.lstat(t.path(path)).st_ino)
+    served = Served(t)
+    second = t.run("--api-sock", "api.sock")
+    equal("second monitor", (1, f"Error: {IN_USE.format('api.sock')}\n"), (second.status, second.err))
+    served.connect().get("/version")
+    served.stop()
+
+
+@case
+def api_socket_path_that_cannot_be(t):
+    """Row 27: 107 bytes are the limit."""
+    bind = "Failed to bind and run the HTTP server: "
+    for path, sentence in (
+            ("none/api.sock", bind + "No such file or directory (os error 2)"),
+            ("", bind + "the path of the socket is empty"),
+            ("x" * 108, bind + "the path of a socket has at most 107 bytes, this one 108: " + "x" * 108)):
+        t.expect_error(t.run("--api-sock", path, "--log-path", "log"), sentence)
+    os.unlink(t.path("log"))
+    served = Served(t, name="x" * 107)  # too long to connect by its whole path
+    wait_until("start of the server", lambda: "API server started." in t.log)
+    served.stop()
+
+
+@case
+def api_default_socket_path(t):
+    """Row 4."""
+    end = t.run("--log-path", "log", prefix=in_mount_namespace("mount -t tmpfs none /run && touch "
+                                                               "/run/firecracker.socket"))
+    t.expect_error(end, IN_USE.format("/run/firecracker.socket"))
+
+
+@case
+def api_socket_is_ready_soon(t):
+    """Row 18: a connect works as soon as the file is there, and is answered."""
+    for index in range(20):
+        start = time.monotonic()
+        served = Served(t, name=f"{index}.sock")
+        served.connect().get("/machine-config")
+        if time.monotonic() - start > 3:
+            equal("time to the first answer", "at most 3 s", time.monotonic() - start)
+        served.stop()
+
+
+@case
+def api_threads_have_their_names(t):
+    """Row 25."""
+    served = Served(t)
+    client = served.connect()
+    client.put("/machine-config", {"vcpu_count": 2, "mem_size_mib": 128})
+    client.boot(guest("count"))
+    equal("threads", ["fc_api", "fc_vcpu 0", "fc_vcpu 1", os.path.basename(BINARY)],
+          sorted(name for _, name in served.vm.threads()))
+    served.stop()
+
+
+@case
+def api_relative_paths(t):
+    """Row 26: kernel, drive, log, metrics and socket are found from the working directory."""
+    t.disk()
+    os.symlink(guest("count"), t.path("kernel"))
+    served = Served(t, "--metrics-path", "./metrics", log_path="./log")
+    client = served.connect()
+    client.drive("d", path_on_host="./disk")
+    client.boot("./kernel")
+    equal("metrics lines", 1, len(read_metrics(t)))
+    served.stop()
+
+
+@case
+def api_calls_are_fast(t):
+    """Row 58: 700 ms are the limit of clients; here the slowest of each kind."""
+    t.disk()
+    served = Served(t)
+    client = served.connect()
+    for method, path, body in EVERY_KIND:
+        start = time.monotonic()
+        client.ask(method, path, body)
+        if time.monotonic() - start > 0.7:
+            equal(f"time of {method} {path}", "at most 0.7 s", time.monotonic() - start)
+    served.stop()
+
+
+@case
+def api_log_lines(t):
+    """Rows 7, 60, 61."""
+    served = Served(t, "--id", "me")
+    client = served.connect()
+    client.put("/machine-config", {"vcpu_count": 1, "mem_size_mib": 128})
+    client.ask("GET", "/x")
+    served.stop()
+    lines = messages(t.log)
+    for line in ('Listening on API socket ("api.sock").', "API server started.",
+                 'The API server received a Put request on "/machine-config" with body "{\\"vcpu_count\\": 1, '
+                 '\\"mem_size_mib\\": 128}".',
+                 "The request was executed successfully. Status code: 204 No Content.",
+                 'The API server received a Get request on "/x".'):
+        contains("log lines", line, lines)
+    for line in t.log.splitlines():
+        contains("log line", " [me:", line)
+
+
+@case
+def api_stdin_of_every_kind(t):
+    """Row 24: stdin closed, empty, a socket."""
+    ours, theirs = socket.socketpair()
+    reader, writer = os.pipe()
+    os.close(writer)
+    for index, stdin in enumerate((theirs.fileno(), reader)):
+        served = Served(t, stdin=stdin, name=f"{index}.sock")
+        client = served.connect()
+        client.boot(guest("count"))
+        served.vm.await_output("..")
+        served.stop()
+    served = Served(t, prefix=("sh", "-c", 'exec "$@" <&-', "sh"))
+    client = served.connect()
+    client.boot(guest("count"))
+    served.vm.await_output("..")
+    served.stop()
+    for end in (ours, theirs):
+        end.close()
+    os.close(reader)
+
+
+@case
+def api_inherited_socket(t):
+    """A listening socket by LISTEN_FDS: served at once, and --api-sock is not made."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(t.path("theirs"))
+    listener.listen()
+    early = Client(t.path("theirs"))
+    early.send(request("GET", "/version"))
+    os.set_inheritable(listener.fileno(), True)
+    command = ('import os,sys\nos.dup2(int(sys.argv[1]), 3)\nos.environ.update(LISTEN_FDS="1", '
+               'LISTEN_PID=str(os.getpid()))\nos.execv(sys.argv[2], sys.argv[2:])')
+    process = subprocess.Popen(["python3", "-c", command, str(listener.fileno()), BINARY, "--api-sock", "ours",
+                                "--log-path", "log"], cwd=t.dir, close_fds=False, stdin=subprocess.DEVNULL)
+    try:
+        equal("early request", 200, early.receive().status)
+        equal("socket of --api-sock", False, os.path.exists(t.path("ours")))
+    finally:
+        process.kill()
+        process.wait()
+        listener.close()

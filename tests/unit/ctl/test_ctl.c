@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The rules of actions and what is asked for before the start: phases, latch, sentences, and that a
+ * refused request changes nothing. Without KVM. Single thread.
+ */
+#include <errno.h>
+
+#include <string.h>
+
+#include "tests/unit/ctl/ctl_fixture.h"
+
+static int setup(void **state)
+{
+    static struct fixture fixture; /* the test's only one */
+    fixture_init(&fixture, "/nonexistent/kvm");
+    *state = &fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture_done(*state);
+    return 0;
+}
+
+/* Which refusal a phase has, of every kind: api.md 5. NULL: allowed. */
+static const struct {
+    const char *pre;
+    const char *post;
+} refusals[] = {
+    [CTL_INFO_GET] = {NULL, NULL},
+    [CTL_MACHINE_CONFIG_GET] = {NULL, NULL},
+    [CTL_VM_CONFIG_GET] = {NULL, NULL},
+    [CTL_MMDS_GET] = {NULL, NULL},
+    [CTL_BOOT_SOURCE_PUT] = {NULL, CTL_AFTER_START},
+    [CTL_MACHINE_CONFIG_PUT] = {NULL, CTL_AFTER_START},
+    [CTL_MACHINE_CONFIG_PATCH] = {NULL, CTL_AFTER_START},
+    [CTL_CPU_CONFIG_PUT] = {NULL, CTL_AFTER_START},
+    [CTL_DRIVE_PUT] = {NULL, CTL_NO_PCI},
+    [CTL_NIC_PUT] = {NULL, CTL_NO_PCI},
+    [CTL_VSOCK_PUT] = {NULL, CTL_AFTER_START},
+    [CTL_MMDS_CONFIG_PUT] = {NULL, CTL_AFTER_START},
+    [CTL_LOGGER_PUT] = {NULL, CTL_AFTER_START},
+    [CTL_METRICS_PUT] = {NULL, CTL_AFTER_START},
+    [CTL_SERIAL_PUT] = {NULL, CTL_AFTER_START},
+    [CTL_MMDS_PUT] = {NULL, NULL},
+    [CTL_MMDS_PATCH] = {NULL, NULL},
+    [CTL_DRIVE_PATCH] = {CTL_BEFORE_START, NULL},
+    [CTL_NIC_PATCH] = {CTL_BEFORE_START, NULL},
+    [CTL_DEVICE_DELETE] = {CTL_BEFORE_START, CTL_NO_PCI},
+    [CTL_INSTANCE_START] = {NULL, CTL_AFTER_START},
+    [CTL_METRICS_FLUSH] = {CTL_BEFORE_START, NULL},
+    [CTL_CTRL_ALT_DEL] = {CTL_BEFORE_START, NULL},
+    [CTL_PAUSE] = {CTL_BEFORE_START, NULL},
+    [CTL_RESUME] = {CTL_BEFORE_START, NULL},
+    [CTL_SNAPSHOT_CREATE] = {CTL_BEFORE_START, NULL},
+    [CTL_SNAPSHOT_LOAD] = {NULL, CTL_AFTER_START},
+    [CTL_EXCLUDED] = {NULL, NULL},
+};
+static_assert(ARRAY_LEN(refusals) == CTL_ACTIONS_COUNT, "a row for each action");
+
+static void check_refusals(struct fixture *fixture, enum ctl_phase phase)
+{
+    bool pre = phase & CTL_PHASES_PRE;
+    fixture->ctl->phase = phase;
+    for (size_t kind = 0; kind < ARRAY_LEN(refusals); kind++) {
+        const char *sentence = pre ? refusals[kind].pre : refusals[kind].post;
+        if (!sentence)
+            continue;
+        expect_refused(fixture, (struct ctl_action){.kind = (enum ctl_action_kind)kind}, sentence);
+        assert_int_equal(fixture->ctl->phase, phase);
+    }
+}
+
+static void test_ctl_do__wrong_phase__the_sentence_of_the_row(void **state)
+{
+    check_refusals(*state, CTL_PHASE_EMPTY);
+    check_refusals(*state, CTL_PHASE_CONFIGURED);
+    check_refusals(*state, CTL_PHASE_RUNNING);
+    check_refusals(*state, CTL_PHASE_PAUSED);
+}
+
+static void test_ctl_do__refused__what_the_action_owns_is_freed(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->ctl->phase = CTL_PHASE_RUNNING;
+    expect_refused(fixture, boot_source_action(NOWHERE), CTL_AFTER_START);
+    expect_refused(fixture, drive_action("a", NOWHERE, false), CTL_NO_PCI);
+    fixture->ctl->phase = CTL_PHASE_EMPTY;
+    expect_refused(fixture, drive_patch_action("a", NOWHERE), CTL_BEFORE_START);
+}
+
+static void test_ctl_do__gets__state_and_configuration(void **state)
+{
+    struct fixture *fixture = *state;
+    static const struct {
+        enum ctl_phase phase;
+        enum ctl_state state;
+    } rows[] = {{CTL_PHASE_EMPTY, CTL_STATE_NOT_STARTED},
+                {CTL_PHASE_CONFIGURED, CTL_STATE_NOT_STARTED},
+                {CTL_PHASE_RUNNING, CTL_STATE_RUNNING},
+                {CTL_PHASE_PAUSED, CTL_STATE_PAUSED}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        fixture->ctl->phase = rows[i].phase;
+        assert_int_equal(carry_kind(fixture, CTL_INFO_GET), 0);
+        assert_int_equal(fixture->reply.state, rows[i].state);
+        assert_int_equal(carry_kind(fixture, CTL_VM_CONFIG_GET), 0);
+        assert_int_equal(carry_kind(fixture, CTL_MACHINE_CONFIG_GET), 0);
+    }
+    assert_int_equal(fixture->states_count, 0);
+}
+
+/* ------------------------------------------------------------------ latch and snapshots */
+
+#define LATCHED                                                                                    \
+    "Load snapshot error: Loading a microVM snapshot not allowed after configuring boot-specific " \
+    "resources."
+#define NO_SNAPSHOTS                                                                               \
+    "The requested operation is not supported: snapshots are not yet supported by this build."
+
+static const struct ctl_action snapshot_load = {.kind = CTL_SNAPSHOT_LOAD};
+static const struct ctl_action snapshot_create = {.kind = CTL_SNAPSHOT_CREATE};
+
+static void test_ctl_latch__boot_requests_that_fail__set_it(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct ctl_action actions[] = {boot_source_action(NOWHERE),
+                                         machine_action(0, 0),
+                                         drive_action("a", NOWHERE, false),
+                                         {.kind = CTL_MACHINE_CONFIG_PATCH}};
+    for (size_t i = 0; i < ARRAY_LEN(actions); i++) {
+        fixture->ctl->phase = CTL_PHASE_EMPTY;
+        assert_true(carry(fixture, actions[i]) < 0);
+        assert_int_equal(fixture->ctl->phase, CTL_PHASE_CONFIGURED);
+        expect_refused(fixture, snapshot_load, LATCHED);
+    }
+}
+
+static void test_ctl_latch__other_requests__leave_it(void **state)
+{
+    struct fixture *fixture = *state;
+    static const enum ctl_action_kind kinds[] = {
+        CTL_INFO_GET,   CTL_MACHINE_CONFIG_GET, CTL_VM_CONFIG_GET, CTL_MMDS_GET, CTL_CPU_CONFIG_PUT,
+        CTL_LOGGER_PUT, CTL_METRICS_PUT,        CTL_SERIAL_PUT,    CTL_MMDS_PUT, CTL_MMDS_PATCH,
+        CTL_PAUSE,      CTL_INSTANCE_START,     CTL_EXCLUDED};
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        (void)carry_kind(fixture, kinds[i]);
+        assert_int_equal(fixture->ctl->phase, CTL_PHASE_EMPTY);
+    }
+    expect_refused(fixture, snapshot_load, NO_SNAPSHOTS);
+}
+
+static void test_ctl_snapshot_create__running_and_paused__their_answers(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->ctl->phase = CTL_PHASE_RUNNING;
+    expect_refused(fixture, snapshot_create,
+                   "Create snapshot error: Cannot save the microVM state: Operation not allowed: "
+                   "save/restore unavailable while running");
+    fixture->ctl->phase = CTL_PHASE_PAUSED;
+    expect_refused(fixture, snapshot_create, NO_SNAPSHOTS);
+}
+
+static void test_ctl_excluded__every_request__its_answers(void **state)
+{
+    struct fixture *fixture = *state;
+    for (int i = 0; i < CTL_EXCLUDED_COUNT; i++) {
+        const struct ctl_action action = {.kind = CTL_EXCLUDED, .u.excluded = (enum ctl_excluded)i};
+        const struct ctl_excluded_answer *answer = &ctl_excluded_answers[i];
+        fixture->ctl->phase = CTL_PHASE_EMPTY;
+        expect_refused(fixture, action, answer->pre);
+        fixture->ctl->phase = CTL_PHASE_PAUSED;
+        expect_refused(fixture, action, answer->post);
+    }
+    assert_string_equal(ctl_excluded_answers[CTL_EXCLUDED_BALLOON_PUT].pre,
+                        "The requested operation is not supported: virtio-balloon is not part of "
+                        "this VMM's device model.");
+}
+
+static void test_ctl_patch_nic__no_interface__not_found(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->ctl->phase = CTL_PHASE_RUNNING;
+    expect_refused(fixture, (struct ctl_action){.kind = CTL_NIC_PATCH},
+                   "Network config error: Unable to update the net device: Failed perform action "
+                   "on device: Device not found");
+}
+
+/* ------------------------------------------------------------------ machine configuration */
+
+#define BAD_VCPUS                                                                                  \
+    "Machine config error: The number of vCPUs must be greater than 0, less than 32 and must be "  \
+    "1 or an even number if SMT is enabled."
+
+static void test_ctl_put_machine__refused__nothing_changes(void **state)
+{
+    struct fixture *fixture = *state;
+    expect_ok(fixture, machine_action(2, 256));
+    const struct cfg_machine before = fixture->ctl->config->machine;
+    expect_refused(fixture, machine_action(33, 512), BAD_VCPUS);
+    expect_refused(fixture, machine_action(1, 0),
+                   "Machine config error: The memory size (MiB) is either 0, or not a multiple of "
+                   "the configured page size.");
+    assert_memory_equal(&fixture->ctl->config->machine, &before, sizeof(before));
+}
+
+static void test_ctl_put_machine__omitted_fields__defaults_but_for_the_template(void **state)
+{
+    struct fixture *fixture = *state;
+    struct ctl_action action = machine_action(2, 256);
+    action.u.machine.smt = true;
+    action.u.machine.track_dirty_pages = true;
+    action.u.machine.has_cpu_template = true;
+    action.u.machine.cpu_template = CFG_TEMPLATE_T2;
+    expect_ok(fixture, action);
+    expect_ok(fixture, machine_action(3, 64));
+    const struct cfg_machine *machine = &fixture->ctl->config->machine;
+    assert_int_equal(machine->vcpu_count, 3);
+    assert_false(machine->smt);
+    assert_false(machine->track_dirty_pages);
+    assert_true(machine->has_cpu_template);
+    assert_int_equal(machine->cpu_template, CFG_TEMPLATE_T2);
+}
+
+static void test_ctl_put_machine__template_none__no_template(void **state)
+{
+    struct fixture *fixture = *state;
+    struct ctl_action action = machine_action(1, 64);
+    action.u.machine.has_cpu_template = true;
+    action.u.machine.cpu_template = CFG_TEMPLATE_T2;
+    expect_ok(fixture, action);
+    action.u.machine.cpu_template = CFG_TEMPLATE_NONE;
+    expect_ok(fixture, action);
+    assert_false(fixture->ctl->config->machine.has_cpu_template);
+}
+
+static void test_ctl_patch_machine__one_field__the_others_stay(void **state)
+{
+    struct fixture *fixture = *state;
+    expect_ok(fixture, machine_action(4, 256));
+    const struct ctl_action patch = {
+        .kind = CTL_MACHINE_CONFIG_PATCH,
+        .u.machine_patch = {.machine = {.mem_size_mib = 512}, .has_mem_size_mib = true}};
+    expect_ok(fixture, patch);
+    assert_int_equal(fixture->ctl->config->machine.vcpu_count, 4);
+    assert_int_equal(fixture->ctl->config->machine.mem_size_mib, 512);
+}
+
+static void test_ctl_patch_machine__bad_result_or_empty__nothing_changes(void **state)
+{
+    struct fixture *fixture = *state;
+    expect_ok(fixture, machine_action(3, 256));
+    const struct cfg_machine before = fixture->ctl->config->machine;
+    const struct ctl_action bad = {.kind = CTL_MACHINE_CONFIG_PATCH,
+                                   .u.machine_patch = {.machine = {.smt = true, .mem_size_mib = 64},
+                                                       .has_smt = true,
+                                                       .has_mem_size_mib = true}};
+    expect_refused(fixture, bad, BAD_VCPUS);
+    expect_refused(fixture, (struct ctl_action){.kind = CTL_MACHINE_CONFIG_PATCH},
+                   "Machine config error: Empty PATCH request.");
+    assert_memory_equal(&fixture->ctl->config->machine, &before, sizeof(before));
+}
+
+/* A template that owns something, so that what is lost or freed twice is seen. */
+static struct ctl_action cpu_config_action(uint32_t msrs_count)
+{
+    struct ctl_action action = {.kind = CTL_CPU_CONFIG_PUT};
+    action.u.cpu_template.msrs = calloc(msrs_count, sizeof(struct cfg_msr_modifier));
+    action.u.cpu_template.msrs_count = msrs_count;
+    assert_non_null(action.u.cpu_template.msrs);
+    return action;
+}
+
+static void test_ctl_put_cpu_config__and_static_templates__last_writer_wins(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct cfg_vm *config = fixture->ctl->config;
+    struct ctl_action named = machine_action(1, 64);
+    named.u.machine.has_cpu_template = true;
+    named.u.machine.cpu_template = CFG_TEMPLATE_T2;
+    expect_ok(fixture, named);
+    expect_ok(fixture, cpu_config_action(2));
+    expect_ok(fixture, cpu_config_action(3));
+    assert_true(config->has_cpu_template);
+    assert_int_equal(config->cpu_template.msrs_count, 3);
+    assert_false(config->machine.has_cpu_template);
+    expect_ok(fixture, machine_action(2, 64)); /* names none: the custom one stays */
+    assert_true(config->has_cpu_template);
+    assert_false(config->machine.has_cpu_template); /* nor does the replaced one come back */
+    expect_ok(fixture, named);
+    assert_false(config->has_cpu_template);
+    assert_true(config->machine.has_cpu_template);
+}
+
+/* ------------------------------------------------------------------ boot source and drives */
+
+static void test_ctl_put_boot_source__refused__earlier_one_stays(void **state)
+{
+    struct fixture *fixture = *state;
+    expect_ok(fixture, boot_source_action("/dev/null"));
+    expect_refused(fixture, boot_source_action(NOWHERE),
+                   "Boot source error: The kernel file cannot be opened: No such file or directory "
+                   "(os error 2)");
+    struct ctl_action bad_args = boot_source_action("/dev/null");
+    char long_args[CFG_CMDLINE_MAX_SIZE + 1];
+    memset(long_args, 'a', sizeof(long_args) - 1);
+    long_args[sizeof(long_args) - 1] = '\0';
+    bad_args.u.boot_source.boot_args = text_of(long_args);
+    assert_true(carry(fixture, bad_args) < 0);
+    assert_string_equal(fixture->ctl->config->boot_source.kernel_image_path, "/dev/null");
+    assert_null(fixture->ctl->config->boot_source.boot_args);
+}
+
+static const struct cfg_drive *drive_at(const struct fixture *fixture, uint32_t idx)
+{
+    assert_true(idx < fixture->ctl->config->drives_count);
+    return &fixture->ctl->config->drives[idx];
+}
+
+static void test_ctl_put_drive__root_comes_later__moved_to_the_front(void **state)
+{
+    struct fixture *fixture = *state;
+    struct file file = file_make(4096);
+    expect_ok(fixture, drive_action("a", file.path, false));
+    expect_ok(fixture, drive_action("b", file.path, false));
+    expect_ok(fixture, drive_action("root", file.path, true));
+    assert_string_equal(drive_at(fixture, 0)->drive_id, "root");
+    assert_string_equal(drive_at(fixture, 1)->drive_id, "b");
+    assert_string_equal(drive_at(fixture, 2)->drive_id, "a");
+    fd_close(&file.fd);
+}
+
+static void test_ctl_put_drive__second_root__refused_unless_it_is_the_first(void **state)
+{
+    struct fixture *fixture = *state;
+    struct file file = file_make(4096);
+    expect_ok(fixture, drive_action("a", file.path, true));
+    expect_refused(fixture, drive_action("b", file.path, true),
+                   "Drive config error: A root block device already exists!");
+    assert_int_equal(fixture->ctl->config->drives_count, 1);
+    assert_int_equal(fixture->ctl->machine != NULL, 1);
+    expect_ok(fixture, drive_action("a", file.path, true));
+    fd_close(&file.fd);
+}
+
+static void test_ctl_put_drive__same_id__replaced_in_place_only_by_one_that_opens(void **state)
+{
+    struct fixture *fixture = *state;
+    struct file first = file_make(4096);
+    struct file second = file_make(8192);
+    expect_ok(fixture, drive_action("a", first.path, false));
+    expect_ok(fixture, drive_action("b", first.path, false));
+    expect_ok(fixture, drive_action("a", second.path, false));
+    expect_refused(fixture, drive_action("a", NOWHERE, false),
+                   "Drive config error: Unable to create the virtio block device: Virtio backend "
+                   "error: Error manipulating the backing file: No such file or directory (os "
+                   "error 2) " NOWHERE);
+    assert_int_equal(fixture->ctl->config->drives_count, 2);
+    assert_string_equal(drive_at(fixture, 0)->path_on_host, second.path);
+    fd_close(&first.fd);
+    fd_close(&second.fd);
+}
+
+static void test_ctl_put_drive__no_path__refused(void **state)
+{
+    expect_refused(*state, drive_action("a", NULL, false),
+                   "Drive config error: Unable to create the virtio block device: Invalid block "
+                   "config.");
+}
+
+/* ------------------------------------------------------------------ logger, metrics, serial */
+
+static void test_ctl_put_logger_and_metrics__owner_refuses__its_sentence_with_category(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(carry_kind(fixture, CTL_LOGGER_PUT), 0);
+    assert_int_equal(carry_kind(fixture, CTL_METRICS_PUT), 0);
+    fixture->hook_result = -EIO;
+    expect_refused(fixture, (struct ctl_action){.kind = CTL_LOGGER_PUT},
+                   "Logger error: the logger's");
+    expect_refused(fixture, (struct ctl_action){.kind = CTL_METRICS_PUT},
+                   "Metrics error: the metrics'");
+    assert_int_equal(fixture->loggers_count, 2);
+    assert_int_equal(fixture->metrics_count, 2);
+}
+
+static void test_ctl_put_serial__again__both_values_replaced(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct ctl_action first = {
+        .kind = CTL_SERIAL_PUT,
+        .u.serial = {.serial_out_path = text_of(NOWHERE), .rate_limiter = {true, 1, 2, 3}}};
+    expect_ok(fixture, first);
+    assert_string_equal(fixture->ctl->serial.serial_out_path, NOWHERE);
+    expect_ok(fixture, (struct ctl_action){.kind = CTL_SERIAL_PUT});
+    assert_null(fixture->ctl->serial.serial_out_path);
+    assert_false(fixture->ctl->serial.rate_limiter.present);
+}
+
+/* ------------------------------------------------------------------ start without KVM */
+
+static void test_ctl_start__no_kernel__refused_and_nothing_latched(void **state)
+{
+    struct fixture *fixture = *state;
+    expect_refused(fixture, (struct ctl_action){.kind = CTL_INSTANCE_START},
+                   "Start microvm error: Cannot start microvm without kernel configuration.");
+    assert_int_equal(fixture->ctl->phase, CTL_PHASE_EMPTY);
+}
+
+static void test_ctl_start__no_kvm__category_and_still_configurable(void **state)
+{
+    struct fixture *fixture = *state;
+    struct file kernel = kernel_make(code_halt, sizeof(code_halt));
+    expect_ok(fixture, boot_source_action(kernel.path));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(carry_kind(fixture, CTL_INSTANCE_START), -ENOENT);
+        assert_non_null(strstr(fixture->reply.err.msg, "Start microvm error: Kvm error: "));
+        assert_int_equal(fixture->ctl->phase, CTL_PHASE_CONFIGURED);
+    }
+    expect_ok(fixture, machine_action(2, 64));
+    fd_close(&kernel.fd);
+}
+
+static void test_ctl_start__serial_file_cannot_be_opened__start_fails(void **state)
+{
+    struct fixture *fixture = *state;
+    expect_ok(fixture, boot_source_action("/dev/null"));
+    const struct ctl_action serial = {.kind = CTL_SERIAL_PUT,
+                                      .u.serial = {.serial_out_path = text_of(NOWHERE)}};
+    expect_ok(fixture, serial);
+    expect_refused(fixture, (struct ctl_action){.kind = CTL_INSTANCE_START},
+                   "Start microvm error: The serial output file cannot be opened: No such file or "
+                   "directory (os error 2) (" NOWHERE ")");
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_ctl_do__wrong_phase__the_sentence_of_the_row),
+        TEST(test_ctl_do__refused__what_the_action_owns_is_freed),
+        TEST(test_ctl_do__gets__state_and_configuration),
+        TEST(test_ctl_latch__boot_requests_that_fail__set_it),
+        TEST(test_ctl_latch__other_requests__leave_it),
+        TEST(test_ctl_snapshot_create__running_and_paused__their_answers),
+        TEST(test_ctl_excluded__every_request__its_answers),
+        TEST(test_ctl_patch_nic__no_interface__not_found),
+        TEST(test_ctl_put_machine__refused__nothing_changes),
+        TEST(test_ctl_put_machine__omitted_fields__defaults_but_for_the_template),
+        TEST(test_ctl_put_machine__template_none__no_template),
+        TEST(test_ctl_patch_machine__one_field__the_others_stay),
+        TEST(test_ctl_patch_machine__bad_result_or_empty__nothing_changes),
+        TEST(test_ctl_put_cpu_config__and_static_templates__last_writer_wins),
+        TEST(test_ctl_put_boot_source__refused__earlier_one_stays),
+        TEST(test_ctl_put_drive__root_comes_later__moved_to_the_front),
+        TEST(test_ctl_put_drive__second_root__refused_unless_it_is_the_first),
+        TEST(test_ctl_put_drive__same_id__replaced_in_place_only_by_one_that_opens),
+        TEST(test_ctl_put_drive__no_path__refused),
+        TEST(test_ctl_put_logger_and_metrics__owner_refuses__its_sentence_with_category),
+        TEST(test_ctl_put_serial__again__both_values_replaced),
+        TEST(test_ctl_start__no_kernel__refused_and_nothing_latched),
+        TEST(test_ctl_start__no_kvm__category_and_still_configurable),
+        TEST(test_ctl_start__serial_file_cannot_be_opened__start_fails),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
