@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Times servers on Unix sockets as their clients see them, in turn (A B A B ...), so that a
- * drifting machine is fair to all. The client has a CPU of its own where there are two.
+ * drifting machine is fair to all. The client stays on one CPU, the servers run on any.
  *   api_time talk RUNS FILE SOCKET SERVER [ARG...] [-- SOCKET SERVER [ARG...]]...
  *     starts each anew each time and sends FILE's requests (NUL behind each) on one connection:
- *     "A connected_us reply_us reply_us ..." since execve returned
+ *     "A connected_us reply_us reply_us ..." since just before execve
  *   api_time kept|fresh RUNS FILE SOCKET SERVER [ARG...] [-- ...]
  *     starts each once and sends FILE's first request RUNS times on one connection, or on one for
  *     each: "A took_us"
@@ -36,6 +36,7 @@ struct server {
     const char *socket;
     char **command;
     bool is_qmp;
+    cpu_set_t cpus;
     pid_t pid;
     int fd;
 };
@@ -48,15 +49,26 @@ static uint64_t now_ns(void)
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-static void take_cpu(int cpu)
+/* Stays on the first CPU. Returns those that there are. */
+static cpu_set_t take_cpu(void)
 {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET((size_t)cpu, &set);
-    (void)sched_setaffinity(0, sizeof(set), &set); /* with one CPU they share it */
+    cpu_set_t all;
+    cpu_set_t first;
+
+    if (sched_getaffinity(0, sizeof(all), &all) < 0)
+        err(1, "sched_getaffinity");
+    CPU_ZERO(&first);
+    for (size_t cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&first) == 0; cpu++) {
+        if (CPU_ISSET(cpu, &all))
+            CPU_SET(cpu, &first);
+    }
+    if (sched_setaffinity(0, sizeof(first), &first) < 0)
+        err(1, "sched_setaffinity");
+    return all;
 }
 
-/* What a server says goes nowhere. Returns the time at which execve had returned. */
+/* What a server says goes nowhere. Returns the time just before its execve: the child's memory is
+ * ours until then. The time at which vfork returns would tell when we were scheduled again. */
 static uint64_t start(struct server *server)
 {
     int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
@@ -64,16 +76,17 @@ static uint64_t start(struct server *server)
         err(1, "/dev/null");
     if (unlink(server->socket) < 0 && errno != ENOENT)
         err(1, "%s", server->socket);
+    volatile uint64_t start_ns = 0;
     server->pid = vfork(); /* comes back when the child has exec'd */
     if (server->pid < 0)
         err(1, "vfork");
     if (server->pid == 0) {
-        take_cpu(1);
+        (void)sched_setaffinity(0, sizeof(server->cpus), &server->cpus);
         (void)dup2(nowhere, STDOUT_FILENO);
+        start_ns = now_ns();
         (void)execv(server->command[0], server->command);
         _exit(127);
     }
-    uint64_t start_ns = now_ns();
     (void)close(nowhere);
     return start_ns;
 }
@@ -231,7 +244,9 @@ int main(int argc, char **argv)
     size_t servers_count = read_servers(argv + 4, servers);
     bool talks = strcmp(argv[1], "talk") == 0;
     bool fresh = strcmp(argv[1], "fresh") == 0;
-    take_cpu(0);
+    cpu_set_t cpus = take_cpu();
+    for (size_t i = 0; i < servers_count; i++)
+        servers[i].cpus = cpus;
     for (size_t i = 0; i < servers_count && !talks; i++) {
         (void)start(&servers[i]);
         greet(&servers[i]);
