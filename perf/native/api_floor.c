@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "floor_vm.h"
+#include "perf/native/floor_vm.h"
 
 #define HEAD "Server: Firecracker API\r\nConnection: keep-alive\r\n"
 

@@ -5,7 +5,7 @@
  * resets, and passes the byte on. What a monitor needs beyond this is its own doing. One thread;
  * part of perf, not of the product.
  */
-#include "floor_vm.h"
+#include "perf/native/floor_vm.h"
 
 static void run(int vcpu, const struct kvm_run *state)
 {

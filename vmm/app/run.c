@@ -202,8 +202,8 @@ static int open_api(struct run *run, struct err *err)
     return api_server_open(&run->options->api, &run->server, err);
 }
 
-/* How long it took from whoever started us until the API's thread was up (cli.md F.2); wraps, as the
- * reference's, when the times given are not in the past. */
+/* How long it took from whoever started us until the API's thread was up (cli.md F.2). Wraps, as
+ * the reference's, when the times given are not in the past. */
 static void tell_start_time(const struct app_run_options *options)
 {
     struct metrics_api_server *to = &metrics.api_server;
