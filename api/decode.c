@@ -248,6 +248,56 @@ static int decode_text(const struct cfg_field *field, struct json_val val, void 
     return ret < 0 ? fail_placed(val, field->type, &inner, err) : 0;
 }
 
+/* ------------------------------------------------------------------ maps of texts */
+
+static int compare_keys(const void *a, const void *b)
+{
+    return strcmp(((const struct json_item *)a)->key, ((const struct json_item *)b)->key);
+}
+
+/* The members of an object in the order of their keys; the caller frees. NULL: no memory. */
+static struct json_item *sorted_items(struct json_val val)
+{
+    struct json_item *items = calloc(json_count(val) + 1, sizeof(*items));
+    struct json_iter iter;
+
+    if (!items)
+        return NULL;
+    json_iter_init(&iter, val);
+    for (size_t i = 0; i < json_count(val) && json_iter_next(&iter, &items[i]); i++)
+        ;
+    qsort(items, json_count(val), sizeof(*items), compare_keys);
+    return items;
+}
+
+static int decode_text_map(const struct cfg_field *field, struct json_val val, void *obj,
+                           struct err *err)
+{
+    if (json_kind(val) != JSON_KIND_OBJECT)
+        return api_fail_type(val, cfg_type_text(field->type), err);
+
+    struct json_item *items = sorted_items(val);
+    struct json *map = json_new_object();
+    char *text = NULL;
+    size_t len = 0;
+    int ret = items && map ? 0 : -ENOMEM;
+    for (size_t i = 0; ret == 0 && i < json_count(val); i++) {
+        const char *value = NULL;
+        ret = take_text(items[i].val, "a string", NULL, &value, err);
+        if (ret == 0)
+            ret = json_put(map, items[i].key, json_new_text(value));
+    }
+    if (ret == 0)
+        ret = json_render(map, &text, &len);
+    if (ret == 0)
+        memcpy((char *)obj + field->off, &text, sizeof(text));
+    if (ret == -ENOMEM)
+        err_set(err, -ENOMEM, "out of memory while storing the configuration");
+    json_drop(map);
+    free(items);
+    return ret;
+}
+
 /* ------------------------------------------------------------------ lists, objects */
 
 static int decode_element(const struct cfg_list *list, struct json_val val, void *owner,
@@ -313,6 +363,8 @@ static int decode_value(const struct cfg_field *field, struct json_val val, void
     case CFG_TYPE_BITMAP32:
     case CFG_TYPE_BITMAP64:
         return decode_text(field, val, obj, err);
+    case CFG_TYPE_TEXT_MAP:
+        return decode_text_map(field, val, obj, err);
     case CFG_TYPE_OBJECT:
         return decode_object(field->object, val, (char *)obj + field->off, err);
     case CFG_TYPE_LIST:

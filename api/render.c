@@ -69,6 +69,7 @@ static struct json *render_field(const struct cfg_field *field, const void *obj)
         return api_render_value(field->object, member);
     case CFG_TYPE_LIST:
         return render_list(field, obj);
+    case CFG_TYPE_TEXT_MAP: /* the metrics' properties, which are not shown either */
     case CFG_TYPE_NUMBER32:
     case CFG_TYPE_REGISTER:
     case CFG_TYPE_BITMAP32:

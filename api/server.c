@@ -27,6 +27,7 @@
 
 struct api_server {
     struct api_server_options options;
+    struct ctl_mailbox *mailbox;
     struct loop *loop;
     struct loop_src listener;
     struct loop_timer accepts; /* behind the events of a batch, or after a pause */
@@ -81,7 +82,7 @@ static void on_conn(struct loop_src *src, uint32_t revents)
     else
         rc = api_conn_read(conn);
     if (rc == 0 && (revents & EPOLLIN) && api_conn_has_turn(conn))
-        rc = api_conn_serve(conn, &server->options);
+        rc = api_conn_serve(conn, &server->options, server->mailbox);
     conn_settle(server, conn, rc);
 }
 
@@ -94,7 +95,7 @@ static void on_turns(struct loop_timer *timer)
     for (uint32_t i = 0; i < API_CONNECTIONS_MAX; i++) {
         struct api_conn *conn = server->conns[(first + i) % API_CONNECTIONS_MAX];
         if (conn && api_conn_has_turn(conn))
-            conn_settle(server, conn, api_conn_serve(conn, &server->options));
+            conn_settle(server, conn, api_conn_serve(conn, &server->options, server->mailbox));
     }
 }
 
@@ -132,7 +133,8 @@ static int conn_add(struct api_server *server, int *fd)
     return 0;
 }
 
-/* Nothing to be had now: the sockets wait in the backlog, and the thread does not spin. */
+/* Nothing to be had now: the sockets wait in the backlog meanwhile, and the thread does not
+ * spin. */
 static void accept_pause(struct api_server *server, int rc)
 {
     log_error("Cannot accept an API connection: %s", ERR_OS(rc));
@@ -237,8 +239,9 @@ err_free:
     return rc;
 }
 
-int api_server_start(struct api_server *server, struct err *err)
+int api_server_start(struct api_server *server, struct ctl_mailbox *mailbox, struct err *err)
 {
+    server->mailbox = mailbox;
     int rc = pthread_create(&server->thread, NULL, thread_main, server);
     if (rc != 0)
         return err_set(err, -rc, "Cannot start the API thread: %s", ERR_OS(rc));

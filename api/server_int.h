@@ -51,10 +51,11 @@ bool api_conn_has_turn(const struct api_conn *conn);
 MUST_CHECK int api_conn_read(struct api_conn *conn);
 
 /* Answers what was found, and looks for the next. Returns 0, or negative: to be closed. */
-MUST_CHECK int api_conn_serve(struct api_conn *conn, const struct api_server_options *options);
+MUST_CHECK int api_conn_serve(struct api_conn *conn, const struct api_server_options *options,
+                              struct ctl_mailbox *mailbox);
 
-/* Goes on writing a reply; once it is out, looks for the next request. Returns 0, or negative: to
- * be closed. */
+/* Goes on writing a reply; once it is out, looks for the next request. Returns 0, or negative:
+ * to be closed. */
 MUST_CHECK int api_conn_flush(struct api_conn *conn);
 
 /*
@@ -62,7 +63,8 @@ MUST_CHECK int api_conn_flush(struct api_conn *conn);
  * when nobody serves any more, or -ENOMEM.
  */
 MUST_CHECK int api_serve_request(const struct api_server_options *options,
-                                 const struct http_request *http, char **ret_text, size_t *ret_len);
+                                 struct ctl_mailbox *mailbox, const struct http_request *http,
+                                 char **ret_text, size_t *ret_len);
 
 /* Answers what is no HTTP request. err: the protocol's sentence. Returns 0 or -ENOMEM. */
 MUST_CHECK int api_serve_breach(const struct err *err, char **ret_text, size_t *ret_len);

@@ -25,10 +25,11 @@ static struct {
     atomic_flag busy;
     _Atomic int fd;
     struct metrics_instances instances;
+    const char *labels;
     char *line;
     size_t line_size;
     bool torn; /* the last write ended inside a line */
-} state = {.busy = ATOMIC_FLAG_INIT, .fd = FD_NONE};
+} state = {.busy = ATOMIC_FLAG_INIT, .fd = FD_NONE, .labels = ""};
 
 static bool busy_try(void)
 {
@@ -64,7 +65,7 @@ void metric_agg_record(metric_agg_t *agg, uint64_t us)
 /* Makes the line buffer large enough for every group there is now. Returns 0 or -ENOMEM. */
 static int line_reserve(void)
 {
-    size_t size = metrics_line_bound(&state.instances);
+    size_t size = metrics_line_bound(&state.instances) + strlen(state.labels);
     if (size <= state.line_size)
         return 0;
 
@@ -140,6 +141,18 @@ static int open_locked(const char *path, struct err *err)
     return 0;
 }
 
+int metrics_set_labels(const char *text)
+{
+    busy_wait();
+    const char *before = state.labels;
+    state.labels = text;
+    int rc = line_reserve();
+    if (rc < 0)
+        state.labels = before;
+    busy_release();
+    return rc;
+}
+
 int metrics_open(const char *path, struct err *err)
 {
     busy_wait();
@@ -166,7 +179,8 @@ static int write_once(int fd, const char *buf, size_t len, bool *ret_torn)
 static int flush_locked(int fd)
 {
     size_t len;
-    int rc = metrics_line_render(&state.instances, state.torn, state.line, state.line_size, &len);
+    int rc = metrics_line_render(&state.instances, state.torn, state.labels, state.line,
+                                 state.line_size, &len);
     if (rc < 0) {
         metric_inc(&metrics.logger.metrics_fails);
         return rc;

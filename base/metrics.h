@@ -97,6 +97,12 @@ struct metrics_net *metrics_net_of(const char *id);
 MUST_CHECK int metrics_open(const char *path, struct err *err);
 
 /*
+ * What each line says of this VM behind its time, from now on: JSON members with a comma behind
+ * each, such as `"id":"a",`. text: borrowed for ever. Returns 0 or -ENOMEM. Thread: vmm.
+ */
+MUST_CHECK int metrics_set_labels(const char *text);
+
+/*
  * Writes one JSON line with every group; without an open file does nothing. On a failed write no
  * delta is lost, logger.missed_metrics_count counts it. Thread: vmm, or a fatal signal handler.
  * Returns 0, -EBUSY while another flush is under way (then that one's line tells), or -errno of

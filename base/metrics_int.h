@@ -26,10 +26,10 @@ size_t metrics_line_bound(const struct metrics_instances *instances);
 /*
  * Renders one line with its line feed into `buf` and notes in every metric what it says
  * (`pending`). new_line: begin with a line feed. Returns 0 with *ret_len, or -EMSGSIZE when `size`
- * is too small.
+ * is too small. labels: as metrics_set_labels, not in metrics_line_bound.
  */
 MUST_CHECK int metrics_line_render(const struct metrics_instances *instances, bool new_line,
-                                   char *buf, size_t size, size_t *ret_len);
+                                   const char *labels, char *buf, size_t size, size_t *ret_len);
 
 /* The line was written: later deltas count from what it said. */
 void metrics_line_commit(const struct metrics_instances *instances);

@@ -191,30 +191,35 @@ static void out_group(struct line_out *out, struct line_walk *walk,
     out_text(out, "}");
 }
 
-int metrics_line_render(const struct metrics_instances *instances, bool new_line, char *buf,
-                        size_t size, size_t *ret_len)
+int metrics_line_render(const struct metrics_instances *instances, bool new_line,
+                        const char *labels, char *buf, size_t size, size_t *ret_len)
 {
     struct line_out out = {.buf = buf, .size = size};
     struct line_walk walk = {.schema = line_schema, .slot = (char *)&metrics};
     struct timespec now = {0};
     const char *group;
+    const char *mark = "\"";
 
     (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail for this clock */
     out_text(&out, new_line ? "\n{\"utc_timestamp_ms\":" : "{\"utc_timestamp_ms\":");
     out_u64(&out, (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / NS_PER_MS);
+    out_text(&out, ",");
+    out_text(&out, labels);
     while ((group = walk_group(&walk))) {
         const struct metrics_instance *first = group_instances(instances, group);
 
         for (const struct metrics_instance *at = first; at; at = at->next) {
             struct line_walk inner = walk_instance(&walk, at);
-            out_text(&out, ",\"");
+            out_text(&out, mark);
+            mark = ",\"";
             out_text(&out, group);
             out_text(&out, "_");
             out_escaped(&out, at->id);
             out_text(&out, "\":");
             out_group(&out, &inner, NULL);
         }
-        out_text(&out, ",\"");
+        out_text(&out, mark);
+        mark = ",\"";
         out_text(&out, group);
         out_text(&out, "\":");
         out_group(&out, &walk, first);

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A monitor that serves its API, and what that costs before a VM is asked for: counts and memory."""
+"""A monitor that serves its API: what that costs before a VM is asked for, and how soon it answers."""
 
 import contextlib
 import http.client
+import json
 import os
 import re
 import socket
 import subprocess
+import tempfile
 import time
 
 import common
@@ -15,6 +17,7 @@ import smaps
 from common import PerfError
 
 START_LIMIT_S = 20
+ASKED_A_START = 20  # requests on running servers for each start that is timed
 
 LISTEN = re.compile(r"^\d+ +listen\(")
 # The API's thread waits for its first event: from now on it answers.
@@ -121,4 +124,78 @@ def idle_cost(args, directory):
         with serving(args, other):
             both = smaps.of_process(pid, common.MEM_MIB * 1024)["rest"]
         result["private_beside_second_kib"] = both["Private_Dirty"] + both["Private_Clean"]
+    return result
+
+
+# ---- time --------------------------------------------------------------------------------------
+
+def request(method, target, body=None):
+    text = "" if body is None else json.dumps(body)
+    length = f"Content-Length: {len(text)}\r\n" if text else ""
+    return f"{method} {target} HTTP/1.1\r\nHost: localhost\r\n{length}\r\n{text}"
+
+
+def conversation(args, directory):
+    """What a client sends to boot a VM: seven requests."""
+    disk = os.path.join(directory, "disk")
+    with open(disk, "wb") as f:
+        f.truncate(1 << 20)
+    drive = {"path_on_host": disk, "is_read_only": False}
+    return [
+        request("PUT", "/machine-config", {"vcpu_count": common.VCPU_COUNT,
+                                           "mem_size_mib": common.MEM_MIB}),
+        request("PUT", "/cpu-config", {}),
+        request("PUT", "/boot-source", {
+            "kernel_image_path": common.built(args, "tests/native/guests/halt.elf")}),
+        request("PUT", "/drives/root", {**drive, "drive_id": "root", "is_root_device": True}),
+        request("PUT", "/drives/data", {**drive, "drive_id": "data", "is_root_device": False}),
+        request("PUT", "/metrics", {"metrics_path": os.path.join(directory, "metrics")}),
+        request("PUT", "/actions", {"action_type": "InstanceStart"}),
+    ]
+
+
+def timed(args, directory, mode, requests, runs, qemu=False):
+    """Runs api_time; gives the rows of figures of each: {"mayfly": [[µs, ...], ...], ...}."""
+    path = os.path.join(directory, "requests")
+    with open(path, "w", encoding="ascii") as f:
+        f.write("".join(text + "\0" for text in requests))
+    ours, floor, peer = (os.path.join(directory, name) for name in ("a", "b", "c.qmp"))
+    line = [common.built(args, "perf/api_time"), mode, str(runs), path, ours, *argv(args, ours),
+            "--", floor, common.built(args, "perf/api_floor"), floor]
+    if qemu:
+        line += ["--", peer, common.need(common.QEMU, "install qemu-system-x86"), "-M", "none",
+                 "-nographic", "-nodefaults", "-qmp", f"unix:{peer},server=on,wait=off"]
+    text = subprocess.run(line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+                          check=True).stdout
+    rows = {"mayfly": [], "floor": [], "qemu": []}
+    for row in text.splitlines():
+        label, *figures = row.split()
+        rows[{"A": "mayfly", "B": "floor", "C": "qemu"}[label]].append([float(x) for x in figures])
+    return {name: found for name, found in rows.items() if found}
+
+
+def spreads(rows, figure):
+    return {name: common.spread([figure(row) for row in found]) for name, found in rows.items()}
+
+
+def times(args, directory, runs):
+    info = [request("GET", "/")]
+    rows = timed(args, directory, "talk", info, runs)
+    result = {"connected": spreads(rows, lambda row: row[0]),
+              "first": spreads(rows, lambda row: row[1])}
+    for mode in ("kept", "fresh"):
+        rows = timed(args, directory, mode, info, runs * ASKED_A_START, qemu=mode == "kept")
+        result[mode] = spreads(rows, lambda row: row[0])
+    rows = timed(args, directory, "talk", conversation(args, directory), runs)
+    result["six"] = spreads(rows, lambda row: row[6] - row[0])
+    result["seven"] = spreads(rows, lambda row: row[7] - row[0])
+    return result
+
+
+def measure(args, runs):
+    with tempfile.TemporaryDirectory(prefix="mayfly-perf-") as directory:
+        common.say(f"api: {runs} starts, {runs} conversations, {runs * ASKED_A_START} requests")
+        result = {"times_us": times(args, directory, runs)}
+        result["syscalls"] = system_calls(args, directory)
+        result["idle"] = idle_cost(args, directory)
     return result

@@ -201,6 +201,47 @@ def blk(result):
                  + ["aim", "Firecracker 1.16.1 sync / async, earlier"], rows)
 
 
+# ---- api ---------------------------------------------------------------------------------------
+
+# Firecracker 1.16.1 to its floor, and its own counts, measured earlier on such a machine.
+API_ROWS = (("exec → socket connects", "connected", None, ""),
+            ("exec → `GET /` answered", "first", 1.4, "2.0–2.3"),
+            ("`GET /`, kept connection", "kept", 1.4, "1.9–2.6"),
+            ("`GET /`, fresh connection", "fresh", 1.4, "1.9–2.6"),
+            ("boot conversation, six requests before the start", "six", None, ""),
+            ("boot conversation, all seven, KVM's work in them", "seven", None, ""))
+API_CONVERSATION_AIM_MS = 1.5
+
+
+def api(result):
+    took, calls, idle = result["times_us"], result["syscalls"], result["idle"]
+    cell = "{median:.0f} ({min:.0f})".format
+    rows = []
+    for label, key, aim, earlier in API_ROWS:
+        ours, floor = took[key]["mayfly"], took[key]["floor"]
+        peer = took[key].get("qemu")
+        ratio, least = (ours[which] / floor[which] for which in ("median", "min"))
+        rows.append([label, cell(**ours), cell(**floor), f"{ratio:.2f} ({least:.2f})",
+                     f"≤ {aim}" if aim else "", earlier, cell(**peer) if peer else ""])
+    beside_ms, least_ms = ((took["seven"]["mayfly"][which] - took["seven"]["floor"][which]) / 1000
+                           for which in ("median", "min"))
+    counts = [
+        ["boot conversation beside KVM's work, ms (all seven, less the floor's)", f"{beside_ms:.2f} ({least_ms:.2f})",
+         f"≤ {API_CONVERSATION_AIM_MS}", ""],
+        ["system calls, exec → listening", calls["listening"], f"≤ {LIMITS['api-syscalls']}", ""],
+        ["system calls, exec → API thread waits", calls["ready"], "", "124"],
+        ["private dirty memory, one request answered, no VM yet, KiB", idle["private_dirty_kib"],
+         f"≤ {LIMITS['api-dirty']}", "260"],
+        ["all private memory: alone / beside a second one, KiB",
+         f"{idle['private_alone_kib']} / {idle['private_beside_second_kib']}", "", "2,232 / –"],
+        ["threads / descriptors", f"{idle['threads']} / {idle['fds']}",
+         f"{LIMITS['api-threads']} / –", "2 / 14"],
+    ]
+    return table(["native, µs: median (least)", "Mayfly", "floor", "ratio", "aim",
+                  "Firecracker's ratio, earlier", "QEMU's QMP, query-status"], rows) + "\n" + \
+        table(["before a VM", "Mayfly", "aim", "Firecracker 1.16.1, earlier"], counts)
+
+
 # ---- where -------------------------------------------------------------------------------------
 
 def where(result):

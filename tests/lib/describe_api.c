@@ -29,7 +29,7 @@ static const char *const type_names[] = {
     [CFG_TYPE_MAC] = "mac",           [CFG_TYPE_NUMBER32] = "number32",
     [CFG_TYPE_REGISTER] = "register", [CFG_TYPE_BITMAP32] = "bitmap32",
     [CFG_TYPE_BITMAP64] = "bitmap64", [CFG_TYPE_OBJECT] = "object",
-    [CFG_TYPE_LIST] = "list",
+    [CFG_TYPE_LIST] = "list",         [CFG_TYPE_TEXT_MAP] = "map",
 };
 static_assert(ARRAY_LEN(type_names) == CFG_TYPES_COUNT, "one name a type");
 

@@ -34,7 +34,7 @@ struct option {
 /* Alphabetical: requirements are checked in this order (cli.md A.1). */
 static const struct option options[] = {
     VALUE("api-sock", api_sock, "/run/firecracker.socket", NULL, NULL,
-          "Path to the Unix socket of the API. No effect in this build."),
+          "Path to the Unix socket of the API."),
     FLAG("boot-timer", boot_timer, NULL, NULL, "Log how long the guest's boot took."),
     VALUE("config-file", config_file, NULL, NULL, NULL,
           "Path to a JSON file that describes the VM to boot at start."),
@@ -43,7 +43,7 @@ static const struct option options[] = {
     FLAG("enable-pci", enable_pci, NULL, NULL, "Warns; devices stay on the MMIO transport."),
     FLAG("help", help, NULL, NULL, "Print this text; so does -h."),
     VALUE("http-api-max-payload-size", http_api_max_payload_size, "51200", NULL, NULL,
-          "Largest body of an API request, in bytes. No effect in this build."),
+          "Largest body of an API request, in bytes."),
     VALUE("id", id, "anonymous-instance", NULL, NULL, "Identifier of this VM."),
     VALUE("irqchip", irqchip, "split", NULL, NULL,
           "split (IOAPIC in the monitor) or full (all in the kernel)."),
@@ -55,12 +55,11 @@ static const struct option options[] = {
     VALUE("mmds-size-limit", mmds_size_limit, NULL, NULL, NULL,
           "Largest metadata store, in bytes. No effect in this build."),
     VALUE("module", module, NULL, NULL, NULL, "Log only lines of files with this path prefix."),
-    FLAG("no-api", no_api, "config-file", NULL,
-         "Run without the API, as this build must; needs --config-file."),
+    FLAG("no-api", no_api, "config-file", NULL, "Run without the API; needs --config-file."),
     FLAG("no-seccomp", no_seccomp, NULL, NULL,
          "Run without seccomp filters, as this build always does."),
     VALUE("parent-cpu-time-us", parent_cpu_time_us, NULL, NULL, NULL,
-          "CPU time of the parent (microseconds), set by the jailer. No effect in this build."),
+          "CPU time of the parent (microseconds), set by the jailer."),
     FLAG("probe", probe, NULL, NULL, "Say whether this host's KVM can run Linux, and exit."),
     VALUE("seccomp-filter", seccomp_filter, NULL, NULL, "no-seccomp",
           "Path to a file with seccomp filters. Refused by this build."),
@@ -68,10 +67,9 @@ static const struct option options[] = {
     FLAG("show-log-origin", show_log_origin, NULL, NULL, "Show file and line in log lines."),
     FLAG("snapshot-version", snapshot_version, NULL, NULL, "Print the snapshot format's version."),
     VALUE("start-time-cpu-us", start_time_cpu_us, NULL, NULL, NULL,
-          "Process CPU time at start (microseconds), set by the jailer. No effect in this build."),
-    VALUE(
-        "start-time-us", start_time_us, NULL, NULL, NULL,
-        "Time of the start (monotonic microseconds), set by the jailer. No effect in this build."),
+          "Process CPU time at start (microseconds), set by the jailer."),
+    VALUE("start-time-us", start_time_us, NULL, NULL, NULL,
+          "Time of the start (monotonic microseconds), set by the jailer."),
     FLAG("version", version, NULL, NULL, "Print the version."),
 };
 

@@ -125,17 +125,25 @@ static int irqchip_from_name(const char *name, enum hv_irqchip *ret_irqchip, str
     return 0;
 }
 
+/* A number of the command line, app_args_check_numbers' or 0. */
+static uint64_t number_of(const char *text)
+{
+    return text ? strtoull(text, NULL, 10) : 0;
+}
+
 /* From a validated command line to the exit code. */
 static int start(const struct app_args *args, struct console *console, struct err *err)
 {
     struct app_run_options options = {
         .config_path = args->config_file,
         .api = {.socket_path = args->no_api ? NULL : args->api_sock,
-                .body_max_size = (size_t)strtoull(args->http_api_max_payload_size, NULL, 10),
+                .body_max_size = (size_t)number_of(args->http_api_max_payload_size),
                 .identity = {.id = args->id, .version = APP_API_LEVEL}},
         .console = console,
         .boot_timer = args->boot_timer,
-        .start_times = {args->start_time_us, args->start_time_cpu_us, args->parent_cpu_time_us},
+        .start_time_us = number_of(args->start_time_us),
+        .start_time_cpu_us = number_of(args->start_time_cpu_us),
+        .parent_cpu_time_us = number_of(args->parent_cpu_time_us),
     };
     int rc = irqchip_from_name(args->irqchip, &options.irqchip, err);
     if (rc == 0)

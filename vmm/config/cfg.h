@@ -147,6 +147,7 @@ struct cfg_logger {
 struct cfg_metrics {
     char *metrics_path;
     bool emit_id;
+    char *properties; /* a JSON object of strings, sorted; NULL: none */
 };
 
 /* PUT /serial: both are replaced by each call. */

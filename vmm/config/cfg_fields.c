@@ -242,6 +242,8 @@ const struct cfg_object cfg_object_logger = {
 static const struct cfg_field metrics_fields[] = {
     {"metrics_path", CFG_TYPE_STRING, CFG_REQUIRED, OFF(struct cfg_metrics, metrics_path)},
     {"emit_id", CFG_TYPE_BOOL, CFG_SERDE_DEFAULT, OFF(struct cfg_metrics, emit_id)},
+    {"properties", CFG_TYPE_TEXT_MAP, CFG_NULLABLE | CFG_NO_RENDER,
+     OFF(struct cfg_metrics, properties)},
 };
 CHECK_TABLE(metrics_fields);
 

@@ -30,6 +30,7 @@ enum cfg_type {
     CFG_TYPE_STRING,    /* char *, heap */
     CFG_TYPE_LOG_LEVEL, /* char *, heap; one of the level names, any case */
     CFG_TYPE_IPV4,      /* char *, heap; dotted quad */
+    CFG_TYPE_TEXT_MAP,  /* char *, heap; compact JSON of an object of strings, sorted by key */
     CFG_TYPE_ENUM,      /* an enum (uint32_t) by its names */
     CFG_TYPE_MAC,       /* uint8_t[6] */
     CFG_TYPE_NUMBER32,  /* uint32_t from a string "0x.." or "0b.." */

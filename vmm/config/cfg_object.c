@@ -25,6 +25,7 @@ static const struct {
     [CFG_TYPE_STRING] = {"a string", 0, 0},
     [CFG_TYPE_LOG_LEVEL] = {"a string", 0, 0},
     [CFG_TYPE_IPV4] = {"IPv4 address", 0, 0},
+    [CFG_TYPE_TEXT_MAP] = {"a map", 0, 0},
     [CFG_TYPE_ENUM] = {"a variant name", 0, 4},
     [CFG_TYPE_MAC] = {"a string", 0, 0},
     [CFG_TYPE_NUMBER32] = {"a string", 0, 4},
@@ -85,7 +86,8 @@ const struct cfg_field *cfg_object_find(const struct cfg_object *object, const c
 
 static bool is_text(enum cfg_type type)
 {
-    return type == CFG_TYPE_STRING || type == CFG_TYPE_LOG_LEVEL || type == CFG_TYPE_IPV4;
+    return type == CFG_TYPE_STRING || type == CFG_TYPE_LOG_LEVEL || type == CFG_TYPE_IPV4 ||
+           type == CFG_TYPE_TEXT_MAP;
 }
 
 void cfg_object_init(const struct cfg_object *object, void *obj)

@@ -39,6 +39,7 @@ static void add_good(char text[static TEXT_MAX_SIZE], const struct cfg_field *fi
         [CFG_TYPE_STRING] = "\"a text\"",
         [CFG_TYPE_LOG_LEVEL] = "\"Debug\"",
         [CFG_TYPE_IPV4] = "\"169.254.1.2\"",
+        [CFG_TYPE_TEXT_MAP] = "{\"b\": \"2\", \"a\": \"1\"}",
         [CFG_TYPE_MAC] = "\"06:00:00:00:00:01\"",
         [CFG_TYPE_NUMBER32] = "\"0x80000001\"",
         [CFG_TYPE_REGISTER] = "\"ecx\"",
@@ -201,6 +202,8 @@ static void check_wrong_types(const struct cfg_object *object, uint32_t idx, voi
             continue;
         if (field->type == CFG_TYPE_IPV4 && first == '"')
             beginning = "invalid IPv4 address syntax";
+        if (first == '{' && field->type == CFG_TYPE_TEXT_MAP)
+            continue; /* an empty map will do */
         if ((first == '{' || first == '[') && field->type == CFG_TYPE_OBJECT)
             beginning = ""; /* looked into; refused all the same */
         if (first == '[' && field->type == CFG_TYPE_LIST)

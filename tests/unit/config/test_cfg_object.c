@@ -16,7 +16,8 @@
 
 static bool is_text(enum cfg_type type)
 {
-    return type == CFG_TYPE_STRING || type == CFG_TYPE_LOG_LEVEL || type == CFG_TYPE_IPV4;
+    return type == CFG_TYPE_STRING || type == CFG_TYPE_LOG_LEVEL || type == CFG_TYPE_IPV4 ||
+           type == CFG_TYPE_TEXT_MAP;
 }
 
 static void test_cfg_objects__every_field__table_is_consistent(void **state)
