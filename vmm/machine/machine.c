@@ -57,6 +57,8 @@ int machine_create(const struct machine_options *options, struct machine **ret_m
         rc = -pthread_mutex_init(&machine->late_lock, NULL);
     if (rc == 0)
         rc = -pthread_mutex_init(&machine->park_lock, NULL);
+    if (rc == 0 && sem_init(&machine->come, 0, 0) < 0)
+        rc = -errno;
     if (rc == 0)
         rc = -pthread_cond_init(&machine->park_changed, NULL);
     if (rc < 0) {
@@ -100,6 +102,7 @@ void machine_free(struct machine *machine)
     (void)pthread_mutex_destroy(&machine->routes.lock); /* nobody holds them any more */
     (void)pthread_mutex_destroy(&machine->end_lock);
     (void)pthread_mutex_destroy(&machine->late_lock);
+    (void)sem_destroy(&machine->come);
     (void)pthread_mutex_destroy(&machine->park_lock);
     (void)pthread_cond_destroy(&machine->park_changed);
     free(machine);
@@ -245,7 +248,9 @@ void machine_take_back(struct machine *machine)
     loop_post_add(machine->options.loop, &machine->end_post);
     machine->end = MACHINE_END_NONE;
     machine->end_reason = (struct err)ERR_INIT;
-    machine->come_count = machine->left_count = 0;
+    machine->left_count = 0;
+    while (sem_trywait(&machine->come) == 0)
+        ; /* nobody waited for those of a start that failed */
     machine->paused = false;
     atomic_store_explicit(&machine->stopping, false, memory_order_relaxed); /* no vCPU is there */
 }

@@ -14,18 +14,15 @@
 
 void machine_vcpu_came(struct machine *machine)
 {
-    (void)pthread_mutex_lock(&machine->park_lock);
-    machine->come_count++;
-    (void)pthread_cond_broadcast(&machine->park_changed);
-    (void)pthread_mutex_unlock(&machine->park_lock);
+    (void)sem_post(&machine->come); /* fails beyond INT_MAX only */
 }
 
 void machine_await_vcpus(struct machine *machine)
 {
-    (void)pthread_mutex_lock(&machine->park_lock);
-    while (machine->come_count < machine->vcpus_count)
-        (void)pthread_cond_wait(&machine->park_changed, &machine->park_lock);
-    (void)pthread_mutex_unlock(&machine->park_lock);
+    for (uint32_t i = 0; i < machine->vcpus_count; i++) {
+        while (sem_wait(&machine->come) < 0)
+            ; /* a signal came */
+    }
 }
 
 void machine_park_vcpu(struct vcpu *vcpu)
