@@ -202,19 +202,22 @@ static int open_api(struct run *run, struct err *err)
     return api_server_open(&run->options->api, &run->server, err);
 }
 
-/* How long it took from whoever started us until the API's thread was up (cli.md F.2). Wraps, as
- * the reference's, when the times given are not in the past. */
-static void tell_start_time(const struct app_run_options *options)
+/* Time since a start that was given, with more that was given; 0 without a start. */
+static uint64_t us_since(const char *start_us, uint64_t now_ns, const char *more_us)
 {
-    struct metrics_api_server *to = &metrics.api_server;
-    uint64_t now_us = clock_mono_ns() / NS_PER_US;
-    uint64_t cpu_us = clock_process_cpu_ns() / NS_PER_US;
+    uint64_t now_us = now_ns / NS_PER_US;
+    uint64_t start = start_us ? strtoull(start_us, NULL, 10) : now_us;
+    uint64_t more = start_us && more_us ? strtoull(more_us, NULL, 10) : 0;
+    return start < now_us ? now_us - start + more : more;
+}
 
-    if (options->start_time_us)
-        metric_store(&to->process_startup_time_us, now_us - options->start_time_us);
-    if (options->start_time_cpu_us)
-        metric_store(&to->process_startup_time_cpu_us,
-                     cpu_us - options->start_time_cpu_us + options->parent_cpu_time_us);
+/* The API's thread is up: how long that took since the jailer began (cli.md F.2). */
+static void store_startup_times(const struct app_start_times *times)
+{
+    metric_store(&metrics.api_server.process_startup_time_us,
+                 us_since(times->mono_us, clock_mono_ns(), NULL));
+    metric_store(&metrics.api_server.process_startup_time_cpu_us,
+                 us_since(times->cpu_us, clock_process_cpu_ns(), times->parent_cpu_us));
 }
 
 static int start_api(struct run *run, struct err *err)
@@ -223,7 +226,7 @@ static int start_api(struct run *run, struct err *err)
         return 0;
     int rc = api_server_start(run->server, run->mailbox, err);
     if (rc == 0)
-        tell_start_time(run->options);
+        store_startup_times(&run->options->start_times);
     return rc;
 }
 

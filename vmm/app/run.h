@@ -6,7 +6,6 @@
 #pragma once
 
 #include <stdbool.h>
-#include <stdint.h>
 
 #include "api/server.h"
 #include "base/attr.h"
@@ -14,15 +13,20 @@
 #include "devices/backend/console.h"
 #include "vmm/hv/hv.h"
 
+/* What whoever started us has measured, in µs as decimal text; NULL: not given (cli.md A.2). */
+struct app_start_times {
+    const char *mono_us;       /* the monotonic clock at its own start */
+    const char *cpu_us;        /* the process's CPU time before us */
+    const char *parent_cpu_us; /* CPU time of its parent, to be added */
+};
+
 struct app_run_options {
     const char *config_path;       /* NULL: configured through the API */
     struct api_server_options api; /* socket_path NULL: no API */
     struct console *console; /* zeroed; opened here, restored by the caller when it has said all */
     enum hv_irqchip irqchip;
     bool boot_timer;
-    uint64_t start_time_us;     /* monotonic, when the jailer began; 0: not given */
-    uint64_t start_time_cpu_us; /* process CPU time when we were started; 0: not given */
-    uint64_t parent_cpu_time_us;
+    struct app_start_times start_times; /* checked numbers */
 };
 
 /* Returns 0 when the guest ended itself, or -errno with the sentence of cli.md B or of what the

@@ -40,6 +40,9 @@ static void on_end_post(struct loop_post *post)
 int machine_create(const struct machine_options *options, struct machine **ret_machine,
                    struct err *err)
 {
+    int rc = machine_install_kick_signals(err);
+    if (rc < 0)
+        return rc;
     struct machine *machine = calloc(1, sizeof(*machine));
     if (!machine)
         return err_set(err, -ENOMEM, "no memory for a machine");
@@ -50,7 +53,7 @@ int machine_create(const struct machine_options *options, struct machine **ret_m
     machine->serial_out_fd = FD_NONE;
     bus_init(&machine->pio);
     bus_init(&machine->mmio);
-    int rc = -pthread_mutex_init(&machine->routes.lock, NULL);
+    rc = -pthread_mutex_init(&machine->routes.lock, NULL);
     if (rc == 0)
         rc = -pthread_mutex_init(&machine->end_lock, NULL);
     if (rc == 0)
@@ -107,7 +110,8 @@ void machine_free(struct machine *machine)
 
 static int open_for_boot(const char *path, const char *sentence, int *ret_fd, struct err *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not block us */
+    /* A FIFO must not block us, nor a terminal become ours. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return err_set(err, -errno, "%s %s", sentence, ERR_OS(errno));
     *ret_fd = fd;
@@ -203,8 +207,8 @@ int machine_set_serial(struct machine *machine, const struct cfg_serial *serial,
     if (!serial->serial_out_path)
         return 0;
     /* As the log: no truncation, and a FIFO without a reader does not block. */
-    int fd =
-        open(serial->serial_out_path, O_RDWR | O_CREAT | O_NONBLOCK | O_CLOEXEC | O_APPEND, 0600);
+    int fd = open(serial->serial_out_path,
+                  O_RDWR | O_CREAT | O_NONBLOCK | O_CLOEXEC | O_APPEND | O_NOCTTY, 0600);
     if (fd < 0)
         return err_set(err, -errno, "The serial output file cannot be opened: %s (%s)",
                        ERR_OS(errno), serial->serial_out_path);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 
 #include "devices/backend/disk.h"
@@ -88,6 +89,7 @@ struct machine {
     uint32_t vcpus_count;
     _Atomic bool stopping; /* vCPU threads leave their loop */
     _Atomic bool pausing;  /* vCPU threads park */
+    sem_t come;            /* posted by each vCPU thread that has its name */
     pthread_mutex_t park_lock;
     pthread_cond_t park_changed; /* the counts below, or pausing or stopping, changed */
     uint32_t parked_count;       /* under park_lock */
