@@ -6,7 +6,6 @@
 #pragma once
 
 #include <pthread.h>
-#include <semaphore.h>
 #include <stdatomic.h>
 
 #include "devices/backend/disk.h"
@@ -89,7 +88,6 @@ struct machine {
     uint32_t vcpus_count;
     _Atomic bool stopping; /* vCPU threads leave their loop */
     _Atomic bool pausing;  /* vCPU threads park */
-    sem_t come;            /* posted by each vCPU thread that has its name */
     pthread_mutex_t park_lock;
     pthread_cond_t park_changed; /* the counts below, or pausing or stopping, changed */
     uint32_t parked_count;       /* under park_lock */
@@ -113,6 +111,9 @@ void machine_dismantle(struct machine *machine);
 void machine_take_back(struct machine *machine);
 
 /* vcpu.c */
+/* The signals that interrupt KVM_RUN, harmless from here on to who sends them. Returns 0 or
+ * -errno. */
+MUST_CHECK int machine_install_kick_signals(struct err *err);
 MUST_CHECK int machine_create_vcpus(struct machine *machine, const struct cfg_machine *config,
                                     struct err *err);
 MUST_CHECK int machine_setup_vcpus(struct machine *machine, const struct cfg_vm *config,

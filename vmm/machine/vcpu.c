@@ -246,7 +246,7 @@ static void on_kick_signal(int signum)
 }
 
 /* SIGRTMIN kicks vCPUs; 35 is what musl calls SIGRTMIN and must be harmless too (cli.md D). */
-static int kick_signals_install(struct err *err)
+int machine_install_kick_signals(struct err *err)
 {
     struct sigaction action = {.sa_handler = on_kick_signal};
     if (sigaction(SIGRTMIN, &action, NULL) < 0 || sigaction(35, &action, NULL) < 0)
@@ -258,10 +258,7 @@ int machine_start_vcpus(struct machine *machine, struct err *err)
 {
     char own_name[VCPU_NAME_SIZE];
     pthread_attr_t attr;
-    int rc = kick_signals_install(err);
-    if (rc < 0)
-        return rc;
-    rc = -pthread_attr_init(&attr);
+    int rc = -pthread_attr_init(&attr);
     if (rc == 0)
         rc = -pthread_attr_setstacksize(&attr, VCPU_STACK_SIZE);
     (void)prctl(PR_GET_NAME, own_name); /* cannot fail */
