@@ -140,17 +140,18 @@ int blk_create(const struct cfg_drive *drive, const struct blk_env *env, struct 
         (void)err_set(err, rc, "block device %s: %s", drive->drive_id, ERR_OS(rc));
         goto err_free;
     }
-    blk->metrics = metrics_block_of(drive->drive_id);
-    if (!blk->metrics) {
-        rc = err_set(err, -ENOMEM, "no memory for the metrics of block device %s", drive->drive_id);
-        goto err_free;
-    }
     blk->ring = is_async ? env->ring : NULL;
     blk->disk_open = env->disk_open;
     rc = blk->disk_open(drive->path_on_host, drive->is_read_only, blk->ring, blk_on_complete, blk,
                         &blk->disk, err);
     if (rc < 0)
         goto err_free;
+    blk->metrics = metrics_block_of(drive->drive_id); /* for ever: of what can be opened only */
+    if (!blk->metrics) {
+        rc = err_set(err, -ENOMEM, "no room for the metrics of block device %s: more than %u ids",
+                     drive->drive_id, METRICS_INSTANCES_MAX);
+        goto err_close;
+    }
     blk->dev.activate_fails = &blk->metrics->activate_fails;
     blk->cache = drive->cache_type;
     blk->clock = env->clock;
@@ -164,6 +165,8 @@ int blk_create(const struct cfg_drive *drive, const struct blk_env *env, struct 
     *ret_blk = blk;
     return 0;
 
+err_close:
+    disk_close(&blk->disk);
 err_free:
     virtio_dev_done(&blk->dev);
     free(blk);
@@ -194,6 +197,7 @@ void blk_free(struct blk *blk)
     rl_done(&blk->rl);
     blk_flush_file(blk);
     disk_close(&blk->disk);
+    blk_forget_requests(blk);
     virtio_dev_done(&blk->dev);
     free(blk);
 }

@@ -60,6 +60,8 @@ static inline struct vq *blk_queue(struct blk *blk)
 void blk_serve(struct blk *blk, uint32_t budget);
 /* Finishes everything the engine has completed. */
 void blk_reap(struct blk *blk);
+/* Frees what the requests hold that a closed engine never gave back. */
+void blk_forget_requests(struct blk *blk);
 /* The virtio_dev_ops of serving. */
 void blk_on_queue(struct virtio_dev *dev, uint32_t idx);
 bool blk_on_notify(struct virtio_dev *dev, uint32_t idx);

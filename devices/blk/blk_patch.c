@@ -74,5 +74,10 @@ void blk_replace_limiter(struct blk *blk, const struct cfg_rate_limiter *limiter
                                                 buckets[kind]->refill_time_ms};
         rl_replace(&blk->rl, (enum rl_kind)kind, &config);
     }
+    if (!rl_limits(&blk->rl)) { /* nothing waits any more, and no wait is worth its timer */
+        rl_done(&blk->rl);
+        if (virtio_serves(&blk->dev))
+            virtio_kick_self(&blk->dev, BLK_QUEUE);
+    }
     (void)pthread_mutex_unlock(&blk->dev.lock);
 }

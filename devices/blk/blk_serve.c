@@ -93,6 +93,12 @@ void blk_reap(struct blk *blk)
     }
 }
 
+void blk_forget_requests(struct blk *blk)
+{
+    for (uint32_t i = 0; i < ARRAY_LEN(blk->slots); i++)
+        slot_release(&blk->slots[i]);
+}
+
 /* Guest address of byte `off` of the writable part; it exists, since parse found room for it. */
 static gpa_t writable_addr(const struct vq_chain *chain, uint64_t off)
 {

@@ -434,3 +434,16 @@ def api_parallel_configuration(t):
     equal("statuses", [204] * 8, [client.receive().status for client in clients])
     equal("drives", {f"d{index}" for index in range(8)}, {entry["drive_id"] for entry in drives(clients[0])})
     served.stop()
+
+
+@case
+def api_refused_drives_cost_nothing(t):
+    """A client that tries a hundred ids in vain can still add its drive."""
+    t.disk("disk", sectors=8)
+    served = Served(t)
+    client = served.connect()
+    for i in range(100):
+        client.refused("PUT", f"/drives/d{i}", drive(f"d{i}", path_on_host="none"), f"{OPEN_DRIVE}{NO_FILE} none")
+    client.drive("d", path_on_host="disk")
+    equal("drives", ["d"], [entry["drive_id"] for entry in drives(client)])
+    served.stop()

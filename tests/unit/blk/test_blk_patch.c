@@ -225,6 +225,36 @@ static void test_blk_replace_limiter__no_limit__all_served(void **state)
     assert_int_equal(served_of(0, 3), 3);
 }
 
+static void note_kick(void *transport, uint32_t idx)
+{
+    *(uint32_t *)transport += 1 + idx;
+}
+
+static void test_blk_replace_limiter__no_limit_while_requests_wait__served_at_once(void **state)
+{
+    (void)state;
+    static const struct virtio_transport_ops transport_ops = {.kick = note_kick};
+    uint32_t self_kicks = 0;
+    struct cfg_drive drive = plain_drive();
+    const struct cfg_rate_limiter limiter = {.present = true, .ops = no_limit};
+    drive.rate_limiter = (struct cfg_rate_limiter){.present = true, .ops = one_a_second};
+    assert_int_equal(create(&drive), 0);
+    offer(0, VIRTIO_BLK_T_IN, 0, 512);
+    offer(1, VIRTIO_BLK_T_IN, 1, 512); /* has to wait */
+    kick();
+    expect_used(0, 513, VIRTIO_BLK_S_OK);
+    struct virtio_dev *dev = blk_virtio(fix.blk);
+    const struct virtio_transport_ops *no_transport = dev->transport_ops;
+    dev->transport = &self_kicks;
+    dev->transport_ops = &transport_ops;
+    blk_replace_limiter(fix.blk, &limiter);
+    dev->transport_ops = no_transport;
+    assert_int_equal(self_kicks, 1);
+    lay_out(1, VIRTIO_BLK_T_IN, 1, 512); /* a scribbling build ate it when it was put back */
+    kick();
+    expect_used(1, 513, VIRTIO_BLK_S_OK);
+}
+
 static void test_blk_replace_limiter__absent_bucket__stays_as_it_was(void **state)
 {
     (void)state;
@@ -263,6 +293,7 @@ int main(void)
         TEST(test_blk_replace_file__while_paused__ring_left_alone_until_the_resume),
         TEST(test_blk_replace_limiter__limit_where_none_was__next_requests_wait),
         BARE(test_blk_replace_limiter__no_limit__all_served),
+        BARE(test_blk_replace_limiter__no_limit_while_requests_wait__served_at_once),
         BARE(test_blk_replace_limiter__absent_bucket__stays_as_it_was),
         TEST(test_blk_replace_limiter__again__fresh_and_full),
     };
