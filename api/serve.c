@@ -94,6 +94,8 @@ int api_serve_request(const struct api_server_options *options, struct ctl_mailb
         rc = api_reply_render(&options->identity, &request, &reply, ret_text, ret_len);
     if (rc == 0)
         trace_outcome(&reply, *ret_text);
+    else
+        log_warn("The API request on %s was not answered: %s", http->path, ERR_OS(rc));
     api_request_done(&request);
     return rc;
 }

@@ -126,6 +126,16 @@ static const char *method_name(enum http_method method)
     return names[method];
 }
 
+/* Does the path name the metadata store, whose content nobody logs? */
+static bool is_mmds(const char *path)
+{
+    static const char word[] = "mmds";
+
+    path += strspn(path, "/");
+    size_t len = strcspn(path, "/");
+    return len == strlen(word) && memcmp(path, word, len) == 0;
+}
+
 void api_trace_request(const struct http_request *http)
 {
     struct message message = {.len = 0};
@@ -139,7 +149,7 @@ void api_trace_request(const struct http_request *http)
     if (http->body && strcmp(http->path, "/cpu-config") == 0 && !log_on(LOG_LEVEL_DEBUG)) {
         put(&message, ". To view the CPU template received by the API, configure log-level to "
                       "DEBUG");
-    } else if (http->body && strcmp(http->path, "/mmds") != 0) {
+    } else if (http->body && !is_mmds(http->path)) {
         put(&message, " with body ");
         put_quoted(&message, http->body, http->body_len);
     }
