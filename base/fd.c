@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -96,6 +97,19 @@ static int table_grow(uint64_t entries)
     if (fd < 0)
         return -errno;
     fd_close(&fd);
+    return 0;
+}
+
+int fd_fill_standard(void)
+{
+    struct pollfd standard[] = {{.fd = 0}, {.fd = 1}, {.fd = 2}};
+    if (poll(standard, ARRAY_LEN(standard), 0) < 0)
+        return -errno;
+    /* Ascending: open takes the lowest free number. */
+    for (size_t i = 0; i < ARRAY_LEN(standard); i++) {
+        if ((standard[i].revents & POLLNVAL) && open("/dev/null", O_RDWR | O_CLOEXEC) < 0)
+            return -errno;
+    }
     return 0;
 }
 

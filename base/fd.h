@@ -38,6 +38,10 @@ MUST_CHECK ssize_t fd_pread_full(int fd, void *buf, size_t len, uint64_t off);
 /* Writes all `len` bytes, going on after short writes and EINTR. Returns 0 or -errno. */
 MUST_CHECK int fd_write_full(int fd, const void *buf, size_t len);
 
+/* Opens /dev/null for each of fds 0-2 that is closed, so that no file of ours gets their number and
+ * with it what is meant for the console. Call first. Returns 0 or -errno. */
+MUST_CHECK int fd_fill_standard(void);
+
 /* Grows the process's fd table to 2,048 entries (or its soft limit, when lower), so that it does
  * not grow while threads share it (cli.md A.2): enough for every device and 1,000 vsock streams,
  * at 16 KiB of kernel memory. Call while single-threaded. Returns 0 or -errno. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A disk: where a block device's bytes go. Two engines behind one contract: Sync
- * (preadv/pwritev/fsync done at once) and Async (io_uring). Knows files, not virtio. Thread: vmm.
+ * (preadv/pwritev/fsync done at once) and Async (io_uring). Knows files, not virtio. Threads: see
+ * struct disk_ops.
  */
 #pragma once
 
@@ -45,8 +46,8 @@ struct disk;
  * reap: next completed request, or NULL.
  * drain: waits until nothing is in flight; what completed is still to be reaped. Returns 0 or
  *   -errno.
- * Thread: vmm, drain any. The disk's owner sees to it that no two run at a time (its device's
- * lock).
+ * Thread: Sync any, Async vmm and drain any. The disk's owner sees to it that no two run at a time
+ * (its device's lock); drain is the one that may run beside reap.
  */
 struct disk_ops {
     int (*start)(void *ctx, struct disk_req *req);

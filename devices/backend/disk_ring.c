@@ -32,6 +32,7 @@ static_assert(RING_FILES_MAX <= 32, "take_news has a bit for each");
 
 /* How often a drain on another thread looks for completions that nobody has told it of. */
 #define DRAIN_LOOK_NS (1 * NS_PER_MS)
+#define DRAIN_UNSUBMITTED_MAX_NS (1 * NS_PER_S)
 
 /* The operations that a disk needs; nothing else is accepted once the ring is enabled. */
 static const uint8_t allowed_ops[] = {
@@ -352,10 +353,13 @@ static int enter(struct disk_ring *ring, unsigned wait_count)
         int rc = io_uring_submit_and_wait(&ring->uring, wait_count);
         if (rc == -EINTR)
             continue;
-        if (rc < 0)
+        if (rc < 0) {
+            ring->refused = true;
             return rc;
+        }
         wait_count = 0;
     } while (io_uring_sq_ready(&ring->uring));
+    ring->refused = false;
     return 0;
 }
 
@@ -404,23 +408,57 @@ static int drain_inside(struct disk_ring *ring, const struct disk_async *disk)
     return 0;
 }
 
+/* How many entries of the disk the kernel has not seen. make_void: they become ones that touch no
+ * memory; the ring's restrictions refuse them (EACCES). */
+static uint32_t unsubmitted(struct disk_ring *ring, const struct disk_async *disk, bool make_void)
+{
+    const struct io_uring_sq *sq = &ring->uring.sq;
+    uint32_t count = 0;
+    for (unsigned at = sq->sqe_tail - io_uring_sq_ready(&ring->uring); at != sq->sqe_tail; at++) {
+        struct io_uring_sqe *sqe = &sq->sqes[at & sq->ring_mask];
+        uint64_t idx = sqe->user_data;
+        if (idx >= RING_OPS_MAX || ring->ops[idx].disk != disk)
+            continue;
+        count++;
+        if (make_void) {
+            io_uring_prep_nop(sqe);
+            io_uring_sqe_set_data64(sqe, idx);
+        }
+    }
+    return count;
+}
+
 /*
- * On another thread: only the owner may enter the kernel, and it may be waiting for the very lock
- * that our caller holds. So this only looks at the completion queue, when told and at intervals.
+ * On another thread: only the owner may enter the kernel. So this only looks at the completion
+ * queue, when told and at intervals. What the owner was refused to submit (it is short of memory,
+ * say) is waited for DRAIN_UNSUBMITTED_MAX_NS, since the owner may be waiting for this very thread to
+ * end; then it is made to do nothing.
  */
 static int drain_outside(struct disk_ring *ring, const struct disk_async *disk)
 {
+    uint64_t stuck_since_ns = 0;
     ring->drainers_count++;
     /* What a broken ring has not submitted never completes. */
     while (disk->in_flight && !ring->broken) {
-        uint64_t until_ns = clock_mono_ns() + DRAIN_LOOK_NS;
+        uint64_t now_ns = clock_mono_ns();
+        if (!ring->refused || disk->in_flight > unsubmitted(ring, disk, false)) {
+            stuck_since_ns = 0;
+        } else if (stuck_since_ns == 0) {
+            stuck_since_ns = now_ns;
+        } else if (now_ns - stuck_since_ns > DRAIN_UNSUBMITTED_MAX_NS) {
+            (void)unsubmitted(ring, disk, true); /* all that is in flight */
+            break;
+        }
+        uint64_t until_ns = now_ns + DRAIN_LOOK_NS;
         const struct timespec until = {.tv_sec = (time_t)(until_ns / NS_PER_S),
                                        .tv_nsec = (long)(until_ns % NS_PER_S)};
         (void)pthread_cond_clockwait(&ring->moved, &ring->lock, CLOCK_MONOTONIC, &until);
         take_completions(ring);
     }
     ring->drainers_count--;
-    return disk->in_flight ? ring->broken : 0;
+    if (!disk->in_flight)
+        return 0;
+    return ring->broken ? ring->broken : -EAGAIN;
 }
 
 int disk_ring_drain(struct disk_ring *ring, const struct disk_async *disk)

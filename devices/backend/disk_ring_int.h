@@ -79,6 +79,7 @@ struct disk_ring {
     uint8_t free_ops[RING_OPS_MAX]; /* stack of indexes into ops */
     uint32_t free_ops_count;
     bool slots_lost[RING_FILES_MAX]; /* abandoned disks' */
+    bool refused;                    /* the last submit was, for the moment */
     int broken;                      /* -errno of a submit that can never succeed; else 0 */
 };
 

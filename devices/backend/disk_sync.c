@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The Sync engine: every request is done when start returns, through the page cache, straight
- * between the file and the caller's memory. Thread: vmm. Spec: devices.md 3.
+ * between the file and the caller's memory. Thread: any, one at a time. Spec: devices.md 3.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -58,6 +58,12 @@ MUST_CHECK bool rl_take(struct rl *rl, enum rl_kind kind, uint64_t n);
 /* Gives n tokens back: to the burst while some is left, else to the budget, capped. */
 void rl_refund(struct rl *rl, enum rl_kind kind, uint64_t n);
 
+/* Is there a limit in any dimension? */
+static inline bool rl_limits(const struct rl *rl)
+{
+    return rl->buckets[RL_BYTES].limited || rl->buckets[RL_OPS].limited;
+}
+
 /* Is the timer armed: is everything denied until on_unblocked? */
 bool rl_blocked(const struct rl *rl);
 

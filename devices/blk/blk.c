@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * virtio-blk device (virtio 1.2, 5.2; devices.md 3). Parse, throttle, start, finish. Every popped
- * head leaves by one
- * exit: the used ring, back into the avail ring, or virtio_mark_broken.
- * Under the device's lock; kicks and completions on the vmm thread.
+ * head leaves by one exit: the used ring, back into the avail ring, or virtio_mark_broken. Under
+ * the device's lock; on the vmm thread, but for a Sync disk's short queues (on_notify).
  */
 #include "devices/blk/blk.h"
 
@@ -22,8 +21,15 @@
 #define BLK_QUEUE 0u
 /* Data descriptors of one request: the queue less header and status. */
 #define BLK_SEG_MAX (VQ_SIZE_MAX - 2u)
-/* Chains served before other devices get their turn. */
+/* What is served before other devices get their turn: a chain costs 1, and 1 for each 64 KiB. */
 #define BLK_PASS_BUDGET (4u * VQ_SIZE_MAX)
+#define BLK_COST_SIZE (64u * 1024)
+/* Served on a vCPU's thread before the loop takes over: the guest stands still meanwhile. */
+#define BLK_NOTIFY_BUDGET 64u
+/* A turn ends with the request that makes it longer than this, which shows a disk that makes its
+ * readers wait: for some time the loop serves everything, then a notification tries again. */
+#define BLK_NOTIFY_MAX_NS (200 * NS_PER_US)
+#define BLK_NOTIFY_PAUSE_NS (1 * NS_PER_S)
 #define BLK_INLINE_IOVS 4u
 
 /* Config space, virtio 1.2, 5.2.4: the fields whose features are offered. */
@@ -55,6 +61,11 @@ struct blk {
     struct metrics_block *metrics;
     struct rl rl;
     bool engine_full;                   /* a request was put back because the engine took no more */
+    bool on_vcpu;                       /* this pass runs on a vCPU's thread */
+    uint64_t turn_start_ns;             /* of that pass */
+    uint64_t moved_ns;                  /* when the last transfer was done */
+    uint64_t loop_until_ns;             /* until then the loop serves, whoever notifies */
+    struct disk_req flush;              /* the last one, at the end */
     struct vq_chain chain;              /* the one being parsed */
     struct blk_slot slots[VQ_SIZE_MAX]; /* by head */
 };
@@ -83,7 +94,8 @@ static void complete(struct blk *blk, uint16_t head, gpa_t status_addr, uint8_t 
 
 static void count_transfer(struct blk *blk, const struct blk_slot *slot, uint64_t bytes)
 {
-    uint64_t us = (clock_now_ns(blk->clock) - slot->start_ns) / NS_PER_US;
+    blk->moved_ns = clock_now_ns(blk->clock);
+    uint64_t us = (blk->moved_ns - slot->start_ns) / NS_PER_US;
     if (slot->op == BLK_OP_READ) {
         metric_inc(&blk->metrics->read_count);
         metric_add(&blk->metrics->read_bytes, bytes);
@@ -246,8 +258,24 @@ static int slot_start(struct blk *blk, const struct blk_request *req)
     return 1;
 }
 
-/* One popped chain. Returns 1 served, 0 put back (limiter or engine). */
-static int serve_chain(struct blk *blk)
+/* May this pass serve a request of that cost? On a vCPU's thread nothing larger than what is left of
+ * its turn, and no flush, which may take a disk's whole write-back time. */
+static bool may_serve(struct blk *blk, const struct blk_request *req, uint64_t cost,
+                      uint32_t budget)
+{
+    if (blk->on_vcpu && (req->op == BLK_OP_FLUSH || cost > budget)) {
+        virtio_kick_self(&blk->dev, BLK_QUEUE);
+        return false;
+    }
+    if (!blk->on_vcpu && !limiter_take(blk, req)) {
+        metric_inc(&blk->metrics->rate_limiter_throttled_events);
+        return false;
+    }
+    return true;
+}
+
+/* One popped chain. Returns 1 served, 0 put back (limiter, engine or thread). */
+static int serve_chain(struct blk *blk, uint32_t *budget)
 {
     struct vq *vq = blk_queue(blk);
     struct blk_limits limits = {blk->disk.sectors_count, blk->disk.read_only};
@@ -260,11 +288,12 @@ static int serve_chain(struct blk *blk)
         virtio_mark_broken(&blk->dev, "block request without header or status byte", rc);
         return 1;
     }
-    if (!limiter_take(blk, &req)) {
-        metric_inc(&blk->metrics->rate_limiter_throttled_events);
+    uint64_t cost = req.data_len / BLK_COST_SIZE;
+    if (!may_serve(blk, &req, cost, *budget)) {
         vq_unpop(vq, blk->chain.head);
         return 0;
     }
+    *budget -= cost < *budget ? (uint32_t)cost : *budget;
     if (rc == 0 || req.op == BLK_OP_GET_ID) {
         finish_at_once(blk, &req, status);
         return 1;
@@ -281,15 +310,21 @@ static int serve_chain(struct blk *blk)
     return 1;
 }
 
+/* Has a turn on a vCPU's thread taken its time? */
+static bool turn_is_long(const struct blk *blk)
+{
+    return blk->on_vcpu && blk->moved_ns > blk->turn_start_ns + BLK_NOTIFY_MAX_NS;
+}
+
 /* Pops and starts until the ring is empty (1), something must be waited for (0), or the budget is
  * spent (0, with a kick to oneself). */
 static int serve_pass(struct blk *blk, uint32_t *budget)
 {
     struct vq *vq = blk_queue(blk);
     while (!blk->dev.broken) {
-        if (rl_blocked(&blk->rl))
+        if (!blk->on_vcpu && rl_blocked(&blk->rl))
             return 0;
-        if (*budget == 0) {
+        if (*budget == 0 || turn_is_long(blk)) {
             virtio_kick_self(&blk->dev, BLK_QUEUE);
             return 0;
         }
@@ -302,16 +337,15 @@ static int serve_pass(struct blk *blk, uint32_t *budget)
             return 0;
         }
         --*budget;
-        if (serve_chain(blk) == 0)
+        if (serve_chain(blk, budget) == 0)
             return 0;
     }
     return 0;
 }
 
-static void blk_serve(struct blk *blk)
+static void serve(struct blk *blk, uint32_t budget)
 {
     struct vq *vq = blk_queue(blk);
-    uint32_t budget = BLK_PASS_BUDGET;
     bool drained;
 
     blk->engine_full = false;
@@ -332,12 +366,35 @@ static void blk_serve(struct blk *blk)
     virtio_kick_self(&blk->dev, BLK_QUEUE);
 }
 
-static void blk_on_queue(struct virtio_dev *dev, uint32_t idx)
+static void on_queue(struct virtio_dev *dev, uint32_t idx)
 {
     struct blk *blk = blk_of(dev);
     (void)idx; /* there is one queue */
     metric_inc(&blk->metrics->queue_event_count);
-    blk_serve(blk);
+    serve(blk, BLK_PASS_BUDGET);
+}
+
+/*
+ * A Sync disk: while its file's pages are at hand, the vCPU that asks is the quickest to serve: no
+ * thread is woken, and the answer is there when the guest goes on. A limiter's timer belongs to the
+ * loop, and so does a limited disk.
+ */
+static bool on_notify(struct virtio_dev *dev, uint32_t idx)
+{
+    struct blk *blk = blk_of(dev);
+    (void)idx; /* there is one queue */
+    uint64_t start_ns = clock_now_ns(blk->clock);
+    if (start_ns < blk->loop_until_ns || rl_limits(&blk->rl))
+        return false;
+    metric_inc(&blk->metrics->queue_event_count);
+    blk->turn_start_ns = start_ns;
+    blk->on_vcpu = true;
+    serve(blk, BLK_NOTIFY_BUDGET);
+    blk->on_vcpu = false;
+    uint64_t end_ns = clock_now_ns(blk->clock);
+    if (end_ns - start_ns > BLK_NOTIFY_MAX_NS)
+        blk->loop_until_ns = end_ns + BLK_NOTIFY_PAUSE_NS;
+    return true;
 }
 
 /* The limiter's timer fired. Thread: vmm. */
@@ -347,7 +404,7 @@ static void on_unblocked(void *ctx)
     (void)pthread_mutex_lock(&blk->dev.lock);
     metric_inc(&blk->metrics->rate_limiter_event_count);
     if (blk->dev.active && !blk->dev.broken)
-        blk_serve(blk);
+        serve(blk, BLK_PASS_BUDGET);
     (void)pthread_mutex_unlock(&blk->dev.lock);
 }
 
@@ -360,22 +417,25 @@ static void on_disk_complete(void *ctx)
     if (blk->dev.active && !blk->dev.broken) {
         virtio_queue_flush(&blk->dev, BLK_QUEUE);
         if (blk->engine_full)
-            blk_serve(blk);
+            serve(blk, BLK_PASS_BUDGET);
     }
     (void)pthread_mutex_unlock(&blk->dev.lock);
 }
 
-static int blk_activate(struct virtio_dev *dev)
+static int activate(struct virtio_dev *dev)
 {
     (void)dev; /* everything was acquired at creation */
     return 0;
 }
 
-static void blk_reset(struct virtio_dev *dev)
+static void reset(struct virtio_dev *dev)
 {
     struct blk *blk = blk_of(dev);
-    dev->active = false;
+    /* Without the lock: the disk may take its time, and the loop must not wait for that. Nothing
+     * else starts or closes anything meanwhile (virtio_dev.resetting). */
+    (void)pthread_mutex_unlock(&dev->lock);
     int rc = disk_drain(&blk->disk);
+    (void)pthread_mutex_lock(&dev->lock);
     if (rc < 0)
         log_guest_error("block engine could not drain at reset: %s", ERR_OS(rc));
     struct gmem *gmem = dev->gmem;
@@ -387,10 +447,17 @@ static void blk_reset(struct virtio_dev *dev)
     blk->engine_full = false;
 }
 
-static const struct virtio_dev_ops blk_ops = {
-    .activate = blk_activate,
-    .reset = blk_reset,
-    .on_queue = blk_on_queue,
+static const struct virtio_dev_ops async_ops = {
+    .activate = activate,
+    .reset = reset,
+    .on_queue = on_queue,
+};
+
+static const struct virtio_dev_ops sync_ops = {
+    .activate = activate,
+    .reset = reset,
+    .on_queue = on_queue,
+    .on_notify = on_notify,
 };
 
 static void config_fill(struct blk *blk)
@@ -426,7 +493,8 @@ int blk_create(const struct cfg_drive *drive, const struct blk_env *env, struct 
     struct blk *blk = calloc(1, sizeof(*blk));
     if (!blk)
         return err_set(err, -ENOMEM, "no memory for block device %s", drive->drive_id);
-    int rc = virtio_dev_init(&blk->dev, &blk_ops, VIRTIO_ID_BLOCK, 1);
+    bool is_async = drive->io_engine == CFG_IO_ENGINE_ASYNC;
+    int rc = virtio_dev_init(&blk->dev, is_async ? &async_ops : &sync_ops, VIRTIO_ID_BLOCK, 1);
     if (rc < 0) {
         (void)err_set(err, rc, "block device %s: %s", drive->drive_id, ERR_OS(rc));
         goto err_free;
@@ -436,11 +504,11 @@ int blk_create(const struct cfg_drive *drive, const struct blk_env *env, struct 
         rc = err_set(err, -ENOMEM, "no memory for the metrics of block device %s", drive->drive_id);
         goto err_free;
     }
-    rc = env->disk_open(drive->path_on_host, drive->is_read_only,
-                        drive->io_engine == CFG_IO_ENGINE_ASYNC ? env->ring : NULL,
+    rc = env->disk_open(drive->path_on_host, drive->is_read_only, is_async ? env->ring : NULL,
                         on_disk_complete, blk, &blk->disk, err);
     if (rc < 0)
         goto err_free;
+    blk->dev.activate_fails = &blk->metrics->activate_fails;
     blk->cache = drive->cache_type;
     blk->clock = env->clock;
     if (drive->is_read_only)
@@ -462,15 +530,15 @@ err_free:
 /* A Writeback disk is left durable. */
 static void flush_at_close(struct blk *blk)
 {
-    struct disk_req flush = {.op = DISK_FLUSH};
-    int rc = disk_start(&blk->disk, &flush);
+    blk->flush = (struct disk_req){.op = DISK_FLUSH};
+    int rc = disk_start(&blk->disk, &blk->flush);
     if (rc == 0) {
         rc = disk_kick(&blk->disk);
         if (rc == 0)
             rc = disk_drain(&blk->disk);
     }
-    if (rc >= 0 && flush.result < 0)
-        rc = (int)flush.result;
+    if (rc >= 0 && blk->flush.result < 0)
+        rc = (int)blk->flush.result;
     if (rc < 0)
         log_guest_error("flushing a block device at its end failed: %s", ERR_OS(rc));
 }

@@ -30,10 +30,10 @@ static enum blk_op op_from_wire(uint32_t type)
     }
 }
 
-/* Is [sector, sector + data) whole sectors inside the disk? */
+/* Is [sector, sector + data) whole sectors inside the disk, and no more than is moved at once? */
 static bool transfer_fits(uint64_t sector, uint64_t data_len, const struct blk_limits *limits)
 {
-    return data_len % DISK_SECTOR_SIZE == 0 &&
+    return data_len % DISK_SECTOR_SIZE == 0 && data_len <= BLK_DATA_MAX_SIZE &&
            ck_range(sector, data_len / DISK_SECTOR_SIZE, limits->sectors_count);
 }
 

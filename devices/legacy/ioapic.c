@@ -34,7 +34,6 @@
 #define RTE_DELIVERY_MODE_SHIFT 8u
 #define RTE_DELIVERY_MODE_MASK 0x7u
 #define RTE_LOGICAL_DEST (1ull << 11)
-#define RTE_LEVEL (1ull << 15)
 #define RTE_MASKED (1ull << 16)
 #define RTE_DEST_SHIFT 56u
 /* Vector, delivery mode, destination mode, polarity, trigger mode, mask; destination. */
@@ -53,8 +52,6 @@ enum delivery_mode {
 #define MSI_ADDRESS_DEST_SHIFT 12u
 #define MSI_ADDRESS_LOGICAL (1u << 2)
 #define MSI_DATA_DELIVERY_MODE_SHIFT 8u
-#define MSI_DATA_ASSERT (1u << 14)
-#define MSI_DATA_LEVEL (1u << 15)
 
 static_assert(IOAPIC_STATE_PINS_MAX == IOAPIC_PINS_MAX, "the state holds every pin");
 
@@ -87,8 +84,6 @@ static struct ioapic_msi msi_of(uint64_t entry)
     };
     if ((entry & RTE_LOGICAL_DEST) != 0)
         msi.address_lo |= MSI_ADDRESS_LOGICAL;
-    if ((entry & RTE_LEVEL) != 0)
-        msi.data |= MSI_DATA_LEVEL | MSI_DATA_ASSERT;
     return msi;
 }
 
@@ -111,7 +106,8 @@ static void entry_write(struct ioapic *ioapic, uint32_t pin, bool high_half, uin
     if (msi_equal(&msi, &ioapic->routes[pin]))
         return;
     ioapic->routes[pin] = msi;
-    ioapic->ops->set_route(ioapic->ctx, pin, &msi);
+    if (ioapic->ops->set_route(ioapic->ctx, pin, &msi) < 0)
+        ioapic->routes[pin].address_hi = UINT32_MAX; /* like no message: any write tries again */
 }
 
 /* Does the selected register belong to a pin's entry? Then *ret_pin is the pin. */

@@ -2,8 +2,8 @@
 /*
  * The IOAPIC of the split irqchip (82093AA register model, up to 24 pins): it only keeps
  * redirection entries and tells the owner of the GSI table which message each pin sends. All our
- * lines are edge-triggered irqfds, so no end-of-interrupt handling is needed. One lock; vCPU
- * threads.
+ * lines are edge-triggered irqfds, so no end-of-interrupt handling is needed: an entry that asks
+ * for level triggering is kept as written and sends an edge. One lock; vCPU threads.
  */
 #pragma once
 
@@ -27,8 +27,9 @@ struct ioapic_msi {
 };
 
 struct ioapic_ops {
-    /* The message of `pin` changed. Called under the IOAPIC's lock on a vCPU thread. */
-    void (*set_route)(void *ctx, uint32_t pin, const struct ioapic_msi *msi);
+    /* The message of `pin` changed. Called under the IOAPIC's lock on a vCPU thread. Negative: it
+     * did not take effect, and the next write to the entry tries again. */
+    int (*set_route)(void *ctx, uint32_t pin, const struct ioapic_msi *msi);
 };
 
 struct ioapic;

@@ -13,6 +13,10 @@
 #include "base/err.h"
 #include "base/log.h"
 
+/* Upper half of virtio_dev.irq_bits: bits raised since the driver last read the status. */
+#define IRQ_UNSEEN_SHIFT 16u
+#define IRQ_STATUS_MASK 0xffffu
+
 int virtio_dev_init(struct virtio_dev *dev, const struct virtio_dev_ops *ops, uint32_t device_type,
                     uint32_t queues_count)
 {
@@ -24,14 +28,30 @@ int virtio_dev_init(struct virtio_dev *dev, const struct virtio_dev_ops *ops, ui
         .offered = (1ull << VIRTIO_F_VERSION_1) | (1ull << VIRTIO_RING_F_EVENT_IDX) |
                    (1ull << VIRTIO_RING_F_INDIRECT_DESC),
     };
-    return -pthread_mutex_init(&dev->lock, NULL);
+    int rc = -pthread_mutex_init(&dev->lock, NULL);
+    if (rc < 0)
+        return rc;
+    rc = -pthread_cond_init(&dev->reset_over, NULL);
+    if (rc < 0)
+        (void)pthread_mutex_destroy(&dev->lock); /* fresh: cannot fail */
+    return rc;
 }
 
 void virtio_dev_done(struct virtio_dev *dev)
 {
-    if (dev->ops)
-        (void)pthread_mutex_destroy(&dev->lock); /* nobody holds it any more */
+    if (!dev->ops)
+        return;
+    (void)pthread_cond_destroy(&dev->reset_over); /* nobody waits any more */
+    (void)pthread_mutex_destroy(&dev->lock);
     dev->ops = NULL;
+}
+
+static int activation_failed(struct virtio_dev *dev, const char *what, int code)
+{
+    if (dev->activate_fails)
+        metric_inc(dev->activate_fails);
+    virtio_mark_broken(dev, what, code);
+    return code;
 }
 
 int virtio_dev_activate(struct virtio_dev *dev, struct gmem *gmem)
@@ -40,40 +60,64 @@ int virtio_dev_activate(struct virtio_dev *dev, struct gmem *gmem)
     bool indirect = virtio_has(dev, VIRTIO_RING_F_INDIRECT_DESC);
     for (uint32_t i = 0; i < dev->queues_count; i++) {
         int rc = vq_activate(&dev->queues[i], gmem, event_idx, indirect);
-        if (rc < 0) {
-            virtio_mark_broken(dev, "activation: ring size or address is not valid", rc);
-            return rc;
-        }
+        if (rc < 0)
+            return activation_failed(dev, "activation: ring size or address is not valid", rc);
     }
     dev->gmem = gmem;
     int rc = dev->ops->activate(dev);
-    if (rc < 0) {
-        virtio_mark_broken(dev, "activation refused by the device", rc);
-        return rc;
-    }
+    if (rc < 0)
+        return activation_failed(dev, "activation refused by the device", rc);
     dev->active = true;
     return 0;
 }
 
 void virtio_dev_reset(struct virtio_dev *dev)
 {
-    if (dev->gmem)
+    if (dev->gmem) {
+        dev->active = false;
+        dev->resetting = true;
         dev->ops->reset(dev);
+        dev->resetting = false;
+        (void)pthread_cond_broadcast(&dev->reset_over);
+    }
     for (uint32_t i = 0; i < dev->queues_count; i++)
         vq_reset(&dev->queues[i]);
     dev->gmem = NULL;
     dev->acked = 0;
     dev->active = false;
     dev->broken = false;
-    atomic_store_explicit(&dev->irq_status, 0, memory_order_release);
+    atomic_store_explicit(&dev->irq_bits, 0, memory_order_release);
+}
+
+void virtio_await_reset(struct virtio_dev *dev)
+{
+    while (dev->resetting)
+        (void)pthread_cond_wait(&dev->reset_over, &dev->lock);
 }
 
 static void interrupt(struct virtio_dev *dev, uint32_t bits)
 {
     /* Release: the bit is there before the line goes up. */
-    atomic_fetch_or_explicit(&dev->irq_status, bits, memory_order_release);
+    atomic_fetch_or_explicit(&dev->irq_bits, bits | bits << IRQ_UNSEEN_SHIFT, memory_order_release);
     if (dev->irq)
         irq_raise(dev->irq);
+}
+
+uint32_t virtio_irq_status_read(struct virtio_dev *dev)
+{
+    /* One step: what is raised after it is unseen. */
+    return atomic_fetch_and_explicit(&dev->irq_bits, IRQ_STATUS_MASK, memory_order_acq_rel) &
+           IRQ_STATUS_MASK;
+}
+
+void virtio_irq_ack(struct virtio_dev *dev, uint32_t bits)
+{
+    uint32_t irq = atomic_load_explicit(&dev->irq_bits, memory_order_acquire);
+    uint32_t rest;
+    do {
+        rest = irq & ~(bits & IRQ_STATUS_MASK & ~(irq >> IRQ_UNSEEN_SHIFT));
+    } while (!atomic_compare_exchange_weak_explicit(&dev->irq_bits, &irq, rest,
+                                                    memory_order_acq_rel, memory_order_acquire));
 }
 
 void virtio_kick_self(struct virtio_dev *dev, uint32_t idx)

@@ -3,8 +3,8 @@
  * The device contract: what a virtio device is to its transport. A device has no guest memory and
  * no interrupt until its driver is ready (virtio_dev_activate), and never a KVM fd. Lock:
  * virtio_dev.lock guards the device, its queues and its transport registers; it is taken by the
- * transport before any op. Lock order: bus, then device, then backend. The interrupt status is
- * atomic and outside it.
+ * transport before any op. Lock order: vmm/machine/machine.h. The interrupt status is atomic and
+ * outside it, so that an interrupt handler in the guest never waits for a queue being served.
  */
 #pragma once
 
@@ -15,6 +15,7 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "base/metrics.h"
 #include "devices/virtio/queue.h"
 #include "vmm/bus/irq.h"
 #include "vmm/mem/gmem.h"
@@ -33,10 +34,17 @@ struct virtio_dev_ops {
      * reset. */
     int (*activate)(struct virtio_dev *dev);
     /* The driver wrote 0: finish or forget what is in flight; after this no guest memory is
-     * touched. */
+     * touched. May give the lock up while it waits: `resetting` keeps everybody else away. */
     void (*reset)(struct virtio_dev *dev);
-    /* The driver notified queue `idx`, or the device was just activated. */
+    /* Serve queue `idx`: the driver notified it, or the device was just activated. Thread: the
+     * loop's. */
     void (*on_queue)(struct virtio_dev *dev, uint32_t idx);
+    /*
+     * NULL: notifications come to on_queue by an eventfd, which the vCPU does not wait for. Else
+     * the transport asks for no eventfd and calls this on the vCPU's thread; true: it was served
+     * here; false: it is for on_queue, later, on the loop.
+     */
+    bool (*on_notify)(struct virtio_dev *dev, uint32_t idx);
 };
 
 /* What a transport does for its device; called under the lock. */
@@ -57,10 +65,13 @@ struct virtio_dev {
     uint32_t config_size;                   /* bytes of it that exist */
     uint32_t config_generation;
     bool active;                /* activate succeeded */
+    bool resetting;             /* a reset waits for the backend, without the lock */
+    pthread_cond_t reset_over;  /* resetting became false */
+    metric_t *activate_fails;   /* the device's counter, set by it; NULL: none */
     bool broken;                /* needs-reset was said; nothing is served until the reset */
     struct gmem *gmem;          /* borrowed while active */
     const struct irq_line *irq; /* borrowed from the transport while it exists */
-    _Atomic uint32_t irq_status;
+    _Atomic uint32_t irq_bits;  /* status, and above it the bits not seen by the driver yet */
     const struct virtio_transport_ops *transport_ops; /* NULL: no transport yet */
     void *transport;
 };
@@ -85,12 +96,26 @@ MUST_CHECK int virtio_dev_activate(struct virtio_dev *dev, struct gmem *gmem);
 /* Takes gmem, queues and features away again. Under the lock; transport only. */
 void virtio_dev_reset(struct virtio_dev *dev);
 
+/* Waits until no other thread is resetting the device. Under the lock, which it gives up meanwhile;
+ * vCPU threads only. */
+void virtio_await_reset(struct virtio_dev *dev);
+
 /* Has queue `idx` served again after other devices had their turn. Under the lock. */
 void virtio_kick_self(struct virtio_dev *dev, uint32_t idx);
 
 /* Publishes what queue `idx` pushed and raises the ring interrupt when the driver wants it. Under
  * the lock. */
 void virtio_queue_flush(struct virtio_dev *dev, uint32_t idx);
+
+/* What the driver reads as its InterruptStatus. Any thread, no lock needed. */
+uint32_t virtio_irq_status_read(struct virtio_dev *dev);
+
+/*
+ * The driver acknowledged `bits`. It may have done so a while ago, since KVM keeps
+ * acknowledgements while no vCPU exits: a bit raised since the driver last read the status stays,
+ * as the acknowledgement is not for that. Any thread, no lock needed.
+ */
+void virtio_irq_ack(struct virtio_dev *dev, uint32_t bits);
 
 /* The device's config bytes changed: new generation, config interrupt when active. Under the
  * lock. */

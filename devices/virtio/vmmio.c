@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * virtio-mmio registers (virtio 1.2, 4.2.2) and the strict status machine of devices.md 2. vCPU
- * threads through the bus, the vmm thread through the kick eventfds; all state is under the
- * device's lock.
+ * threads through the bus, the vmm thread through the kick eventfds; all state but the interrupt
+ * status is under the device's lock.
  */
 #include "devices/virtio/vmmio.h"
 
@@ -111,8 +111,6 @@ static uint32_t register_read(struct vmmio *vmmio, uint32_t off)
         return vq ? VQ_SIZE_MAX : 0;
     case VIRTIO_MMIO_QUEUE_READY:
         return vq ? vq->setup.ready : 0;
-    case VIRTIO_MMIO_INTERRUPT_STATUS:
-        return atomic_load_explicit(&dev->irq_status, memory_order_acquire);
     case VIRTIO_MMIO_STATUS:
         return vmmio->status;
     case VIRTIO_MMIO_SHM_LEN_LOW:
@@ -235,11 +233,20 @@ static void status_write(struct vmmio *vmmio, uint32_t value)
                        vmmio->status);
 }
 
-static void irq_ack(struct vmmio *vmmio, uint32_t value)
+/* The driver notified a queue and KVM did not turn that into the queue's eventfd. While somebody
+ * else has the device, the vCPU does not wait for them. */
+static void queue_notify(struct vmmio *vmmio, uint32_t idx)
 {
-    if ((vmmio->status & VIRTIO_CONFIG_S_DRIVER_OK) == 0)
+    struct virtio_dev *dev = vmmio->dev;
+    if (idx >= dev->queues_count)
         return;
-    atomic_fetch_and_explicit(&vmmio->dev->irq_status, ~value, memory_order_acq_rel);
+    bool mine = pthread_mutex_trylock(&dev->lock) == 0;
+    bool served =
+        mine && dev->active && !dev->broken && dev->ops->on_notify && dev->ops->on_notify(dev, idx);
+    if (mine)
+        (void)pthread_mutex_unlock(&dev->lock);
+    if (!served)
+        kick(vmmio, idx);
 }
 
 static void register_write(struct vmmio *vmmio, uint32_t off, uint32_t value)
@@ -267,13 +274,6 @@ static void register_write(struct vmmio *vmmio, uint32_t off, uint32_t value)
     case VIRTIO_MMIO_QUEUE_USED_HIGH:
         queue_write(vmmio, off, value);
         break;
-    case VIRTIO_MMIO_QUEUE_NOTIFY:
-        if (value < vmmio->dev->queues_count)
-            serve(vmmio, value);
-        break;
-    case VIRTIO_MMIO_INTERRUPT_ACK:
-        irq_ack(vmmio, value);
-        break;
     case VIRTIO_MMIO_STATUS:
         status_write(vmmio, value);
         break;
@@ -297,16 +297,22 @@ static void config_read(const struct virtio_dev *dev, uint64_t off, void *data, 
 static void vmmio_read(void *ctx, uint64_t off, void *data, uint32_t len)
 {
     struct vmmio *vmmio = ctx;
+    le32_t value;
     if (off < VIRTIO_MMIO_CONFIG && (len != sizeof(uint32_t) || off % sizeof(uint32_t))) {
         log_guest_warn("virtio-mmio: %u-byte read of register 0x%x ignored", len, (unsigned)off);
         memset(data, 0, len);
+        return;
+    }
+    if (off == VIRTIO_MMIO_INTERRUPT_STATUS) {
+        value = le32_put(virtio_irq_status_read(vmmio->dev));
+        memcpy(data, &value, sizeof(value));
         return;
     }
     (void)pthread_mutex_lock(&vmmio->dev->lock);
     if (off >= VIRTIO_MMIO_CONFIG) {
         config_read(vmmio->dev, off - VIRTIO_MMIO_CONFIG, data, len);
     } else {
-        le32_t value = le32_put(register_read(vmmio, (uint32_t)off));
+        value = le32_put(register_read(vmmio, (uint32_t)off));
         memcpy(data, &value, sizeof(value));
     }
     (void)pthread_mutex_unlock(&vmmio->dev->lock);
@@ -325,7 +331,16 @@ static void vmmio_write(void *ctx, uint64_t off, const void *data, uint32_t len)
     }
     le32_t value;
     memcpy(&value, data, sizeof(value));
+    if (off == VIRTIO_MMIO_INTERRUPT_ACK) {
+        virtio_irq_ack(vmmio->dev, le32_get(value));
+        return;
+    }
+    if (off == VIRTIO_MMIO_QUEUE_NOTIFY) {
+        queue_notify(vmmio, le32_get(value));
+        return;
+    }
     (void)pthread_mutex_lock(&vmmio->dev->lock);
+    virtio_await_reset(vmmio->dev);
     register_write(vmmio, (uint32_t)off, le32_get(value));
     (void)pthread_mutex_unlock(&vmmio->dev->lock);
 }
@@ -393,4 +408,9 @@ void vmmio_free(struct vmmio *vmmio)
 int vmmio_kick_fd(const struct vmmio *vmmio, uint32_t idx)
 {
     return vmmio->kicks[idx].fd;
+}
+
+bool vmmio_wants_eventfd(const struct vmmio *vmmio)
+{
+    return !vmmio->dev->ops->on_notify;
 }

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * virtio over MMIO, version 2 (virtio 1.2, 4.2; devices.md 2): registers, status state machine,
- * queue kicks. Register accesses come from vCPU threads, kicks from the loop (or, without an
- * ioeventfd, from the vCPU that wrote QueueNotify). Everything is under the device's lock.
+ * queue kicks. Register accesses come from vCPU threads, kicks from the loop, but for devices that
+ * serve notifications where they are made. Everything but the interrupt status is under the
+ * device's lock.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/attr.h"
@@ -16,6 +18,8 @@
 
 #define VMMIO_WINDOW_SIZE 0x1000u
 #define VMMIO_QUEUE_NOTIFY_OFF 0x50u
+/* Writes here may take effect late (hv_vm_coalesce_writes). */
+#define VMMIO_INTERRUPT_ACK_OFF 0x64u
 
 struct vmmio;
 
@@ -29,6 +33,10 @@ MUST_CHECK int vmmio_create(struct virtio_dev *dev, struct gmem *gmem, const str
 
 /* Resets the device and frees the transport. No vCPU may run. Thread: vmm. */
 void vmmio_free(struct vmmio *vmmio);
+
+/* Shall a guest's QueueNotify raise vmmio_kick_fd without an exit to us? False: the device wants
+ * to see it. */
+bool vmmio_wants_eventfd(const struct vmmio *vmmio);
 
 /* The eventfd that a guest's QueueNotify of queue `idx` raises; the transport's. */
 int vmmio_kick_fd(const struct vmmio *vmmio, uint32_t idx);

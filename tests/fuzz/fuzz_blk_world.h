@@ -155,7 +155,7 @@ static inline void fuzz_before_step(struct fuzz_blk *fuzz)
     fuzz_dirty_collect(fuzz);
     memset(fuzz->dirty, 0, sizeof(fuzz->dirty));
     if (!dev->broken)
-        atomic_store(&dev->irq_status, 0);
+        atomic_store(&dev->irq_bits, 0);
 }
 
 /* A slot comes back once, with a status and a length that its buffers hold. */
@@ -187,7 +187,7 @@ static inline void fuzz_irq_check(struct fuzz_blk *fuzz)
     bool wanted = vq->event_idx ? vring_need_event(le16_get(event), vq->published, was)
                                 : !(le16_get(flags) & VRING_AVAIL_F_NO_INTERRUPT);
     wanted = wanted && vq->published != was;
-    FUZZ_CHECK(wanted == !!(atomic_load(&fuzz_dev(fuzz)->irq_status) & VIRTIO_IRQ_RING));
+    FUZZ_CHECK(wanted == !!(atomic_load(&fuzz_dev(fuzz)->irq_bits) & VIRTIO_IRQ_RING));
 }
 
 static inline void fuzz_after_step(struct fuzz_blk *fuzz)
@@ -207,7 +207,7 @@ static inline void fuzz_after_step(struct fuzz_blk *fuzz)
         FUZZ_CHECK(vq->published == before->vq.published && in_flight == before->in_flight);
         FUZZ_CHECK(fuzz->disk.starts == before->starts);
     } else if (dev->broken) {
-        FUZZ_CHECK(atomic_load(&dev->irq_status) & VIRTIO_IRQ_CONFIG);
+        FUZZ_CHECK(atomic_load(&dev->irq_bits) & VIRTIO_IRQ_CONFIG);
         FUZZ_CHECK(fuzz->may_break || !fuzz->exact);
     } else {
         FUZZ_CHECK(pushed == (uint16_t)(popped + before->in_flight - in_flight));

@@ -163,6 +163,8 @@ int main(int argc, char **argv)
     const char *program = app_program_name(argv[0]);
 
     log_name_thread("main");
+    if (fd_fill_standard() < 0)
+        return EXIT_CODE_GENERIC; /* there is nowhere to say why */
     if (app_args_parse(argc, argv, &args, &err) < 0) {
         log_init("anonymous-instance");
         return fail_arguments(&err);

@@ -197,3 +197,14 @@ int hv_vm_ioeventfd(struct hv_vm *vm, int fd, gpa_t addr, uint32_t datamatch, st
         return hv_fail(vm->hv, err, rc, "KVM_IOEVENTFD", HV_NEED(KVM_CAP_IOEVENTFD));
     return 0;
 }
+
+int hv_vm_coalesce_writes(struct hv_vm *vm, gpa_t addr, uint32_t len, struct err *err)
+{
+    struct kvm_coalesced_mmio_zone zone = {.addr = addr.v, .size = len};
+    int rc = hv_ioctl(vm->fd, KVM_REGISTER_COALESCED_MMIO, &zone);
+    if (rc == 0)
+        return 1;
+    if (hv_check_capability(vm->hv, KVM_CAP_COALESCED_MMIO) <= 0)
+        return 0;
+    return hv_fail(vm->hv, err, rc, "KVM_REGISTER_COALESCED_MMIO", NULL);
+}

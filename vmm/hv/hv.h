@@ -87,6 +87,14 @@ MUST_CHECK int hv_vm_irqfd(struct hv_vm *vm, int fd, uint32_t gsi, struct err *e
 MUST_CHECK int hv_vm_ioeventfd(struct hv_vm *vm, int fd, gpa_t addr, uint32_t datamatch,
                                struct err *err);
 
+/*
+ * From now on the kernel keeps a guest's writes to the `len` bytes at `addr` to itself, in order,
+ * and no vCPU exits for them (KVM_REGISTER_COALESCED_MMIO; when its ring is full they exit as
+ * ever). For registers whose writes may take effect late: hv_vcpu_late_write. Returns 1, 0 when
+ * this KVM cannot, or -errno.
+ */
+MUST_CHECK int hv_vm_coalesce_writes(struct hv_vm *vm, gpa_t addr, uint32_t len, struct err *err);
+
 /* Why KVM_RUN came back; the numbers behind it stand in the vCPU's run area. */
 enum hv_exit {
     HV_EXIT_INTERRUPTED, /* a signal or immediate_exit: look at the stop flag */
@@ -132,6 +140,23 @@ struct hv_access {
 };
 MUST_CHECK int hv_vcpu_io(struct hv_vcpu *vcpu, struct hv_access *ret_access);
 MUST_CHECK int hv_vcpu_mmio(struct hv_vcpu *vcpu, struct hv_access *ret_access);
+
+/* A guest's write that the kernel kept (hv_vm_coalesce_writes). */
+struct hv_late_write {
+    uint64_t addr;
+    uint32_t len;
+    uint8_t data[8];
+};
+
+/* Room of KVM's ring: no vCPU can have made more of them before its exit. */
+#define HV_LATE_WRITES_MAX 170u
+
+/*
+ * Takes the oldest late write, whichever vCPU made it: all of a VM share one ring. Callers take
+ * turns, under a lock of theirs. Returns 1 with *ret_write, 0 when there is none, or -EIO when the
+ * ring says what cannot be.
+ */
+MUST_CHECK int hv_vcpu_late_write(struct hv_vcpu *vcpu, struct hv_late_write *ret_write);
 
 /*
  * One plain sentence about a HV_EXIT_INTERNAL_ERROR, HV_EXIT_FAIL_ENTRY or HV_EXIT_OTHER: what

@@ -3,13 +3,19 @@
  * One vCPU: its run area, entering the guest, and its state (KVM api.rst 4.x, 5). Thread: vmm
  * while building, then the vCPU's own.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #include "base/fd.h"
 #include "vmm/hv/hv_int.h"
+
+#define LATE_RING_SIZE 4096u
+#define LATE_RING_ENTRIES                                                                          \
+    ((LATE_RING_SIZE - sizeof(struct kvm_coalesced_mmio_ring)) / sizeof(struct kvm_coalesced_mmio))
 
 static int run_size_get(struct hv *hv, struct err *err)
 {
@@ -64,6 +70,7 @@ int hv_vcpu_run(struct hv_vcpu *vcpu, enum hv_exit *ret_exit)
         *ret_exit = HV_EXIT_MMIO;
         break;
     case KVM_EXIT_INTR:
+    case KVM_EXIT_IOAPIC_EOI: /* of a vector that some level-triggered message had: no line waits */
         *ret_exit = HV_EXIT_INTERRUPTED;
         break;
     case KVM_EXIT_HLT:
@@ -136,6 +143,39 @@ int hv_vcpu_mmio(struct hv_vcpu *vcpu, struct hv_access *ret_access)
         .is_write = run->mmio.is_write != 0,
     };
     return 0;
+}
+
+/* The kernel's ring of late writes: a page of the run area, the same one in every vCPU's. */
+static struct kvm_coalesced_mmio_ring *late_ring(struct hv_vcpu *vcpu)
+{
+    static_assert(LATE_RING_ENTRIES == HV_LATE_WRITES_MAX, "KVM_COALESCED_MMIO_MAX");
+    size_t off = (size_t)KVM_COALESCED_MMIO_PAGE_OFFSET * LATE_RING_SIZE;
+    if (vcpu->vm->hv->run_size < off + LATE_RING_SIZE)
+        return NULL;
+    return (struct kvm_coalesced_mmio_ring *)(void *)((uint8_t *)vcpu->run + off);
+}
+
+int hv_vcpu_late_write(struct hv_vcpu *vcpu, struct hv_late_write *ret_write)
+{
+    struct kvm_coalesced_mmio_ring *ring = late_ring(vcpu);
+    if (!ring)
+        return 0;
+    uint32_t first = ring->first; /* ours alone */
+    /* Acquire: the entry is there when the kernel's index says so. */
+    uint32_t last = __atomic_load_n(&ring->last, __ATOMIC_ACQUIRE);
+    if (first == last)
+        return 0;
+    if (first >= HV_LATE_WRITES_MAX || last >= HV_LATE_WRITES_MAX)
+        return -EIO;
+    const struct kvm_coalesced_mmio *entry = &ring->coalesced_mmio[first];
+    struct hv_late_write write = {.addr = entry->phys_addr, .len = entry->len};
+    if (write.len > sizeof(write.data))
+        return -EIO;
+    memcpy(write.data, entry->data, write.len);
+    /* Release: from here on the kernel may write the entry anew. */
+    __atomic_store_n(&ring->first, (first + 1) % HV_LATE_WRITES_MAX, __ATOMIC_RELEASE);
+    *ret_write = write;
+    return 1;
 }
 
 /* One state ioctl with its name in the error. */

@@ -52,6 +52,8 @@ int machine_create(const struct machine_options *options, struct machine **ret_m
     int rc = -pthread_mutex_init(&machine->routes.lock, NULL);
     if (rc == 0)
         rc = -pthread_mutex_init(&machine->end_lock, NULL);
+    if (rc == 0)
+        rc = -pthread_mutex_init(&machine->late_lock, NULL);
     if (rc < 0) {
         free(machine);
         return err_set(err, rc, "locks of a machine: %s", ERR_OS(rc));
@@ -81,6 +83,7 @@ void machine_free(struct machine *machine)
     fd_close(&machine->initrd_fd);
     (void)pthread_mutex_destroy(&machine->routes.lock); /* nobody holds them any more */
     (void)pthread_mutex_destroy(&machine->end_lock);
+    (void)pthread_mutex_destroy(&machine->late_lock);
     free(machine);
 }
 

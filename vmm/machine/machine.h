@@ -3,7 +3,7 @@
  * Assembles and runs one VM: memory, irqchip, devices and their placement, vCPU threads. Thread:
  * everything here is called on the vmm thread; vCPU threads are the machine's own. Lock order of
  * the whole monitor: bus (read-only while the guest runs), virtio device, IOAPIC, routes, disk
- * ring.
+ * ring. late_lock is taken alone.
  */
 #pragma once
 

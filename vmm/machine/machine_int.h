@@ -79,6 +79,7 @@ struct machine {
     struct placed placed[LAYOUT_VIRTIO_DEVICES_MAX];
     uint32_t placed_count;
 
+    pthread_mutex_t late_lock; /* the vCPUs' turns at KVM's ring of late writes */
     struct vcpu *vcpus;
     uint32_t vcpus_count;
     _Atomic bool stopping; /* vCPU threads leave their loop */

@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Placement: every device gets its window, its line and its place on a bus (devices.md 2, 8).
- * Boot and restore share machine_place_at; they differ only in who chose address and interrupt.
+ * Boot and restore share place_at; they differ only in who chose address and interrupt.
  * Thread: vmm, before the guest runs.
  */
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
 #include "base/fd.h"
 #include "vmm/machine/machine_int.h"
+
+/* The guest's tables (arch) and the devices (legacy) must mean the same places. */
+static_assert(IOAPIC_BASE == LAYOUT_IOAPIC, "MADT and MP table against the IOAPIC");
+static_assert(BOOT_TIMER_BASE == LAYOUT_MMIO_GAP_BASE, "the boot timer opens the gap");
+static_assert(IOAPIC_PINS_MAX == HV_GSI_COUNT, "a route for every pin");
 
 static int line_connect(struct machine *machine, struct irq_line *line, uint32_t gsi,
                         struct err *err)
@@ -58,47 +64,9 @@ static int place_i8042(struct machine *machine, struct err *err)
     return bus_insert(&machine->pio, &range, err);
 }
 
-/* Lines that something is connected to: the legacy ones, then one a virtio device. */
-static uint32_t pins_needed(const struct cfg_vm *config)
-{
-    uint32_t pins = LAYOUT_GSI_VIRTIO_FIRST + config->drives_count;
-    return pins < IOAPIC_PINS_MAX ? pins : IOAPIC_PINS_MAX;
-}
-
-static int place_ioapic(struct machine *machine, const struct cfg_vm *config, struct err *err)
-{
-    if (machine->options.irqchip != HV_IRQCHIP_SPLIT)
-        return 0;
-    int rc =
-        ioapic_create(pins_needed(config), &machine_ioapic_ops, machine, &machine->ioapic, err);
-    if (rc < 0)
-        return rc;
-    const struct bus_range range = {IOAPIC_BASE, IOAPIC_SIZE, &ioapic_bus_ops, machine->ioapic,
-                                    "IOAPIC"};
-    return bus_insert(&machine->mmio, &range, err);
-}
-
-int machine_place_legacy(struct machine *machine, const struct cfg_vm *config, struct err *err)
-{
-    machine->pm = (struct pm){on_pm_event, machine};
-    const struct bus_range pm = {PM_PORT_BASE, PM_PORT_SIZE, &pm_bus_ops, &machine->pm, "ACPI PM"};
-    const struct bus_range timer = {BOOT_TIMER_BASE, BOOT_TIMER_SIZE, &boot_timer_bus_ops,
-                                    &machine->boot_timer, "boot timer"};
-    int rc = place_ioapic(machine, config, err);
-    if (rc == 0)
-        rc = place_serial(machine, err);
-    if (rc == 0)
-        rc = place_i8042(machine, err);
-    if (rc == 0)
-        rc = bus_insert(&machine->pio, &pm, err);
-    if (rc == 0 && machine->options.boot_timer)
-        rc = bus_insert(&machine->mmio, &timer, err);
-    return rc;
-}
-
 /* One device at a given window and line. */
-static int machine_place_at(struct machine *machine, struct virtio_dev *dev, uint64_t base,
-                            uint32_t gsi, struct err *err)
+static int place_at(struct machine *machine, struct virtio_dev *dev, uint64_t base, uint32_t gsi,
+                    struct err *err)
 {
     if (machine->placed_count == LAYOUT_VIRTIO_DEVICES_MAX)
         return err_set(err, -ENOSPC,
@@ -111,12 +79,18 @@ static int machine_place_at(struct machine *machine, struct virtio_dev *dev, uin
                           err);
     if (rc < 0)
         return rc;
-    for (uint32_t queue = 0; queue < dev->queues_count; queue++) {
+    uint32_t eventfds_count = vmmio_wants_eventfd(placed->vmmio) ? dev->queues_count : 0;
+    for (uint32_t queue = 0; queue < eventfds_count; queue++) {
         rc = hv_vm_ioeventfd(&machine->vm, vmmio_kick_fd(placed->vmmio, queue),
                              gpa(base + VMMIO_QUEUE_NOTIFY_OFF), queue, err);
         if (rc < 0)
             return rc;
     }
+    /* An exit less for each interrupt. 0: this KVM cannot, and the guest exits. */
+    rc = hv_vm_coalesce_writes(&machine->vm, gpa(base + VMMIO_INTERRUPT_ACK_OFF), sizeof(uint32_t),
+                               err);
+    if (rc < 0)
+        return rc;
     const struct bus_range range = {base, VMMIO_WINDOW_SIZE, &vmmio_bus_ops, placed->vmmio,
                                     "virtio-mmio"};
     return bus_insert(&machine->mmio, &range, err);
@@ -128,7 +102,7 @@ static int place_next(struct machine *machine, struct virtio_dev *dev, struct ar
 {
     uint64_t base = LAYOUT_VIRTIO_MMIO_BASE + machine->placed_count * LAYOUT_VIRTIO_MMIO_STEP;
     uint32_t gsi = LAYOUT_GSI_VIRTIO_FIRST + machine->placed_count;
-    int rc = machine_place_at(machine, dev, base, gsi, err);
+    int rc = place_at(machine, dev, base, gsi, err);
     if (rc < 0)
         return rc;
     rc = arch_cmdline_append(cmdline, err, "virtio_mmio.device=4K@0x%llx:%u",
@@ -171,16 +145,68 @@ static int place_drives(struct machine *machine, const struct cfg_vm *config,
     return 0;
 }
 
+static uint32_t drives_count(const struct cfg_vm *config)
+{
+    return config->drives_count;
+}
+
 /* Every device class, in attach order (devices.md 2). */
 struct device_class {
     const char *name;
+    uint32_t (*count)(const struct cfg_vm *config);
     int (*place)(struct machine *machine, const struct cfg_vm *config, struct arch_cmdline *cmdline,
                  struct err *err);
 };
 
 static const struct device_class device_classes[] = {
-    {"block", place_drives},
+    {"block", drives_count, place_drives},
 };
+
+static uint32_t devices_count(const struct cfg_vm *config)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < ARRAY_LEN(device_classes); i++)
+        count += device_classes[i].count(config);
+    return count;
+}
+
+/* Lines that something is connected to: the legacy ones, then one a virtio device. */
+static uint32_t pins_needed(const struct cfg_vm *config)
+{
+    uint32_t pins = LAYOUT_GSI_VIRTIO_FIRST + devices_count(config);
+    return pins < IOAPIC_PINS_MAX ? pins : IOAPIC_PINS_MAX;
+}
+
+static int place_ioapic(struct machine *machine, const struct cfg_vm *config, struct err *err)
+{
+    if (machine->options.irqchip != HV_IRQCHIP_SPLIT)
+        return 0;
+    int rc =
+        ioapic_create(pins_needed(config), &machine_ioapic_ops, machine, &machine->ioapic, err);
+    if (rc < 0)
+        return rc;
+    const struct bus_range range = {IOAPIC_BASE, IOAPIC_SIZE, &ioapic_bus_ops, machine->ioapic,
+                                    "IOAPIC"};
+    return bus_insert(&machine->mmio, &range, err);
+}
+
+int machine_place_legacy(struct machine *machine, const struct cfg_vm *config, struct err *err)
+{
+    machine->pm = (struct pm){on_pm_event, machine};
+    const struct bus_range pm = {PM_PORT_BASE, PM_PORT_SIZE, &pm_bus_ops, &machine->pm, "ACPI PM"};
+    const struct bus_range timer = {BOOT_TIMER_BASE, BOOT_TIMER_SIZE, &boot_timer_bus_ops,
+                                    &machine->boot_timer, "boot timer"};
+    int rc = place_ioapic(machine, config, err);
+    if (rc == 0)
+        rc = place_serial(machine, err);
+    if (rc == 0)
+        rc = place_i8042(machine, err);
+    if (rc == 0)
+        rc = bus_insert(&machine->pio, &pm, err);
+    if (rc == 0 && machine->options.boot_timer)
+        rc = bus_insert(&machine->mmio, &timer, err);
+    return rc;
+}
 
 int machine_place_devices(struct machine *machine, const struct cfg_vm *config,
                           struct arch_cmdline *cmdline, struct err *err)

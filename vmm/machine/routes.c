@@ -25,19 +25,20 @@ static uint32_t table_fill(const struct routes *routes, struct kvm_irq_routing_e
     return count;
 }
 
-static void set_route(void *ctx, uint32_t pin, const struct ioapic_msi *msi)
+static int set_route(void *ctx, uint32_t pin, const struct ioapic_msi *msi)
 {
     struct machine *machine = ctx;
     struct kvm_irq_routing_entry entries[IOAPIC_PINS_MAX];
     struct err err = ERR_INIT;
 
     (void)pthread_mutex_lock(&machine->routes.lock);
-    machine->routes.pins[pin] = *msi;
+    machine->routes.pins[pin] = *msi; /* stays when refused: the next table carries it */
     uint32_t count = table_fill(&machine->routes, entries);
     int rc = hv_vm_set_routes(&machine->vm, entries, count, &err);
     (void)pthread_mutex_unlock(&machine->routes.lock);
     if (rc < 0)
         log_guest_error("interrupt route of pin %u could not be set: %s", pin, err.msg);
+    return rc;
 }
 
 const struct ioapic_ops machine_ioapic_ops = {.set_route = set_route};

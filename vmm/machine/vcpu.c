@@ -46,9 +46,40 @@ static int serve_io(struct vcpu *vcpu, struct err *err)
     return 0;
 }
 
+static int take_late_write(struct vcpu *vcpu, struct hv_late_write *ret_write)
+{
+    struct machine *machine = vcpu->machine;
+    (void)pthread_mutex_lock(&machine->late_lock);
+    int rc = hv_vcpu_late_write(&vcpu->hv, ret_write);
+    (void)pthread_mutex_unlock(&machine->late_lock);
+    return rc;
+}
+
+/*
+ * Carries out the writes that the kernel kept. An exit comes after all that its vCPU wrote before
+ * it, so these come first; a ring's worth at most, since other vCPUs may go on filling it.
+ */
+static int serve_late_writes(struct vcpu *vcpu, struct err *err)
+{
+    struct hv_late_write write;
+    for (uint32_t i = 0; i < HV_LATE_WRITES_MAX; i++) {
+        int rc = take_late_write(vcpu, &write);
+        if (rc < 0)
+            return err_set(err, rc, "vCPU %u: KVM's ring of coalesced writes is damaged",
+                           vcpu->hv.idx);
+        if (rc == 0)
+            break;
+        (void)bus_write(&vcpu->machine->mmio, write.addr, write.data, write.len); /* as asked for */
+    }
+    return 0;
+}
+
 static int serve_mmio(struct vcpu *vcpu, struct err *err)
 {
     struct hv_access mmio;
+    int rc = serve_late_writes(vcpu, err);
+    if (rc < 0)
+        return rc;
     if (hv_vcpu_mmio(&vcpu->hv, &mmio) < 0)
         return err_set(err, -EIO, "vCPU %u: KVM reported an MMIO access of impossible size",
                        vcpu->hv.idx);

@@ -277,6 +277,31 @@ static void test_fd_presize_table__any_limit__no_fd_left_or_lost(void **state)
     assert_int_equal(presize_in_child(256, 255), 0);
 }
 
+/* In a child: 0 when fds 0 and 1, closed before, are /dev/null and nothing else was opened. */
+static int child_fills(void)
+{
+    int next = dup(2);
+    (void)close(next);
+    (void)close(0);
+    (void)close(1);
+    if (fd_fill_standard() < 0)
+        return 2;
+    int now = dup(2);
+    return write(1, "x", 1) == 1 && read(0, &now, 1) == 0 && now == next ? 0 : 1;
+}
+
+static void test_fd_fill_standard__closed_ones__are_dev_null(void **state)
+{
+    (void)state;
+    int status = -1;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        _exit(child_fills());
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 static void test_clock_real__two_reads__go_forward(void **state)
 {
     (void)state;
@@ -308,6 +333,7 @@ int main(void)
         cmocka_unit_test(test_fd_read_file__empty_file__empty_text),
         cmocka_unit_test(test_fd_read_file__absent_or_directory__sentence_with_path),
         cmocka_unit_test(test_fd_presize_table__any_limit__no_fd_left_or_lost),
+        cmocka_unit_test(test_fd_fill_standard__closed_ones__are_dev_null),
         cmocka_unit_test(test_clock_real__two_reads__go_forward),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

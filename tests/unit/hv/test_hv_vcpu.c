@@ -139,6 +139,52 @@ static void test_hv_vcpu_run__write_beyond_memory__mmio(void **state)
     assert_int_equal(mmio.data[0], 0x77);
 }
 
+/* mov [8], al; mov [8], ah; out 0x80, al: two writes that the kernel keeps, then an exit. */
+static const uint8_t late_code[] = {0xb8, 0x02, 0x01, 0xa2, 0x08, 0x00,
+                                    0x88, 0x26, 0x08, 0x00, 0xe6, 0x80};
+
+static void load_late(struct fixture *fixture)
+{
+    struct kvm_sregs sregs;
+    struct err err = ERR_INIT;
+    load(fixture, late_code, sizeof(late_code));
+    assert_int_equal(hv_vcpu_get_sregs(&fixture->vcpu, &sregs, &err), 0);
+    sregs.ds.base = MEMORY_SIZE;
+    assert_int_equal(hv_vcpu_set_sregs(&fixture->vcpu, &sregs, &err), 0);
+    assert_int_equal(hv_vm_coalesce_writes(&fixture->vm, gpa(MEMORY_SIZE + 8), 1, &err), 1);
+}
+
+static void test_hv_vcpu_late_write__kept_writes__come_in_order_without_exits(void **state)
+{
+    struct fixture *fixture = *state;
+    struct hv_late_write write;
+    load_late(fixture);
+    assert_int_equal(hv_vcpu_late_write(&fixture->vcpu, &write), 0);
+    assert_int_equal(run(fixture), HV_EXIT_IO);
+    for (uint8_t value = 2; value >= 1; value--) {
+        assert_int_equal(hv_vcpu_late_write(&fixture->vcpu, &write), 1);
+        assert_int_equal(write.addr, MEMORY_SIZE + 8);
+        assert_int_equal(write.len, 1);
+        assert_int_equal(write.data[0], value);
+    }
+    assert_int_equal(hv_vcpu_late_write(&fixture->vcpu, &write), 0);
+}
+
+static void test_hv_vcpu_late_write__impossible_ring__refused(void **state)
+{
+    struct fixture *fixture = *state;
+    struct hv_late_write write;
+    load_late(fixture);
+    assert_int_equal(run(fixture), HV_EXIT_IO);
+    struct kvm_coalesced_mmio_ring *ring =
+        (struct kvm_coalesced_mmio_ring *)(void *)((uint8_t *)fixture->vcpu.run +
+                                                   KVM_COALESCED_MMIO_PAGE_OFFSET * 4096);
+    ring->coalesced_mmio[ring->first].len = 9;
+    assert_int_equal(hv_vcpu_late_write(&fixture->vcpu, &write), -EIO);
+    ring->last = UINT32_MAX;
+    assert_int_equal(hv_vcpu_late_write(&fixture->vcpu, &write), -EIO);
+}
+
 static void test_hv_vcpu_kick__before_entry__comes_back_until_taken_back(void **state)
 {
     struct fixture *fixture = *state;
@@ -259,6 +305,8 @@ int main(void)
         WITH_VM(test_hv_vcpu_run__port_output__unpacked),
         WITH_VM(test_hv_vcpu_run__port_input__gets_what_was_put),
         WITH_VM(test_hv_vcpu_run__write_beyond_memory__mmio),
+        WITH_VM(test_hv_vcpu_late_write__kept_writes__come_in_order_without_exits),
+        WITH_VM(test_hv_vcpu_late_write__impossible_ring__refused),
         WITH_VM(test_hv_vcpu_kick__before_entry__comes_back_until_taken_back),
         WITH_VM(test_hv_vcpu_io__impossible_size_in_the_run_area__refused),
         WITH_VM(test_hv_vcpu_state__set__reads_back),

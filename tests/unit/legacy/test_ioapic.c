@@ -4,6 +4,8 @@
  */
 #include "devices/legacy/ioapic.h"
 
+#include <errno.h>
+
 #include "tests/unit/legacy/legacy_unit.h"
 
 struct fixture {
@@ -11,14 +13,16 @@ struct fixture {
     uint32_t routes_count;
     uint32_t pin;
     struct ioapic_msi msi;
+    int result; /* of the next calls */
 };
 
-static void set_route(void *ctx, uint32_t pin, const struct ioapic_msi *msi)
+static int set_route(void *ctx, uint32_t pin, const struct ioapic_msi *msi)
 {
     struct fixture *fixture = ctx;
     fixture->routes_count++;
     fixture->pin = pin;
     fixture->msi = *msi;
+    return fixture->result;
 }
 
 static const struct ioapic_ops ops = {.set_route = set_route};
@@ -118,7 +122,26 @@ static void test_write__logical_lowest_priority_level__all_fields_converted(void
     put(fixture, 0x10 + 2 * 23, 0x0000a955); /* level, active low, logical, lowest priority */
     assert_int_equal(fixture->pin, 23);
     assert_int_equal(fixture->msi.address_lo, 0xfeeff004);
-    assert_int_equal(fixture->msi.data, 0xc155);
+    assert_int_equal(fixture->msi.data, 0x0155); /* our lines are edges: the level bit is kept... */
+    assert_int_equal(get(fixture, 0x10 + 2 * 23), 0x0000a955); /* ...where the guest reads it */
+}
+
+static void test_write__route_refused__same_message_is_tried_again(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->result = -ENOMEM;
+    put(fixture, 0x10, 0x40);
+    assert_int_equal(fixture->routes_count, 1);
+    fixture->result = 0;
+    put(fixture, 0x10, 0x40);
+    assert_int_equal(fixture->routes_count, 2);
+    put(fixture, 0x10, 0x40);
+    assert_int_equal(fixture->routes_count, 2);
+    fixture->result = -ENOMEM;
+    put(fixture, 0x10, 0x41);
+    fixture->result = 0;
+    put(fixture, 0x10, 0x40); /* what was set last, but not what the owner was told last */
+    assert_int_equal(fixture->routes_count, 4);
 }
 
 static void test_write__same_message_again__not_told(void **state)
@@ -194,6 +217,7 @@ int main(void)
         IOAPIC_TEST(test_write__read_only_bits_of_an_entry__read_zero),
         IOAPIC_TEST(test_write__unmask_fixed_edge__message_of_the_pin),
         IOAPIC_TEST(test_write__logical_lowest_priority_level__all_fields_converted),
+        IOAPIC_TEST(test_write__route_refused__same_message_is_tried_again),
         IOAPIC_TEST(test_write__same_message_again__not_told),
         IOAPIC_TEST(test_write__mask__told_once_then_edits_are_silent),
         IOAPIC_TEST(test_write__modes_no_message_can_carry__stay_disabled),

@@ -6,6 +6,7 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_mmio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/le.h"
@@ -160,9 +161,11 @@ static void test_vmmio_status__legal_steps__activates_and_serves(void **state)
     assert_true(loop_turn(fix.loop, 0) > 0); /* kicked once by itself */
     assert_int_equal(fix.counting.served, 1);
     wr(VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+    assert_int_equal(fix.counting.served, 1); /* not here: on the loop */
+    assert_true(loop_turn(fix.loop, 0) > 0);
     assert_int_equal(fix.counting.served, 2);
     wr(VIRTIO_MMIO_QUEUE_NOTIFY, 1); /* no such queue */
-    assert_int_equal(fix.counting.served, 2);
+    assert_int_equal(loop_turn(fix.loop, 0), 0);
     assert_int_equal(fd_event_raise(vmmio_kick_fd(fix.vmmio, 0)), 0);
     assert_true(loop_turn(fix.loop, 0) > 0);
     assert_int_equal(fix.counting.served, 3);
@@ -277,6 +280,106 @@ static void test_vmmio_interrupt__flush_and_ack__bits_come_and_go(void **state)
     assert_int_equal(rd(VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_IRQ_CONFIG);
 }
 
+/* KVM keeps acknowledgements while no vCPU exits, so one may arrive after the next interrupt. */
+static void test_vmmio_interrupt__ack_after_next_interrupt__bit_stays(void **state)
+{
+    (void)state;
+    to_driver_ok();
+    struct virtio_dev *dev = &fix.counting.dev;
+    virtio_config_changed(dev);
+    assert_int_equal(rd(VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_IRQ_CONFIG);
+    virtio_config_changed(dev);
+    wr(VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_IRQ_CONFIG); /* of the first */
+    assert_int_equal(rd(VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_IRQ_CONFIG);
+    wr(VIRTIO_MMIO_INTERRUPT_ACK, UINT32_MAX);
+    assert_int_equal(rd(VIRTIO_MMIO_INTERRUPT_STATUS), 0);
+}
+
+static bool notified_here(struct virtio_dev *dev, uint32_t idx)
+{
+    on_queue(dev, idx);
+    return counting(dev)->served < 2;
+}
+
+static void test_vmmio_notify__device_that_serves_it_itself__loop_gets_what_it_leaves(void **state)
+{
+    static const struct virtio_dev_ops ops = {.activate = on_activate,
+                                              .reset = on_reset,
+                                              .on_queue = on_queue,
+                                              .on_notify = notified_here};
+    (void)state;
+    assert_true(vmmio_wants_eventfd(fix.vmmio));
+    fix.counting.dev.ops = &ops;
+    assert_false(vmmio_wants_eventfd(fix.vmmio));
+    to_driver_ok();
+    assert_int_equal(fd_event_take(vmmio_kick_fd(fix.vmmio, 0)), 1); /* of the activation */
+    wr(VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+    assert_int_equal(fix.counting.served, 1);
+    assert_int_equal(loop_turn(fix.loop, 0), 0);
+    wr(VIRTIO_MMIO_QUEUE_NOTIFY, 0); /* says that the loop shall go on */
+    assert_int_equal(fix.counting.served, 2);
+    assert_true(loop_turn(fix.loop, 0) > 0);
+    assert_int_equal(fix.counting.served, 3);
+}
+
+static _Atomic bool other_wrote;
+
+static void *write_status_zero(void *arg)
+{
+    (void)arg;
+    wr(VIRTIO_MMIO_STATUS, 0);
+    atomic_store(&other_wrote, true);
+    return NULL;
+}
+
+/* As a device that waits for its backend, while another vCPU resets, too. */
+static void reset_slowly(struct virtio_dev *dev)
+{
+    on_reset(dev);
+    assert_false(dev->active);
+    (void)pthread_mutex_unlock(&dev->lock);
+    assert_int_not_equal(rd(VIRTIO_MMIO_STATUS), 0); /* not done yet */
+    wr(VIRTIO_MMIO_QUEUE_NOTIFY, 0);                 /* waits for nothing */
+    (void)usleep(20 * 1000);
+    assert_false(atomic_load(&other_wrote));
+    (void)pthread_mutex_lock(&dev->lock);
+}
+
+static void test_vmmio_reset__another_during_it__waits_for_its_end(void **state)
+{
+    static const struct virtio_dev_ops ops = {
+        .activate = on_activate, .reset = reset_slowly, .on_queue = on_queue};
+    pthread_t thread;
+    (void)state;
+    fix.counting.dev.ops = &ops;
+    to_driver_ok();
+    atomic_store(&other_wrote, false);
+    fix.counting.dev.resetting = true; /* holds the other one until ours has begun */
+    assert_int_equal(pthread_create(&thread, NULL, write_status_zero, NULL), 0);
+    (void)usleep(20 * 1000);
+    assert_false(atomic_load(&other_wrote));
+    (void)pthread_mutex_lock(&fix.counting.dev.lock);
+    virtio_dev_reset(&fix.counting.dev);
+    (void)pthread_mutex_unlock(&fix.counting.dev.lock);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(atomic_load(&other_wrote));
+    assert_int_equal(fix.counting.resets, 1);
+    assert_int_equal(rd(VIRTIO_MMIO_STATUS), 0);
+}
+
+/* The loop serves the device: the vCPU leaves it a note and goes on. */
+static void test_vmmio_notify__device_is_being_served__left_to_the_loop(void **state)
+{
+    (void)state;
+    to_driver_ok();
+    assert_int_equal(fd_event_take(vmmio_kick_fd(fix.vmmio, 0)), 1); /* of the activation */
+    (void)pthread_mutex_lock(&fix.counting.dev.lock);
+    wr(VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+    (void)pthread_mutex_unlock(&fix.counting.dev.lock);
+    assert_int_equal(fd_event_take(vmmio_kick_fd(fix.vmmio, 0)), 1);
+    assert_int_equal(fix.counting.served, 0);
+}
+
 static void test_vmmio_access__odd_widths__ignored_or_zero(void **state)
 {
     (void)state;
@@ -320,7 +423,11 @@ int main(void)
         TEST(test_vmmio_activate__bad_ring__needs_reset_and_config_interrupt),
         TEST(test_vmmio_activate__device_refuses__needs_reset_until_reset),
         TEST(test_vmmio_reset__running_device__everything_forgotten),
+        TEST(test_vmmio_reset__another_during_it__waits_for_its_end),
+        TEST(test_vmmio_notify__device_is_being_served__left_to_the_loop),
         TEST(test_vmmio_interrupt__flush_and_ack__bits_come_and_go),
+        TEST(test_vmmio_notify__device_that_serves_it_itself__loop_gets_what_it_leaves),
+        TEST(test_vmmio_interrupt__ack_after_next_interrupt__bit_stays),
         TEST(test_vmmio_access__odd_widths__ignored_or_zero),
         TEST(test_vmmio_config__any_width_and_beyond_the_end__zero_filled),
     };
