@@ -16,17 +16,17 @@ fail() {
     exit 1
 }
 
-# config FILE NAME=VALUE...: writes a config file. Names: kernel initrd args vcpus mem disk engine cache ro limiter
+# config FILE NAME=VALUE...: writes a config file. Names: kernel initrd args vcpus mem disk engine cache ro limiter partuuid
 config() {
     local file=$1 kernel=$guest/vmlinux-tuned initrd='' args='' vcpus=1 mem=128
-    local disk='' engine=Sync cache=Unsafe ro=false limiter=null drives='' word
+    local disk='' partuuid='' engine=Sync cache=Unsafe ro=false limiter=null drives='' word
     shift
     for word in "$@"; do
         local "${word%%=*}"="${word#*=}"
     done
     if [[ -n $disk ]]; then
-        drives=$(printf '{"drive_id":"rootfs","path_on_host":"%s","is_root_device":true,"is_read_only":%s,"io_engine":"%s","cache_type":"%s","rate_limiter":%s}' \
-            "$disk" "$ro" "$engine" "$cache" "$limiter")
+        drives=$(printf '{"drive_id":"rootfs","path_on_host":"%s","is_root_device":true,%s"is_read_only":%s,"io_engine":"%s","cache_type":"%s","rate_limiter":%s}' \
+            "$disk" "${partuuid:+\"partuuid\":\"$partuuid\",}" "$ro" "$engine" "$cache" "$limiter")
     fi
     printf '{"boot-source":{"kernel_image_path":"%s",%s"boot_args":"%s"},"drives":[%s],"machine-config":{"vcpu_count":%s,"mem_size_mib":%s}}\n' \
         "$kernel" "${initrd:+\"initrd_path\":\"$initrd\",}" "${args//\"/\\\"}" "$drives" "$vcpus" "$mem" >"$file"
@@ -53,6 +53,20 @@ expect_status() {
 # expect_line REGEX OUT WHAT
 expect_line() {
     grep -aqE -- "$1" "$2" || fail "$3: no line matches '$1'" "$2"
+}
+
+# await_line REGEX OUT PID WHAT: waits until the monitor or its guest has written such a line; fails when the monitor
+# has ended, or after 30 s.
+await_line() {
+    local tries
+    for ((tries = 0; tries < 100; tries++)); do
+        if grep -aqE -- "$1" "$2"; then
+            return
+        fi
+        kill -0 "$3" 2>/dev/null || fail "$4: the monitor ended without a line that matches '$1'" "$2"
+        sleep 0.3
+    done
+    fail "$4: no line matches '$1' after 30 s" "$2"
 }
 
 # One metric's sum over all lines of a metrics file: metric_sum FILE GROUP FIELD

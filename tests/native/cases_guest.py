@@ -9,7 +9,7 @@ import signal
 import termios
 import tty
 
-from native import case, contains, equal, lacks, messages, wait_until
+from native import case, contains, equal, guest, lacks, messages, wait_until
 
 LIFE = [
     "Running Mayfly v0.1.0 (Firecracker API v1.16.1)",
@@ -183,6 +183,39 @@ def command_line_reaches_the_guest(t):
     t.expect_end(end)
     equal("command line", "one  two pci=off root=/dev/vda ro virtio_mmio.device=4K@0xc0001000:5 -- three\n",
           end.out)
+
+
+PVH_WITHOUT_MODULE = """cr0 and cr4: 00000011 00000000\x20
+version, flags, ranges, modules: 00000001 00000000 00000005 00000000\x20
+range: 00000000 00000000 00000000 0009fc00 00000001\x20
+range: 00000000 0009fc00 00000000 00040400 00000002\x20
+range: 00000000 eec00000 00000000 10000000 00000002\x20
+range: 00000000 00100000 00000000 bff00000 00000001\x20
+range: 00000001 00000000 00000000 60000000 00000001\x20
+command line: one two pci=off virtio_mmio.device=4K@0xc0001000:5 -- three
+RSDP: RSD PTR\x20
+OK
+"""
+
+
+@case
+def pvh_note_enters_in_32_bits_with_start_info(t):
+    t.disk()
+    t.config("pvh", boot_args="one two -- three", machine_config={"vcpu_count": 1, "mem_size_mib": 4608},
+             drives=[{"drive_id": "d", "path_on_host": "disk", "is_root_device": False}])
+    end = t.run_vm()
+    t.expect_end(end)
+    equal("serial output", PVH_WITHOUT_MODULE, end.out)
+
+
+@case
+def pvh_start_info_lists_the_initrd_as_module(t):
+    t.write("initrd", "the initrd's bytes")
+    t.config("pvh", boot_source={"kernel_image_path": guest("pvh"), "initrd_path": "initrd", "boot_args": ""})
+    end = t.run_vm()
+    t.expect_end(end)
+    contains("serial output", "modules: 00000001 00000000 00000004 00000001 \n", end.out)
+    contains("serial output", "\nmodule: the initrd's bytes\nOK\n", end.out)
 
 
 @case
