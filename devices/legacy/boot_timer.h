@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The boot timer (cli.md G): a guest's one-byte write of 123 at offset 0 logs how long the boot
- * took. vCPU threads; each write logs one line.
+ * took. vCPU threads; the lines are limited, as all that a guest can cause.
  */
 #pragma once
 

@@ -85,7 +85,7 @@ def monitor(args):
 
 
 def guest_files(args):
-    need(args.kernel, "run guest/kernel/build (four minutes, once)")
+    need(args.kernel, "run guest/kernel/build (7 minutes, once)")
     need(args.initrd, "run guest/initrd/build")
     return {"/vmlinux": args.kernel, "/initrd": args.initrd}
 

@@ -22,7 +22,7 @@ MAYFLY_END = " reboot=k"
 QEMU_END = " reboot=t"
 
 # What QEMU's documentation of microvm names for speed: qboot, no option ROMs, no legacy devices, no
-# ACPI (virtio-mmio devices by command line, MP table). ACPI on is slower, see RESULTS.md.
+# ACPI (virtio-mmio devices by command line, MP table).
 QEMU_MACHINE = "microvm,x-option-roms=off,pit=off,pic=off,rtc=off,isa-serial=on,acpi=off"
 
 

@@ -3,9 +3,11 @@
 later builds."""
 
 import os
+import re
 import shutil
+import subprocess
 
-from native import BINARY, case, contains, equal, lacks, messages
+from native import BINARY, ROOT, case, contains, equal, lacks, messages
 
 VERSION_LINE = "Mayfly v0.1.0 (Firecracker API v1.16.1)\n"
 EXIT_LINE = "Firecracker exiting with error. exit_code="
@@ -135,6 +137,31 @@ def cli_help_and_version_win_over_every_fault(t):
 
 
 @case
+def cli_help_and_manual_page_name_the_same_options(t):
+    with open(os.path.join(ROOT, "docs/mayfly.1"), encoding="utf-8") as file:
+        page = file.read().replace("\\-", "-")
+    # Headings only: the lines behind .TP. What the text mentions must not count.
+    headings = "\n".join(re.findall(r"^\.TP\n(.*)", page, re.MULTILINE))
+    documented = sorted(re.findall(r"--([a-z-]+)", headings))
+    offered = sorted(re.findall(r"^  --([a-z-]+)", t.run("--help").out, re.MULTILINE))
+    equal("options of docs/mayfly.1, each once", offered, documented)
+
+
+@case
+def cli_manual_page_names_every_exit_status(_):
+    with open(os.path.join(ROOT, "docs/mayfly.1"), encoding="utf-8") as file:
+        section = file.read().split(".SH EXIT STATUS", 1)[1].split(".SH", 1)[0]
+    documented = set()
+    for heading in re.findall(r"^\.B (\d.*)", section, re.MULTILINE):
+        for part in heading.split(", "):
+            first, _, last = part.partition("-")
+            documented |= set(range(int(first), int(last or first) + 1))
+    with open(os.path.join(ROOT, "vmm/app/exit_code.h"), encoding="utf-8") as file:
+        defined = {int(code) for code in re.findall(r"^ +EXIT_CODE_\w+ = (\d+),", file.read(), re.MULTILINE)}
+    equal("exit statuses of docs/mayfly.1", sorted(defined), sorted(documented))
+
+
+@case
 def cli_extra_arguments_are_ignored(t):
     t.config("hello")
     end = t.run_vm("--", "--what", "ever", "--")
@@ -187,3 +214,25 @@ def cli_enable_pci_is_a_warning(t):
     t.config("hello")
     t.expect_end(t.run_vm("--enable-pci", "--no-seccomp"))
     contains("log", "--enable-pci is not supported by this VMM; virtio devices use the MMIO transport.", t.log)
+
+
+@case
+def can_run_linux_keeps_only_what_a_guest_met(t):
+    def ask(probe=None):
+        done = subprocess.run([os.path.join(ROOT, "tools/can-run-linux")], capture_output=True, text=True, check=False,
+                              env={**os.environ, "MAYFLY_CACHE": t.dir, "MAYFLY_PROBE": probe or ""})
+        equal("lines of the answer", 1, done.stdout.count("\n"))
+        return done.returncode, done.stdout
+
+    for probe, status, words in (("true", 0, "this host's KVM can run Linux\n"),
+                                 ("false", 1, "this host's KVM cannot run Linux\n"),
+                                 ("/no/such/probe", 2, "/no/such/probe ended with status 127\n")):
+        seen, answer = ask(probe)
+        equal(f"status with the probe {probe}", status, seen)
+        contains(f"answer with the probe {probe}", words, answer)
+        equal(f"files kept after the probe {probe}", [], os.listdir(t.dir))
+    first = ask()
+    if os.path.exists(t.path("probe")):  # it is not where there is no KVM
+        equal("second answer", first, ask())
+    elif first[0] == 0:
+        equal("files kept after a yes", ["probe"], os.listdir(t.dir))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The event loop of the vmm thread: epoll over file descriptors, one-shot timers, a stop flag.
- * Everything runs on the thread that calls loop_run, except loop_stop, which any thread may call.
- * News goes up only through the callbacks stored here (architecture.md, rule 2).
+ * The event loop of the vmm thread: epoll over file descriptors, one-shot timers, posts, a stop
+ * flag. Everything runs on the thread that calls loop_run, except loop_stop and loop_post, which
+ * any thread may call. News goes up only through the callbacks stored here (ARCHITECTURE.md).
  */
 #pragma once
 

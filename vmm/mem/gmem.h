@@ -7,7 +7,7 @@
  * A gpa_t never becomes a pointer outside this room, with two marked exceptions: gmem_region_at,
  * for the hypervisor room's memory slots, and gmem_iov, whose iovecs go straight to the kernel
  * (payload: moved, never parsed). Bytes that decide anything are fetched once, through volatile
- * words, by gmem_read, gmem_load_* or a window.
+ * words, by gmem_read, gmem_window_read or gmem_window_load_*.
  */
 #pragma once
 

@@ -163,7 +163,8 @@ static void test_load__examples__decode(void **state)
         assert_int_equal(vm->machine.vcpu_count, 1);
         assert_int_equal(vm->machine.mem_size_mib, mem_size_mib[i]);
         assert_string_equal(vm->boot_source.boot_args, "console=ttyS0 reboot=k panic=1");
-        assert_int_equal(vm->boot_source.initrd_path != NULL, vm->drives_count == 0);
+        assert_int_equal(vm->boot_source.initrd_path != NULL, i == 1);
+        assert_int_equal(vm->drives_count, 1);
         cfg_vm_done(vm);
         free(vm);
     }
