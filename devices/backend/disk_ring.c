@@ -431,8 +431,8 @@ static uint32_t unsubmitted(struct disk_ring *ring, const struct disk_async *dis
 /*
  * On another thread: only the owner may enter the kernel. So this only looks at the completion
  * queue, when told and at intervals. What the owner was refused to submit (it is short of memory,
- * say) is waited for DRAIN_UNSUBMITTED_MAX_NS, since the owner may be waiting for this very thread to
- * end; then it is made to do nothing.
+ * say) is waited for DRAIN_UNSUBMITTED_MAX_NS, since the owner may be waiting for this very thread
+ * to end; then it is made to do nothing.
  */
 static int drain_outside(struct disk_ring *ring, const struct disk_async *disk)
 {

@@ -258,8 +258,8 @@ static int slot_start(struct blk *blk, const struct blk_request *req)
     return 1;
 }
 
-/* May this pass serve a request of that cost? On a vCPU's thread nothing larger than what is left of
- * its turn, and no flush, which may take a disk's whole write-back time. */
+/* May this pass serve a request of that cost? On a vCPU's thread nothing larger than what is left
+ * of its turn, and no flush, which may take a disk's whole write-back time. */
 static bool may_serve(struct blk *blk, const struct blk_request *req, uint64_t cost,
                       uint32_t budget)
 {

@@ -20,8 +20,8 @@ struct blk_wire_header {
 };
 #define BLK_HEADER_SIZE 16u
 #define BLK_STATUS_SIZE 1u
-/* Most a request may move, since it is carried out in one go; larger ones are I/O errors. Linux asks
- * for 1,280 KiB at most, unless somebody raises max_sectors_kb. */
+/* Most a request may move, since it is carried out in one go; larger ones are I/O errors. Linux
+ * asks for 1,280 KiB at most, unless somebody raises max_sectors_kb. */
 #define BLK_DATA_MAX_SIZE (64u * 1024 * 1024)
 
 enum blk_op { BLK_OP_READ, BLK_OP_WRITE, BLK_OP_FLUSH, BLK_OP_GET_ID, BLK_OP_UNSUPPORTED };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Notifications of a Sync disk, served on the vCPU's thread that makes them: what is served there and
- * what is left to the loop. Single thread.
+ * Notifications of a Sync disk, served on the vCPU's thread that makes them: what is served there
+ * and what is left to the loop. Single thread.
  */
 #include "tests/unit/blk/blk_fixture.h"
 
