@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 120
+# timeout: 60
 # Without boot_args the guest gets the default command line (no console) and still boots from its root disk, with both
 # irqchips.
 set -euo pipefail

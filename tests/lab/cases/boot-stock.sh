@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 420
+# timeout: 100
 # Debian's stock cloud kernel, found through ACPI only, boots from its initrd and from an ext4 root disk on both engines,
 # with both irqchips.
 set -euo pipefail

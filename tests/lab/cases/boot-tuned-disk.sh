@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 240
+# timeout: 60
 # The tuned kernel boots from an ext4 root disk on both engines with both irqchips, and what it writes is on the disk.
 set -euo pipefail
 # shellcheck source=tests/lab/case.bash

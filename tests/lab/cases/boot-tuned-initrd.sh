@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 120
+# timeout: 60
 # The tuned kernel reaches userspace from an initrd, with both irqchips as an ELF file, and as a bzImage.
 set -euo pipefail
 # shellcheck source=tests/lab/case.bash

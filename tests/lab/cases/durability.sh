@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 300
+# timeout: 140
 # What a guest has fsynced survives a power cut at any moment: of the disk's writes, only those that a completed flush
 # covers are kept (tests/lib/disk_recorder.h). With a flush that is answered and not made, the same check must fail.
 # Each engine runs with both irqchips, once with flushes and once without. MAYFLY_TEST_SEED repeats a run's moments.

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 300
+# timeout: 60
 # Every way a guest can end: reboot, power-off (ACPI S5), panic and triple fault, each with its exit code.
 set -euo pipefail
 # shellcheck source=tests/lab/case.bash

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 600
+# timeout: 180
 # needs: mem=6144
 # 128 MiB, and 4,608 MiB across the 32-bit gap: the guest sees all of it. Of 128 MiB it fills 80 % with a file, which
 # reads back as it was written; 4,608 would take an emulated machine too long.

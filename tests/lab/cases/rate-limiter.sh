@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 240
+# timeout: 150
 # Bandwidth and operations hold within 5 % over twenty refills, after the first bucket: one with each
 # irqchip.
 set -euo pipefail

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 300
+# timeout: 75
 # A monitor killed at any moment leaves a disk with a sound file system and every file that the guest has fsynced,
 # on both engines with both irqchips.
 # MAYFLY_TEST_SEED repeats a run's moments.

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 900
+# timeout: 400
 # 1, 2, 8 and 32 vCPUs are all online, with both irqchips, and each runs on a thread of its name.
 set -euo pipefail
 # shellcheck source=tests/lab/case.bash
