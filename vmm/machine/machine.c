@@ -76,11 +76,13 @@ void machine_free(struct machine *machine)
     free(machine->drives);
     disk_ring_close(machine->ring);
     machine_close_vcpus(machine);
-    hv_vm_close(&machine->vm);
-    hv_close(&machine->hv);
-    gmem_free(machine->gmem);
     fd_close(&machine->kernel_fd);
     fd_close(&machine->initrd_fd);
+    /* Closing the VM waits for the kernel's readers, up to a tick: what can be done is done before.
+     * No vCPU is left to use the memory. */
+    gmem_free(machine->gmem);
+    hv_close(&machine->hv);
+    hv_vm_close(&machine->vm);
     (void)pthread_mutex_destroy(&machine->routes.lock); /* nobody holds them any more */
     (void)pthread_mutex_destroy(&machine->end_lock);
     (void)pthread_mutex_destroy(&machine->late_lock);
