@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 60
+# timeout: 75
 # With acpi=off the tuned kernel finds its CPUs and lines in the MP table and its disk on the command line.
 set -euo pipefail
 # shellcheck source=tests/lab/case.bash
