@@ -551,6 +551,8 @@ void blk_free(struct blk *blk)
     if (blk->cache == CFG_CACHE_WRITEBACK && !blk->disk.read_only)
         flush_at_close(blk);
     disk_close(&blk->disk);
+    for (uint32_t i = 0; i < ARRAY_LEN(blk->slots); i++)
+        slot_release(&blk->slots[i]); /* what the closed engine never gave back */
     virtio_dev_done(&blk->dev);
     free(blk);
 }
