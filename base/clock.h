@@ -6,6 +6,7 @@
 #pragma once
 
 #include <stdint.h>
+#include <time.h>
 
 #define NS_PER_US 1000ull
 #define NS_PER_MS 1000000ull
@@ -29,4 +30,10 @@ const struct clock *clock_real(void);
 static inline uint64_t clock_now_ns(const struct clock *clock)
 {
     return clock->now_ns(clock->ctx);
+}
+
+/* A moment of the monotonic clock as the C library takes it. */
+static inline struct timespec clock_timespec(uint64_t ns)
+{
+    return (struct timespec){.tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S)};
 }

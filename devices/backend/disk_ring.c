@@ -17,9 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <time.h>
 
 #include "base/ck.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "devices/backend/disk_ring_int.h"
 
@@ -470,8 +470,7 @@ static int drain_outside(struct disk_ring *ring, const struct disk_async *disk, 
             break;
         }
         uint64_t look_ns = now_ns + DRAIN_LOOK_NS;
-        const struct timespec until = {.tv_sec = (time_t)(look_ns / NS_PER_S),
-                                       .tv_nsec = (long)(look_ns % NS_PER_S)};
+        const struct timespec until = clock_timespec(look_ns);
         (void)pthread_cond_clockwait(&ring->moved, &ring->lock, CLOCK_MONOTONIC, &until);
         take_completions(ring);
     }

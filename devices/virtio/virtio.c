@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -114,8 +113,7 @@ void virtio_dev_resume(struct virtio_dev *dev)
 
 int virtio_await_reset(struct virtio_dev *dev, uint64_t until_ns)
 {
-    const struct timespec until = {.tv_sec = (time_t)(until_ns / NS_PER_S),
-                                   .tv_nsec = (long)(until_ns % NS_PER_S)};
+    const struct timespec until = clock_timespec(until_ns);
     int rc = 0;
     while (dev->resetting && rc == 0)
         rc = pthread_cond_clockwait(&dev->reset_over, &dev->lock, CLOCK_MONOTONIC, &until);

@@ -2,7 +2,7 @@
 /*
  * Pausing exactly: vCPU threads leave the guest and park, late writes are carried out, devices
  * finish what is in flight and publish it. After that nothing touches guest memory until the
- * machine goes on. Thread: vmm; vCPU threads park themselves. Spec: api.md 5, issue text.
+ * machine goes on. Thread: vmm; vCPU threads park themselves. Spec: api.md 5.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -43,8 +43,7 @@ void machine_unpark_vcpus(struct machine *machine)
 
 static int park_vcpus(struct machine *machine, uint64_t until_ns)
 {
-    const struct timespec until = {.tv_sec = (time_t)(until_ns / NS_PER_S),
-                                   .tv_nsec = (long)(until_ns % NS_PER_S)};
+    const struct timespec until = clock_timespec(until_ns);
     int rc = 0;
     atomic_store_explicit(&machine->pausing, true, memory_order_release);
     for (uint32_t i = 0; i < machine->vcpus_count; i++)
