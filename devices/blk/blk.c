@@ -114,17 +114,10 @@ void blk_fill_config(struct blk *blk)
 static void limiter_init(struct blk *blk, const struct cfg_rate_limiter *limiter,
                          const struct blk_env *env)
 {
-    struct rl_bucket_config configs[RL_KINDS_COUNT] = {0};
-    if (limiter->present) {
-        const struct cfg_bucket *bytes = &limiter->bandwidth;
-        const struct cfg_bucket *ops = &limiter->ops;
-        if (bytes->present)
-            configs[RL_BYTES] = (struct rl_bucket_config){bytes->size, bytes->one_time_burst,
-                                                          bytes->refill_time_ms};
-        if (ops->present)
-            configs[RL_OPS] =
-                (struct rl_bucket_config){ops->size, ops->one_time_burst, ops->refill_time_ms};
-    }
+    const struct rl_bucket_config configs[RL_KINDS_COUNT] = {
+        [RL_BYTES] = blk_bucket_config(&limiter->bandwidth),
+        [RL_OPS] = blk_bucket_config(&limiter->ops),
+    };
     rl_init(&blk->rl, configs, env->clock, env->loop, on_unblocked, blk);
 }
 

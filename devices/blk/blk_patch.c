@@ -70,8 +70,7 @@ void blk_replace_limiter(struct blk *blk, const struct cfg_rate_limiter *limiter
     for (int kind = 0; kind < RL_KINDS_COUNT; kind++) {
         if (!buckets[kind]->present)
             continue;
-        const struct rl_bucket_config config = {buckets[kind]->size, buckets[kind]->one_time_burst,
-                                                buckets[kind]->refill_time_ms};
+        const struct rl_bucket_config config = blk_bucket_config(buckets[kind]);
         rl_replace(&blk->rl, (enum rl_kind)kind, &config);
     }
     if (!rl_limits(&blk->rl)) { /* nothing waits any more, and no wait is worth its timer */
