@@ -67,22 +67,26 @@ int ctl_put_cpu_config(struct ctl *ctl, struct ctl_action *action, struct err *e
     return 0;
 }
 
+int ctl_stage_drive(struct ctl *ctl, const struct cfg_drive *drive, struct err *err)
+{
+    uint32_t tail_size = 0;
+    int rc = machine_stage_drive(ctl->machine, drive, &tail_size, err);
+    if (rc == 0 && tail_size)
+        log_warn("Disk size of %s is not a multiple of sector size 512; the last %u bytes will "
+                 "not be visible to the guest.",
+                 drive->path_on_host, tail_size);
+    return rc;
+}
+
 int ctl_put_drive(struct ctl *ctl, struct ctl_action *action, struct err *err)
 {
     struct cfg_drive *asked = &action->u.drive;
-    uint32_t tail_size = 0;
     int rc = cfg_drive_validate(asked, err);
     if (rc == 0)
         rc = cfg_drives_check(ctl->config, asked, err);
     if (rc == 0)
-        rc = machine_stage_drive(ctl->machine, asked, &tail_size, err);
-    if (rc < 0)
-        return rc;
-    if (tail_size)
-        log_warn("Disk size of %s is not a multiple of sector size 512; the last %u bytes will "
-                 "not be visible to the guest.",
-                 asked->path_on_host, tail_size);
-    return cfg_drives_put(ctl->config, asked, err);
+        rc = ctl_stage_drive(ctl, asked, err);
+    return rc < 0 ? rc : cfg_drives_put(ctl->config, asked, err);
 }
 
 int ctl_put_nic(struct ctl *ctl, struct ctl_action *action, struct err *err)

@@ -34,13 +34,8 @@ int ctl_start_config(struct ctl *ctl, struct cfg_vm *config, enum ctl_part *ret_
     *ret_part = CTL_PART_BOOT_SOURCE;
     int rc = machine_stage_boot_source(ctl->machine, &config->boot_source, err);
     for (uint32_t i = 0; rc == 0 && i < config->drives_count; i++) {
-        uint32_t tail_size = 0;
         *ret_part = CTL_PART_DRIVE;
-        rc = machine_stage_drive(ctl->machine, &config->drives[i], &tail_size, err);
-        if (rc == 0 && tail_size)
-            log_warn("Disk size of %s is not a multiple of sector size 512; the last %u bytes "
-                     "will not be visible to the guest.",
-                     config->drives[i].path_on_host, tail_size);
+        rc = ctl_stage_drive(ctl, &config->drives[i], err);
     }
     if (rc < 0)
         return rc;
