@@ -95,7 +95,7 @@ int api_serve_request(const struct api_server_options *options, struct ctl_mailb
     if (rc == 0)
         trace_outcome(&reply, *ret_text);
     else
-        log_warn("The API request on %s was not answered: %s", http->path, ERR_OS(rc));
+        log_warn("The API request was not answered: %s", ERR_OS(rc));
     api_request_done(&request);
     return rc;
 }

@@ -133,8 +133,7 @@ static int conn_add(struct api_server *server, int *fd)
     return 0;
 }
 
-/* Nothing to be had now: the sockets wait in the backlog meanwhile, and the thread does not
- * spin. */
+/* Nothing to be had now: the sockets wait in the backlog, and the thread does not spin. */
 static void accept_pause(struct api_server *server, int rc)
 {
     log_error("Cannot accept an API connection: %s", ERR_OS(rc));
