@@ -3,13 +3,11 @@
 
 import fcntl
 import os
-import pty
 import re
 import signal
-import termios
-import tty
 
 from native import case, contains, equal, guest, lacks, messages, wait_until
+from terminal import with_terminal
 
 LIFE = [
     "Running Mayfly v0.1.0 (Firecracker API v1.16.1)",
@@ -290,41 +288,22 @@ def input_that_ends_is_detached_and_the_guest_goes_on(t):
     os.close(reader)
 
 
-def with_terminal(t, end_it):
-    """Runs the echo guest on a terminal of its own; the terminal must be as before when it has ended."""
-    leader, follower = pty.openpty()
-    tty.setcbreak(follower)
-    before = termios.tcgetattr(follower)
-    vm = t.start_vm(stdin=follower, stdout=follower, terminal=True)
-    seen = b""
-    while b"ready" not in seen:
-        seen += os.read(leader, 4096)
-    raw = termios.tcgetattr(follower)
-    equal("echo and signals of the terminal while the guest runs", 0, raw[3] & (termios.ECHO | termios.ISIG))
-    end_it(vm, leader)
-    vm.wait()
-    equal("terminal modes", before, termios.tcgetattr(follower))
-    os.close(leader)
-    os.close(follower)
-    return vm
-
-
 @case
 def terminal_is_given_back_after_a_reset(t):
     t.config("echo")
-    vm = with_terminal(t, lambda vm, leader: os.write(leader, b"hi."))
+    vm = with_terminal(t.start_vm, lambda vm, leader: os.write(leader, b"hi."))
     t.expect_end(vm)
 
 
 @case
 def terminal_is_given_back_after_sigterm(t):
     t.config("echo")
-    vm = with_terminal(t, lambda vm, leader: vm.signal(signal.SIGTERM))
+    vm = with_terminal(t.start_vm, lambda vm, leader: vm.signal(signal.SIGTERM))
     equal("death by signal", -signal.SIGTERM, vm.status)
 
 
 @case
 def terminal_is_given_back_after_a_fatal_signal(t):
     t.config("echo")
-    vm = with_terminal(t, lambda vm, leader: vm.signal(signal.SIGSEGV))
+    vm = with_terminal(t.start_vm, lambda vm, leader: vm.signal(signal.SIGSEGV))
     t.expect_end(vm, 150)

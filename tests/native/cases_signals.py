@@ -3,42 +3,26 @@
 is given back."""
 
 import os
-import pty
 import signal
 import socket
-import termios
-import tty
 
-from api import Client
+from api import Served
 from native import case, contains, equal, guest, lacks, messages, wait_until
+from terminal import with_terminal
 
 FATAL = {signal.SIGBUS: 149, signal.SIGSEGV: 150, signal.SIGHUP: 156, signal.SIGILL: 157, signal.SIGSYS: 2}
 
 
-def request(t, method, path, body=None):
-    """One exchange on a connection of its own; the status code and the body."""
-    client = Client(t.path("api.sock"))
-    reply = client.ask(method, path, body)
-    client.close()
-    return reply.status, reply.body
+def serve(t, **options):
+    """A monitor that listens and counts, nothing configured."""
+    return Served(t, "--metrics-path", "metrics", **options)
 
 
-def start_api(t, *args, **options):
-    """A monitor that listens, nothing configured."""
-    vm = t.start("--api-sock", "api.sock", "--log-path", "log", "--metrics-path", "metrics", *args,
-                 may_leave=("api.sock",), **options)
-    wait_until("the API socket", lambda: os.path.exists(t.path("api.sock")) or vm.process.poll() is not None)
-    return vm
-
-
-def put(t, path, body):
-    equal(path, 204, request(t, "PUT", path, body)[0])
-
-
-def boot(t, name):
-    """Configures and starts a guest by the API."""
-    put(t, "/boot-source", f'{{"kernel_image_path": "{guest(name)}"}}')
-    put(t, "/actions", '{"action_type": "InstanceStart"}')
+def boot(served, name):
+    """A guest that the API has started; the connection that did."""
+    client = served.connect()
+    client.boot(guest(name))
+    return client
 
 
 @case
@@ -58,8 +42,9 @@ def signals_from_outside_name_their_sender(t):
 @case
 def signals_in_api_mode_before_the_start_flush_metrics(t):
     for number, code in FATAL.items():
-        vm = start_api(t)
-        equal("GET /", 200, request(t, "GET", "/")[0])
+        served = serve(t)
+        served.connect().get("/")
+        vm = served.vm
         vm.signal(number)
         vm.wait()
         t.expect_end(vm, code)
@@ -72,9 +57,9 @@ def signals_in_api_mode_before_the_start_flush_metrics(t):
 
 @case
 def signals_while_paused_flush_metrics(t):
-    vm = start_api(t)
-    boot(t, "halt")
-    equal("pause", 204, request(t, "PATCH", "/vm", '{"state": "Paused"}')[0])
+    served = serve(t)
+    boot(served, "halt").state("Paused")
+    vm = served.vm
     vm.signal(signal.SIGBUS)
     vm.wait()
     t.expect_end(vm, 149)
@@ -83,9 +68,9 @@ def signals_while_paused_flush_metrics(t):
 
 @case
 def signals_terminate_while_paused_is_death_by_signal(t):
-    vm = start_api(t)
-    boot(t, "halt")
-    equal("pause", 204, request(t, "PATCH", "/vm", '{"state": "Paused"}')[0])
+    served = serve(t)
+    boot(served, "halt").state("Paused")
+    vm = served.vm
     vm.signal(signal.SIGTERM)
     vm.wait()
     equal("death by signal", -signal.SIGTERM, vm.status)
@@ -105,27 +90,20 @@ def signals_abort_is_a_panic_with_metrics(t):
 
 
 def terminal_after(t, end_it):
-    """Terminal modes before the monitor and after it was ended, with a guest started by the API."""
-    leader, follower = pty.openpty()
-    tty.setcbreak(follower)
-    before = termios.tcgetattr(follower)
-    vm = start_api(t, stdin=follower, stdout=follower, terminal=True)
-    boot(t, "echo")
-    seen = b""
-    while b"ready" not in seen:
-        seen += os.read(leader, 4096)
-    equal("echo of the terminal while the guest runs", 0, termios.tcgetattr(follower)[3] & termios.ECHO)
-    end_it(vm, leader)
-    vm.wait()
-    equal("terminal modes", before, termios.tcgetattr(follower))
-    os.close(leader)
-    os.close(follower)
-    return vm
+    """The monitor, ended by end_it(monitor, our side of its terminal, the API's client)."""
+    clients = []
+
+    def start(**options):
+        served = serve(t, **options)
+        clients.append(boot(served, "echo"))
+        return served.vm
+
+    return with_terminal(start, lambda vm, leader: end_it(vm, leader, clients[0]))
 
 
 @case
 def terminal_in_api_mode_is_given_back_after_a_reset(t):
-    vm = terminal_after(t, lambda vm, leader: os.write(leader, b"hi."))
+    vm = terminal_after(t, lambda vm, leader, client: os.write(leader, b"hi."))
     t.expect_end(vm)
     equal("last lines", ["Vmm is stopping.", "Killing vCPU threads",
                          "Firecracker exiting successfully. exit_code=0"], messages(t.log)[-3:])
@@ -133,14 +111,14 @@ def terminal_in_api_mode_is_given_back_after_a_reset(t):
 
 @case
 def terminal_in_api_mode_is_given_back_after_a_panic(t):
-    vm = terminal_after(t, lambda vm, leader: vm.signal(signal.SIGABRT))
+    vm = terminal_after(t, lambda vm, leader, client: vm.signal(signal.SIGABRT))
     equal("death by signal", -signal.SIGABRT, vm.status)
 
 
 @case
 def terminal_in_api_mode_is_given_back_while_paused(t):
-    def pause_and_end(vm, _leader):
-        equal("pause", 204, request(t, "PATCH", "/vm", '{"state": "Paused"}')[0])
+    def pause_and_end(vm, _leader, client):
+        client.state("Paused")
         vm.signal(signal.SIGTERM)
     vm = terminal_after(t, pause_and_end)
     equal("death by signal", -signal.SIGTERM, vm.status)
@@ -160,7 +138,7 @@ def ends_flush_metrics_when_the_socket_is_in_use(t):
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(t.path("api.sock"))
         sock.listen(1)
-        vm = start_api(t)
+        vm = serve(t).vm
         vm.wait()
     t.expect_error(vm, "Failed to open the API socket at: api.sock. Check that it is not already used.")
     equal("metrics lines", 1, len(t.metrics()))
@@ -168,8 +146,9 @@ def ends_flush_metrics_when_the_socket_is_in_use(t):
 
 @case
 def ends_flush_metrics_when_the_guest_faults(t):
-    vm = start_api(t)
-    boot(t, "triple_fault")
+    served = serve(t)
+    boot(served, "triple_fault")
+    vm = served.vm
     vm.wait()
     t.expect_end(vm, 1)
     equal("vcpu.failures", 1, t.total("vcpu", "failures"))
