@@ -79,3 +79,32 @@ static inline void fixture_stage_code(struct fixture *fixture, const uint8_t *co
     assert_string_equal(err.msg, "");
     assert_int_equal(rc, 0);
 }
+
+/* cmocka's pair for tests that run guests. */
+static inline int fixture_setup(void **state)
+{
+    static struct fixture fixture; /* the test's only one */
+    fixture_init(&fixture, "/dev/kvm");
+    *state = &fixture;
+    return 0;
+}
+
+static inline int fixture_teardown(void **state)
+{
+    fixture_done(*state);
+    return 0;
+}
+
+/* Builds and starts a guest of this code. */
+static inline void fixture_start(struct fixture *fixture, const uint8_t *code, size_t len,
+                                 uint8_t vcpus)
+{
+    struct err err = ERR_INIT;
+    fixture->config.machine.vcpu_count = vcpus;
+    fixture_stage_code(fixture, code, len);
+    int rc = machine_build(fixture->machine, &fixture->config, &err);
+    if (rc == 0)
+        rc = machine_start(fixture->machine, &err);
+    assert_string_equal(err.msg, "");
+    assert_int_equal(rc, 0);
+}

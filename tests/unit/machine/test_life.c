@@ -20,32 +20,6 @@ static const uint8_t code_spin[] = {0xeb, 0xfe};       /* jmp to itself */
 /* mov eax, 0x7f000000; mov eax, [rax]: no page is there, and no handler. */
 static const uint8_t code_fault[] = {0xb8, 0x00, 0x00, 0x00, 0x7f, 0x8b, 0x00};
 
-static int setup(void **state)
-{
-    static struct fixture fixture; /* the test's only one */
-    fixture_init(&fixture, "/dev/kvm");
-    *state = &fixture;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fixture_done(*state);
-    return 0;
-}
-
-static void start(struct fixture *fixture, const uint8_t *code, size_t len, uint8_t vcpus)
-{
-    struct err err = ERR_INIT;
-    fixture->config.machine.vcpu_count = vcpus;
-    fixture_stage_code(fixture, code, len);
-    int rc = machine_build(fixture->machine, &fixture->config, &err);
-    if (rc == 0)
-        rc = machine_start(fixture->machine, &err);
-    assert_string_equal(err.msg, "");
-    assert_int_equal(rc, 0);
-}
-
 static void run_to_the_end(struct fixture *fixture)
 {
     struct err err = ERR_INIT;
@@ -56,7 +30,7 @@ static void run_to_the_end(struct fixture *fixture)
 static void test_machine__guest_resets__ends_ok(void **state)
 {
     struct fixture *fixture = *state;
-    start(fixture, code_reset, sizeof(code_reset), 1);
+    fixture_start(fixture, code_reset, sizeof(code_reset), 1);
     run_to_the_end(fixture);
     assert_int_equal(fixture->end, MACHINE_END_OK);
 }
@@ -65,7 +39,7 @@ static void test_machine__guest_resets_on_the_full_irqchip__ends_ok(void **state
 {
     struct fixture *fixture = *state;
     fixture->machine->options.irqchip = HV_IRQCHIP_FULL;
-    start(fixture, code_reset, sizeof(code_reset), 4);
+    fixture_start(fixture, code_reset, sizeof(code_reset), 4);
     run_to_the_end(fixture);
     assert_int_equal(fixture->end, MACHINE_END_OK);
 }
@@ -73,7 +47,7 @@ static void test_machine__guest_resets_on_the_full_irqchip__ends_ok(void **state
 static void test_machine__triple_fault__ends_with_the_sentence(void **state)
 {
     struct fixture *fixture = *state;
-    start(fixture, code_fault, sizeof(code_fault), 2);
+    fixture_start(fixture, code_fault, sizeof(code_fault), 2);
     run_to_the_end(fixture);
     assert_int_equal(fixture->end, MACHINE_END_ERROR);
     assert_string_equal(fixture->reason.msg, "vCPU 0: the guest shut down by a triple fault");
@@ -82,7 +56,7 @@ static void test_machine__triple_fault__ends_with_the_sentence(void **state)
 static void test_machine_stop__halted_vcpus__joined(void **state)
 {
     struct fixture *fixture = *state;
-    start(fixture, code_halt, sizeof(code_halt), 8);
+    fixture_start(fixture, code_halt, sizeof(code_halt), 8);
     machine_stop(fixture->machine);
     machine_stop(fixture->machine); /* again is fine */
     assert_int_equal(fixture->ends_count, 0);
@@ -91,7 +65,7 @@ static void test_machine_stop__halted_vcpus__joined(void **state)
 static void test_machine_stop__spinning_vcpu__joined(void **state)
 {
     struct fixture *fixture = *state;
-    start(fixture, code_spin, sizeof(code_spin), 1);
+    fixture_start(fixture, code_spin, sizeof(code_spin), 1);
     machine_stop(fixture->machine);
     assert_int_equal(fixture->ends_count, 0);
 }
@@ -99,21 +73,21 @@ static void test_machine_stop__spinning_vcpu__joined(void **state)
 static void test_machine_free__running_guest__stopped_first(void **state)
 {
     struct fixture *fixture = *state;
-    start(fixture, code_spin, sizeof(code_spin), 2); /* the teardown frees it */
+    fixture_start(fixture, code_spin, sizeof(code_spin), 2); /* the teardown frees it */
 }
 
 static void test_machine_ctrl_alt_del__guest_reads_nothing__refused_when_full(void **state)
 {
     struct fixture *fixture = *state;
     struct err err = ERR_INIT;
-    start(fixture, code_halt, sizeof(code_halt), 1);
+    fixture_start(fixture, code_halt, sizeof(code_halt), 1);
     for (int i = 0; i < 4; i++) /* 4 bytes each into a queue of 16 */
         assert_int_equal(machine_ctrl_alt_del(fixture->machine, &err), 0);
     assert_int_equal(machine_ctrl_alt_del(fixture->machine, &err), -ENOSPC);
     assert_string_equal(err.msg, "i8042 internal buffer full.");
 }
 
-#define WITH_MACHINE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define WITH_MACHINE(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
 
 int main(void)
 {

@@ -19,12 +19,6 @@ static int setup(void **state)
     return 0;
 }
 
-static int teardown(void **state)
-{
-    fixture_done(*state);
-    return 0;
-}
-
 static struct err reason_of(const char *text)
 {
     struct err reason = ERR_INIT;
@@ -183,7 +177,7 @@ static void test_machine_ctrl_alt_del__before_the_build__no_keyboard(void **stat
     machine_free(NULL);
 }
 
-#define WITH_MACHINE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define WITH_MACHINE(test) cmocka_unit_test_setup_teardown(test, setup, fixture_teardown)
 
 int main(void)
 {

@@ -44,32 +44,6 @@ static const uint8_t code_count[] = {START_VCPU_1, 0xff, 0x04, 0x25, 0, 0, 0x20,
 static const uint8_t code_reset[] = {START_VCPU_1, 0xb0, 0xfe, 0xe6, 0x64, 0xf4};
 static const uint8_t code_halt[] = {0xf4, 0xeb, 0xfd};
 
-static int setup(void **state)
-{
-    static struct fixture fixture; /* the test's only one */
-    fixture_init(&fixture, "/dev/kvm");
-    *state = &fixture;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fixture_done(*state);
-    return 0;
-}
-
-static void start(struct fixture *fixture, const uint8_t *code, size_t len, uint8_t vcpus)
-{
-    struct err err = ERR_INIT;
-    fixture->config.machine.vcpu_count = vcpus;
-    fixture_stage_code(fixture, code, len);
-    int rc = machine_build(fixture->machine, &fixture->config, &err);
-    if (rc == 0)
-        rc = machine_start(fixture->machine, &err);
-    assert_string_equal(err.msg, "");
-    assert_int_equal(rc, 0);
-}
-
 static void pause_it(struct fixture *fixture)
 {
     struct err err = ERR_INIT;
@@ -123,7 +97,7 @@ static void turn_loop(struct fixture *fixture)
 static void test_machine_pause__two_vcpus_count__memory_stands_still(void **state)
 {
     struct fixture *fixture = *state;
-    start(fixture, code_count, sizeof(code_count), 2);
+    fixture_start(fixture, code_count, sizeof(code_count), 2);
     await_both(fixture);
     pause_it(fixture);
     expect_still(fixture, STILL_US);
@@ -132,7 +106,7 @@ static void test_machine_pause__two_vcpus_count__memory_stands_still(void **stat
 static void test_machine_resume__paused_guest__goes_on_where_it_was(void **state)
 {
     struct fixture *fixture = *state;
-    start(fixture, code_count, sizeof(code_count), 2);
+    fixture_start(fixture, code_count, sizeof(code_count), 2);
     await_both(fixture);
     pause_it(fixture);
     machine_resume(fixture->machine);
@@ -144,7 +118,7 @@ static void test_machine_resume__paused_guest__goes_on_where_it_was(void **state
 static void test_machine_pause__twice__still_paused_and_one_resume_is_enough(void **state)
 {
     struct fixture *fixture = *state;
-    start(fixture, code_count, sizeof(code_count), 2);
+    fixture_start(fixture, code_count, sizeof(code_count), 2);
     pause_it(fixture);
     pause_it(fixture);
     expect_still(fixture, STILL_US);
@@ -155,7 +129,7 @@ static void test_machine_pause__twice__still_paused_and_one_resume_is_enough(voi
 static void test_machine_pause__many_fast_cycles__each_is_exact(void **state)
 {
     struct fixture *fixture = *state;
-    start(fixture, code_count, sizeof(code_count), 2);
+    fixture_start(fixture, code_count, sizeof(code_count), 2);
     await_both(fixture);
     for (int i = 0; i < 2000; i++) {
         pause_it(fixture);
@@ -173,7 +147,7 @@ static void test_machine_pause__many_fast_cycles__each_is_exact(void **state)
 static void test_machine_pause__resumed_at_once__guest_still_makes_progress(void **state)
 {
     struct fixture *fixture = *state;
-    start(fixture, code_count, sizeof(code_count), 2);
+    fixture_start(fixture, code_count, sizeof(code_count), 2);
     for (int i = 0; i < 200; i++) {
         pause_it(fixture);
         machine_resume(fixture->machine);
@@ -187,7 +161,7 @@ static void test_machine_pause__resumed_at_once__guest_still_makes_progress(void
 static void test_machine_kick_vcpu__no_pause_behind_it__guest_goes_on(void **state)
 {
     struct fixture *fixture = *state;
-    start(fixture, code_count, sizeof(code_count), 2);
+    fixture_start(fixture, code_count, sizeof(code_count), 2);
     await_both(fixture);
     for (uint32_t i = 0; i < 2; i++)
         machine_kick_vcpu(&fixture->machine->vcpus[i]);
@@ -212,7 +186,7 @@ static void test_machine_pause__a_vcpu_has_ended__pauses_and_the_end_is_told(voi
 {
     struct fixture *fixture = *state;
     struct err err = ERR_INIT;
-    start(fixture, code_reset, sizeof(code_reset), 2);
+    fixture_start(fixture, code_reset, sizeof(code_reset), 2);
     await_left(fixture, 1);
     pause_it(fixture);
     assert_int_equal(fixture->ends_count, 0);
@@ -226,7 +200,7 @@ static void test_machine_pause__a_vcpu_has_ended__pauses_and_the_end_is_told(voi
 static void test_machine_stop__while_paused__joined(void **state)
 {
     struct fixture *fixture = *state;
-    start(fixture, code_count, sizeof(code_count), 2);
+    fixture_start(fixture, code_count, sizeof(code_count), 2);
     pause_it(fixture);
     machine_stop(fixture->machine);
     assert_int_equal(fixture->ends_count, 0);
@@ -235,7 +209,7 @@ static void test_machine_stop__while_paused__joined(void **state)
 static void test_machine_free__while_paused__stopped_first(void **state)
 {
     struct fixture *fixture = *state;
-    start(fixture, code_count, sizeof(code_count), 2);
+    fixture_start(fixture, code_count, sizeof(code_count), 2);
     pause_it(fixture); /* the teardown frees it */
 }
 
@@ -243,11 +217,11 @@ static void test_machine_free__while_paused__stopped_first(void **state)
 static void test_machine_take_back__guest_has_ended__a_new_build_runs(void **state)
 {
     struct fixture *fixture = *state;
-    start(fixture, code_reset, sizeof(code_reset), 2);
+    fixture_start(fixture, code_reset, sizeof(code_reset), 2);
     await_left(fixture, 1);
     machine_take_back(fixture->machine);
     fd_close(&fixture->kernel_fd);
-    start(fixture, code_count, sizeof(code_count), 2);
+    fixture_start(fixture, code_count, sizeof(code_count), 2);
     turn_loop(fixture);
     assert_int_equal(fixture->ends_count, 0);
     await_both(fixture);
@@ -367,7 +341,7 @@ static void test_machine_pause__async_reads_in_flight__published_before_it_retur
         fd_close(&fd);
         skip();
     }
-    start(fixture, code_halt, sizeof(code_halt), 1);
+    fixture_start(fixture, code_halt, sizeof(code_halt), 1);
     struct virtio_dev *dev = activate(fixture, &driver);
     struct disk *disk = &fixture->machine->drives[0].blk->disk;
     const struct disk_ops *real = disk->ops;
@@ -396,7 +370,7 @@ static void test_machine_pause__queue_kicked_meanwhile__served_after_the_resume(
     char path[PATH_SIZE];
     int fd = make_disk(path);
     assert_true(add_drive(fixture, path, CFG_IO_ENGINE_SYNC));
-    start(fixture, code_halt, sizeof(code_halt), 1);
+    fixture_start(fixture, code_halt, sizeof(code_halt), 1);
     (void)activate(fixture, &driver);
     turn_loop(fixture);
     pause_it(fixture);
@@ -426,7 +400,7 @@ static void test_machine_pause__device_does_not_finish__refused_and_running(void
     char path[PATH_SIZE];
     int fd = make_disk(path);
     assert_true(add_drive(fixture, path, CFG_IO_ENGINE_SYNC));
-    start(fixture, code_count, sizeof(code_count), 1);
+    fixture_start(fixture, code_count, sizeof(code_count), 1);
     await_progress(fixture, BSP_COUNT);
     struct virtio_dev *dev = activate(fixture, &driver);
     struct virtio_dev_ops ops = *dev->ops;
@@ -461,7 +435,7 @@ static void test_machine_pause__serial_input_meanwhile__kept_in_the_pipe(void **
     int waiting = 0;
     assert_int_equal(pipe2(source, O_CLOEXEC | O_NONBLOCK), 0);
     fixture->machine->options.console_in_fd = source[0];
-    start(fixture, code_halt, sizeof(code_halt), 1);
+    fixture_start(fixture, code_halt, sizeof(code_halt), 1);
     serial_bus_ops.write(fixture->machine->serial, IER, &receive, 1);
     turn_loop(fixture);
     pause_it(fixture);
@@ -479,7 +453,7 @@ static void test_machine_pause__serial_input_meanwhile__kept_in_the_pipe(void **
     fd_close(&source[0]);
 }
 
-#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define TEST(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
 
 int main(void)
 {
