@@ -117,19 +117,22 @@ static int conn_add(struct api_server *server, int *fd)
     int rc = api_conn_open(fd, server->options.body_max_size, &conn);
     if (rc < 0)
         return rc;
-    conn->src.events = api_conn_events(conn);
     conn->src.fn = on_conn;
     conn->src.ctx = server;
-    rc = loop_add(server->loop, &conn->src);
-    if (rc < 0) {
-        api_conn_close(conn);
-        return rc;
-    }
     uint32_t idx = 0;
     while (server->conns[idx])
         idx++;
     server->conns[idx] = conn;
     server->conns_count++;
+
+    /* Most clients have sent by now: read before the loop is asked to tell. */
+    rc = api_conn_read(conn);
+    if (rc == 0 && api_conn_has_turn(conn))
+        rc = api_conn_serve(conn, &server->options, server->mailbox);
+    conn->src.events = api_conn_events(conn);
+    if (rc == 0)
+        rc = loop_add(server->loop, &conn->src);
+    conn_settle(server, conn, rc);
     return 0;
 }
 

@@ -67,11 +67,12 @@ MUST_CHECK bool http_reader_take_continue(struct http_reader *reader, uint32_t *
 size_t http_reader_memory(const struct http_reader *reader);
 
 /* One response; body NULL: neither Content-Type nor Content-Length. */
+#define HTTP_CONTENT_TYPE_MAX_LEN 64u
 struct http_response {
-    uint32_t status;   /* 200, 204, 400, ... */
-    const char *allow; /* NULL, or the value of Allow */
+    uint32_t status; /* 200, 204, 400, ... */
     bool deprecation;
-    const char *body; /* JSON */
+    const char *content_type; /* NULL: JSON */
+    const char *body;
     size_t body_len;
 };
 

@@ -3,6 +3,7 @@
  * What goes back: byte for byte what the reference sends. Any thread; no state. Spec: api.md 1.1,
  * 1.2, 1.3.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,30 +19,38 @@ const char http_too_many_connections[] = "HTTP/1.1 503\r\n" SERVER_LINE "Connect
                                          "Content-Length: 40\r\n\r\n"
                                          "{ \"error\": \"Too many open connections\" }";
 
-/* As snprintf: how long the head is, cut at `size`. */
-static int print_head(const struct http_response *response, char *buf, size_t size)
+/* Bytes of the longest head with its NUL, for a content type of HTTP_CONTENT_TYPE_MAX_LEN. */
+#define HEAD_MAX_SIZE 256u
+
+/* Returns the length. */
+static size_t print_head(const struct http_response *response, char buf[static HEAD_MAX_SIZE])
 {
-    char body_lines[80] = "";
+    const char *deprecation = response->deprecation ? "Deprecation: true\r\n" : "";
+    const char *type = response->content_type ? response->content_type : "application/json";
+    int len;
 
     if (response->body)
-        (void)snprintf(body_lines, sizeof(body_lines),
-                       "Content-Type: application/json\r\nContent-Length: %zu\r\n",
-                       response->body_len);
-    return snprintf(buf, size, "HTTP/1.1 %u \r\n" SERVER_LINE KEEP_ALIVE_LINE "%s%s%s%s%s\r\n",
-                    response->status, response->allow ? "Allow: " : "",
-                    response->allow ? response->allow : "", response->allow ? "\r\n" : "",
-                    response->deprecation ? "Deprecation: true\r\n" : "", body_lines);
+        len = snprintf(buf, HEAD_MAX_SIZE,
+                       "HTTP/1.1 %u \r\n" SERVER_LINE KEEP_ALIVE_LINE
+                       "%sContent-Type: %s\r\nContent-Length: %zu\r\n\r\n",
+                       response->status, deprecation, type, response->body_len);
+    else
+        len = snprintf(buf, HEAD_MAX_SIZE, "HTTP/1.1 %u \r\n" SERVER_LINE KEEP_ALIVE_LINE "%s\r\n",
+                       response->status, deprecation);
+    assert(len > 0 && (size_t)len < HEAD_MAX_SIZE);
+    return (size_t)len;
 }
 
 int http_response_render(const struct http_response *response, char **ret_text, size_t *ret_len)
 {
+    char head[HEAD_MAX_SIZE];
+    size_t head_len = print_head(response, head);
     size_t body_len = response->body ? response->body_len : 0;
-    size_t head_len = (size_t)print_head(response, NULL, 0);
-    char *text = malloc(head_len + body_len + 1); /* snprintf's NUL */
+    char *text = malloc(head_len + body_len + 1); /* a NUL, for who prints it */
 
     if (!text)
         return -ENOMEM;
-    (void)print_head(response, text, head_len + 1);
+    memcpy(text, head, head_len);
     if (body_len > 0)
         memcpy(text + head_len, response->body, body_len);
     text[head_len + body_len] = '\0';

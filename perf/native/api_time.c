@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Times servers on Unix sockets as their clients see them, in turn (A B A B ...), so that a
- * drifting machine is fair to all. The client stays on one CPU, the servers run on any.
+ * drifting machine is fair to all. The client stays on one CPU; a server that is started anew runs
+ * on any, one that is kept on the client's: else the scheduler's choice, to wake it there or on a
+ * CPU that sleeps, is ten times what is measured.
  *   api_time talk RUNS FILE SOCKET SERVER [ARG...] [-- SOCKET SERVER [ARG...]]...
  *     starts each anew each time and sends FILE's requests (NUL behind each) on one connection:
  *     "A connected_us reply_us reply_us ..." since just before execve
@@ -49,8 +51,8 @@ static uint64_t now_ns(void)
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-/* Stays on the first CPU. Returns those that there are. */
-static cpu_set_t take_cpu(void)
+/* Stays on the first CPU. Returns those that a server may run on. */
+static cpu_set_t take_cpu(bool for_server_too)
 {
     cpu_set_t all;
     cpu_set_t first;
@@ -64,7 +66,7 @@ static cpu_set_t take_cpu(void)
     }
     if (sched_setaffinity(0, sizeof(first), &first) < 0)
         err(1, "sched_setaffinity");
-    return all;
+    return for_server_too ? first : all;
 }
 
 /* What a server says goes nowhere. Returns the time just before its execve: the child's memory is
@@ -244,7 +246,7 @@ int main(int argc, char **argv)
     size_t servers_count = read_servers(argv + 4, servers);
     bool talks = strcmp(argv[1], "talk") == 0;
     bool fresh = strcmp(argv[1], "fresh") == 0;
-    cpu_set_t cpus = take_cpu();
+    cpu_set_t cpus = take_cpu(!talks);
     for (size_t i = 0; i < servers_count; i++)
         servers[i].cpus = cpus;
     for (size_t i = 0; i < servers_count && !talks; i++) {

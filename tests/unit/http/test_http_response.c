@@ -37,14 +37,16 @@ static void test_http_response_render__deprecation__behind_connection(void **sta
                     "HTTP/1.1 204 \r\n" COMMON "Deprecation: true\r\n\r\n");
 }
 
-static void test_http_response_render__allow__before_deprecation(void **state)
+static void test_http_response_render__content_type__instead_of_json(void **state)
 {
     (void)state;
-    expect_rendered(
-        (struct http_response){
-            .status = 400, .allow = "GET, PUT", .deprecation = true, .body = "{}", .body_len = 2},
-        "HTTP/1.1 400 \r\n" COMMON "Allow: GET, PUT\r\nDeprecation: true\r\n"
-        "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}");
+    expect_rendered((struct http_response){.status = 404,
+                                           .deprecation = true,
+                                           .content_type = "text/plain",
+                                           .body = "no",
+                                           .body_len = 2},
+                    "HTTP/1.1 404 \r\n" COMMON "Deprecation: true\r\n"
+                    "Content-Type: text/plain\r\nContent-Length: 2\r\n\r\nno");
 }
 
 static void test_http_response_render__empty_body__length_zero(void **state)
@@ -109,7 +111,7 @@ int main(void)
         cmocka_unit_test(test_http_response_render__no_body__neither_type_nor_length),
         cmocka_unit_test(test_http_response_render__body__type_and_length_come_last),
         cmocka_unit_test(test_http_response_render__deprecation__behind_connection),
-        cmocka_unit_test(test_http_response_render__allow__before_deprecation),
+        cmocka_unit_test(test_http_response_render__content_type__instead_of_json),
         cmocka_unit_test(test_http_response_render__empty_body__length_zero),
         cmocka_unit_test(test_http_response_render__body_with_nul__whole),
         cmocka_unit_test(test_http_response_render__large_body__in_one_piece),
