@@ -3,10 +3,11 @@
 // A client that nobody here wrote, firecracker-go-sdk, drives our monitor: it starts one under the name that the SDK
 // expects, configures and watches a VM, pauses, resumes and stops it.
 //
-//	usage: sdk tiny FIRECRACKER GUESTS
+//	usage: sdk tiny|linux FIRECRACKER GUESTS
 //
-// FIRECRACKER is the monitor. GUESTS is for tiny the folder of the native tests' guests. Prints a line a test and ends
-// with 'N passed, N failed, N skipped'.
+// FIRECRACKER is the monitor. GUESTS is for tiny the folder of the native tests' guests, for linux one with
+// vmlinux-tuned and a root.ext4 that may be written to. Prints a line a test and ends with
+// 'N passed, N failed, N skipped'.
 package main
 
 import (
@@ -49,9 +50,9 @@ func (s *suite) run(t test) error {
 }
 
 func main() {
-	tests := map[string][]test{"tiny": tinyTests}
+	tests := map[string][]test{"tiny": tinyTests, "linux": linuxTests}
 	if len(os.Args) != 4 || tests[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: sdk tiny FIRECRACKER GUESTS")
+		fmt.Fprintln(os.Stderr, "usage: sdk tiny|linux FIRECRACKER GUESTS")
 		os.Exit(2)
 	}
 	s := &suite{program: os.Args[2], guests: os.Args[3]}
