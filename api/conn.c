@@ -138,9 +138,14 @@ int api_conn_serve(struct api_conn *conn, const struct api_server_options *optio
 {
     char *text = NULL;
     size_t len = 0;
-    int rc = conn->found > 0 ? api_serve_request(options, mailbox, &conn->request, &text, &len)
-                             : api_serve_breach(&conn->err, &text, &len);
+    int rc;
 
+    if (conn->found < 0)
+        rc = api_serve_breach(&conn->err, &text, &len);
+    else if (options->scrapes)
+        rc = api_serve_scrape(&conn->request, &text, &len);
+    else
+        rc = api_serve_request(options, mailbox, &conn->request, &text, &len);
     conn->found = 0;
     if (rc == 0)
         rc = send_text(conn, text, len);

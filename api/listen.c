@@ -62,11 +62,11 @@ static int take_inherited(struct err *err)
     socklen_t len = sizeof(addr);
     if (getsockname(fd, (struct sockaddr *)&addr, &len) < 0)
         return err_set(err, -errno, LISTEN_FAILED "%s", ERR_OS(errno));
-    api_trace_listening(addr.sun_path, strnlen(addr.sun_path, sizeof(addr.sun_path)));
+    api_trace_listening("API", addr.sun_path, strnlen(addr.sun_path, sizeof(addr.sun_path)));
     return fd;
 }
 
-static int bind_path(const char *path, struct err *err)
+static int bind_path(const char *kind, const char *path, struct err *err)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     size_t len = strlen(path);
@@ -85,20 +85,22 @@ static int bind_path(const char *path, struct err *err)
     if (bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0) {
         if (errno == EADDRINUSE)
             return err_set(err, -errno,
-                           "Failed to open the API socket at: %s. Check that it is not already "
+                           "Failed to open the %s socket at: %s. Check that it is not already "
                            "used.",
-                           path);
-        return err_set(err, -errno, LISTEN_FAILED "%s", ERR_OS(errno));
+                           kind, path);
+        return err_set(err, -errno, LISTEN_FAILED "%s: %s", path, ERR_OS(errno));
     }
     if (listen(fd, SOMAXCONN) < 0)
         return err_set(err, -errno, LISTEN_FAILED "%s", ERR_OS(errno));
-    api_trace_listening(path, len);
+    api_trace_listening(kind, path, len);
     return fd_steal(&fd);
 }
 
-int api_listen_open(const char *path, struct err *err)
+int api_listen_open(const struct api_server_options *options, struct err *err)
 {
+    if (options->scrapes)
+        return bind_path("metrics", options->socket_path, err);
     if (env_number("LISTEN_FDS") > 0 && env_number("LISTEN_PID") == getpid())
         return take_inherited(err);
-    return bind_path(path, err);
+    return bind_path("API", options->socket_path, err);
 }

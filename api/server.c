@@ -126,14 +126,13 @@ static int conn_add(struct api_server *server, int *fd)
     server->conns_count++;
 
     /* Most clients have sent by now: read before the loop is asked to tell. */
-    rc = api_conn_read(conn);
-    if (rc == 0 && api_conn_has_turn(conn))
-        rc = api_conn_serve(conn, &server->options, server->mailbox);
+    int step_rc = api_conn_read(conn);
+    if (step_rc == 0 && api_conn_has_turn(conn))
+        step_rc = api_conn_serve(conn, &server->options, server->mailbox);
     conn->src.events = api_conn_events(conn);
-    if (rc == 0)
-        rc = loop_add(server->loop, &conn->src);
-    conn_settle(server, conn, rc);
-    return 0;
+    rc = loop_add(server->loop, &conn->src);
+    conn_settle(server, conn, rc < 0 ? rc : step_rc);
+    return rc;
 }
 
 /* Nothing to be had now: the sockets wait in the backlog, and the thread does not spin. */
@@ -200,9 +199,12 @@ static void *thread_main(void *arg)
     struct api_server *server = arg;
     struct err err = ERR_INIT;
 
-    (void)pthread_setname_np(pthread_self(), "fc_api");
-    log_name_thread("fc_api");
-    log_info("API server started.");
+    const char *name = server->options.scrapes ? "fc_metrics" : "fc_api";
+
+    (void)pthread_setname_np(pthread_self(), name);
+    log_name_thread(name);
+    if (!server->options.scrapes)
+        log_info("API server started.");
     if (loop_run(server->loop, &err) < 0)
         log_error("The API server has failed: %s", err.msg);
     finish_replies(server);
@@ -221,7 +223,7 @@ int api_server_open(const struct api_server_options *options, struct api_server 
     server->accepts = (struct loop_timer){.fn = on_accepts, .ctx = server};
     server->turns = (struct loop_timer){.fn = on_turns, .ctx = server};
 
-    int rc = api_listen_open(options->socket_path, err);
+    int rc = api_listen_open(options, err);
     if (rc < 0)
         goto err_free;
     server->listener.fd = rc;

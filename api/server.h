@@ -19,6 +19,7 @@ struct api_server_options {
     const char *socket_path; /* bound, unless a listening socket was inherited (LISTEN_FDS) */
     size_t body_max_size;    /* --http-api-max-payload-size */
     struct api_identity identity;
+    bool scrapes; /* not the API: GET /metrics alone; on a thread "fc_metrics" */
 };
 
 /*
@@ -30,7 +31,8 @@ struct api_server_options {
 MUST_CHECK int api_server_open(const struct api_server_options *options,
                                struct api_server **ret_server, struct err *err);
 
-/* Starts the thread. mailbox: borrowed; outlives the server. Returns 0 or -errno. */
+/* Starts the thread. mailbox: borrowed; outlives the server; NULL for one that
+ * scrapes. Returns 0 or -errno. */
 MUST_CHECK int api_server_start(struct api_server *server, struct ctl_mailbox *mailbox,
                                 struct err *err);
 

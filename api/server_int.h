@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Private to api: the pieces of the server. server.c has the thread, the listening socket and the
- * turns; conn.c one connection; serve.c one request; trace.c the log lines; listen.c where the
- * socket comes from. Thread: api, but for api_listen_open (vmm).
+ * turns; conn.c one connection; serve.c one request, scrape.c one for metrics; trace.c the log
+ * lines; listen.c where the socket comes from. Thread: api, but for api_listen_open (vmm).
  */
 #pragma once
 
@@ -66,6 +66,10 @@ MUST_CHECK int api_serve_request(const struct api_server_options *options,
                                  struct ctl_mailbox *mailbox, const struct http_request *http,
                                  char **ret_text, size_t *ret_len);
 
+/* Answers a request on a socket for metrics. Returns 0 with the response (ret_text: the caller
+ * frees) or -ENOMEM. */
+MUST_CHECK int api_serve_scrape(const struct http_request *http, char **ret_text, size_t *ret_len);
+
 /* Answers what is no HTTP request. err: the protocol's sentence. Returns 0 or -ENOMEM. */
 MUST_CHECK int api_serve_breach(const struct err *err, char **ret_text, size_t *ret_len);
 
@@ -78,11 +82,12 @@ void api_trace_success(unsigned status);
 /* "Received Error. ..." with the sentence, fit for one line. */
 void api_trace_error(const struct err *err);
 
-/* "Listening on API socket (...)." path: as bound, no NUL at its end. */
-void api_trace_listening(const char *path, size_t len);
+/* "Listening on API socket (...)." kind: "API" or "metrics"; path: as bound, no NUL at its end. */
+void api_trace_listening(const char *kind, const char *path, size_t len);
 
 /*
- * The inherited listening socket (LISTEN_PID, LISTEN_FDS: fd 3), or a new one bound to `path`; not
- * blocking, CLOEXEC. Returns the fd or -errno with the sentence of cli.md C.
+ * The inherited listening socket (LISTEN_PID, LISTEN_FDS: fd 3), or a new one bound to the path;
+ * not blocking, CLOEXEC. A server that scrapes takes none that is inherited. Returns the fd or
+ * -errno with the sentence of cli.md C.
  */
-MUST_CHECK int api_listen_open(const char *path, struct err *err);
+MUST_CHECK int api_listen_open(const struct api_server_options *options, struct err *err);

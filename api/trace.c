@@ -175,11 +175,13 @@ void api_trace_error(const struct err *err)
     log_error("%s", message.text);
 }
 
-void api_trace_listening(const char *path, size_t len)
+void api_trace_listening(const char *kind, const char *path, size_t len)
 {
     struct message message = {.len = 0};
 
-    put(&message, "Listening on API socket (");
+    put(&message, "Listening on ");
+    put(&message, kind);
+    put(&message, " socket (");
     put_quoted(&message, path, len);
     put(&message, ").");
     log_info("%s", message.text);

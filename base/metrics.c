@@ -2,7 +2,7 @@
 /*
  * Metrics: counting, the per-device groups and the flush (cli.md F). Counting: any thread.
  * Flushing: the vmm thread or a fatal signal handler; `busy` keeps them apart by giving up, never
- * by waiting in a handler, and nothing is allocated while flushing. The line is made by
+ * by waiting without end in a handler, and nothing is allocated while flushing. The line is made by
  * metrics_line.c.
  */
 #include "base/metrics.h"
@@ -10,8 +10,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -29,11 +31,30 @@ static struct {
     char *line;
     size_t line_size;
     bool torn; /* the last write ended inside a line */
+    /* The Prometheus text. All but the buffer is set before there are other threads. */
+    struct metrics_subject subject; /* id NULL: nobody wants it */
+    const char *text_path;          /* NULL: no file */
+    char *text_temp_path;
+    char *text;
+    size_t text_size;
+    _Atomic uint64_t phases_ns[METRICS_PHASES_COUNT];
 } state = {.busy = ATOMIC_FLAG_INIT, .fd = FD_NONE, .labels = ""};
 
 static bool busy_try(void)
 {
     return !atomic_flag_test_and_set_explicit(&state.busy, memory_order_acquire);
+}
+
+/* For as long as another thread may take over a text, and no longer: in a signal handler it may
+ * be the interrupted thread that holds it. */
+static bool busy_try_long(void)
+{
+    for (int tries = 0; tries < 1000; tries++) {
+        if (busy_try())
+            return true;
+        sched_yield();
+    }
+    return false;
 }
 
 /* Never in a signal handler: the interrupted thread may hold it. */
@@ -62,20 +83,41 @@ void metric_agg_record(metric_agg_t *agg, uint64_t us)
     metric_add(&agg->sum_us, us);
 }
 
-/* Makes the line buffer large enough for every group there is now. Returns 0 or -ENOMEM. */
+/* Makes a buffer at least `size` bytes large. Returns 0 or -ENOMEM. */
+static int reserve(char **buf, size_t *buf_size, size_t size)
+{
+    if (size <= *buf_size)
+        return 0;
+    char *fresh = malloc(size);
+    if (!fresh)
+        return -ENOMEM;
+    free(*buf);
+    *buf = fresh;
+    *buf_size = size;
+    return 0;
+}
+
 static int line_reserve(void)
 {
-    size_t size = metrics_line_bound(&state.instances) + strlen(state.labels);
-    if (size <= state.line_size)
-        return 0;
+    return reserve(&state.line, &state.line_size,
+                   metrics_line_bound(&state.instances, state.labels));
+}
 
-    char *line = malloc(size);
-    if (!line)
-        return -ENOMEM;
-    free(state.line);
-    state.line = line;
-    state.line_size = size;
-    return 0;
+static int text_reserve(void)
+{
+    return reserve(&state.text, &state.text_size,
+                   metrics_prometheus_bound(&state.instances, &state.subject));
+}
+
+/* Room in what is written for every group that there is now: a flush allocates nothing. */
+static int reserve_all(void)
+{
+    int rc = 0;
+    if (atomic_load_explicit(&state.fd, memory_order_relaxed) != FD_NONE)
+        rc = line_reserve();
+    if (rc == 0 && state.subject.id)
+        rc = text_reserve();
+    return rc;
 }
 
 /* The group of device `id` in the list at `head`, made at need; the list stays sorted by id. */
@@ -101,7 +143,7 @@ static void *instance_of(struct metrics_instance **head, const char *id, size_t 
     fresh->id = memcpy((char *)fresh->group + group_size, id, id_size);
     fresh->next = *link;
     *link = fresh;
-    if (atomic_load_explicit(&state.fd, memory_order_relaxed) != FD_NONE && line_reserve() < 0) {
+    if (reserve_all() < 0) {
         *link = fresh->next;
         free(fresh);
         return NULL;
@@ -161,22 +203,41 @@ int metrics_open(const char *path, struct err *err)
     return rc;
 }
 
-/* Writes the bytes in one go. Returns 0, or -errno with *ret_torn telling whether a part was
- * written. */
-static int write_once(int fd, const char *buf, size_t len, bool *ret_torn)
+static ssize_t write_some(int fd, const char *buf, size_t len)
 {
     ssize_t n;
 
     do {
         n = write(fd, buf, len);
     } while (n < 0 && errno == EINTR);
-    if (n == (ssize_t)len)
-        return 0;
-    *ret_torn = n > 0;
-    return n < 0 ? -errno : -EIO;
+    return n < 0 ? -errno : n;
 }
 
-static int flush_locked(int fd)
+/* Takes the last n bytes out of a file again, where it is one and they are its end. */
+static bool take_back(int fd, size_t n)
+{
+    off_t end = lseek(fd, 0, SEEK_CUR);
+    return end >= (off_t)n && lseek(fd, 0, SEEK_END) == end && ftruncate(fd, end - (off_t)n) == 0;
+}
+
+/* Writes the bytes in one go, or again from where the first write stopped, to learn why. Returns
+ * 0, or -errno with *ret_torn telling whether a part was written and stays. */
+static int write_line(int fd, const char *buf, size_t len, bool *ret_torn)
+{
+    size_t done = 0;
+    ssize_t n = 0;
+
+    for (int tries = 0; tries < 2 && done < len && n >= 0; tries++) {
+        n = write_some(fd, buf + done, len - done);
+        done += n > 0 ? (size_t)n : 0;
+    }
+    if (done == len)
+        return 0;
+    *ret_torn = done > 0 && !take_back(fd, done);
+    return n < 0 ? (int)n : -EIO;
+}
+
+static int line_flush_locked(int fd)
 {
     size_t len;
     int rc = metrics_line_render(&state.instances, state.torn, state.labels, state.line,
@@ -187,7 +248,7 @@ static int flush_locked(int fd)
     }
 
     bool torn = false;
-    rc = write_once(fd, state.line, len, &torn);
+    rc = write_line(fd, state.line, len, &torn);
     if (rc < 0) {
         /* Half a line stands in the file: the next one starts with a line feed of its own. */
         state.torn = state.torn || torn;
@@ -199,18 +260,104 @@ static int flush_locked(int fd)
     return 0;
 }
 
+static int text_render(size_t *ret_len)
+{
+    return metrics_prometheus_render(&state.instances, &state.subject, state.text, state.text_size,
+                                     ret_len);
+}
+
+static int text_flush_locked(void)
+{
+    size_t len = 0;
+    int rc = text_render(&len);
+    if (rc == 0)
+        rc = metrics_prometheus_write(state.text_path, state.text_temp_path, state.text, len);
+    if (rc < 0)
+        metric_inc(&metrics.logger.missed_metrics_count);
+    return rc;
+}
+
+int metrics_prometheus_text(char **ret_text, size_t *ret_len)
+{
+    size_t len = 0;
+    char *copy = NULL;
+
+    busy_wait();
+    int rc = text_render(&len);
+    if (rc == 0)
+        copy = malloc(len + 1);
+    if (copy) {
+        memcpy(copy, state.text, len);
+        copy[len] = '\0';
+    }
+    busy_release();
+    if (rc < 0 || !copy)
+        return -ENOMEM;
+    *ret_text = copy;
+    *ret_len = len;
+    return 0;
+}
+
+void metrics_phase_reached(enum metrics_phase phase)
+{
+    uint64_t never = 0;
+    atomic_compare_exchange_strong_explicit(&state.phases_ns[phase], &never, clock_mono_ns(),
+                                            memory_order_relaxed, memory_order_relaxed);
+}
+
+static int check_text_path(const char *path, struct err *err)
+{
+    struct stat st;
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        return err_set(err, -EEXIST,
+                       "%s is there and no regular file (a socket is asked for by unix:PATH)",
+                       path);
+    if (asprintf(&state.text_temp_path, "%s.tmp", path) < 0)
+        return err_set(err, -ENOMEM, "no memory");
+    return 0;
+}
+
+int metrics_prometheus_open(const char *path, const char *id, uint64_t start_ns, struct err *err)
+{
+    static const char what[] = "Cannot write the Prometheus metrics";
+    int rc = path ? check_text_path(path, err) : 0;
+    if (rc < 0)
+        return err_prefix(err, "%s: ", what);
+    state.subject =
+        (struct metrics_subject){.id = id, .start_ns = start_ns, .phases_ns = state.phases_ns};
+    rc = text_reserve();
+    state.text_path = path;
+    if (rc == 0 && path)
+        rc = text_flush_locked();
+    return rc < 0 ? err_set(err, rc, "%s%s%s: %s", what, path ? " to " : "", path ? path : "",
+                            ERR_OS(rc))
+                  : 0;
+}
+
+/* Both, whatever becomes of the other. Returns 0 or the first failure's -errno. */
+static int flush_all(int fd, struct err *err)
+{
+    int text_rc = state.text_path ? text_flush_locked() : 0;
+    int line_rc = fd != FD_NONE ? line_flush_locked(fd) : 0;
+    if (line_rc < 0)
+        return err_set(err, line_rc, "Failed to write the metrics line: %s", ERR_OS(line_rc));
+    if (text_rc < 0)
+        return err_set(err, text_rc, "Failed to write the Prometheus metrics to %s: %s",
+                       state.text_path, ERR_OS(text_rc));
+    return 0;
+}
+
 int metrics_flush(struct err *err)
 {
     int fd = atomic_load_explicit(&state.fd, memory_order_acquire);
-    if (fd == FD_NONE)
+    if (fd == FD_NONE && !state.text_path)
         return 0;
 
-    int rc = -EBUSY;
-    if (busy_try()) {
-        rc = flush_locked(fd);
-        busy_release();
-    } else {
+    if (!busy_try_long()) {
         metric_inc(&metrics.logger.missed_metrics_count);
+        return err_set(err, -EBUSY, "Failed to write the metrics line: %s", ERR_OS(EBUSY));
     }
-    return rc < 0 ? err_set(err, rc, "Failed to write the metrics line: %s", ERR_OS(rc)) : 0;
+    int rc = flush_all(fd, err);
+    busy_release();
+    return rc;
 }

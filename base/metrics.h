@@ -3,7 +3,7 @@
  * Metrics: Firecracker 1.16's groups and fields (cli.md F.2) as structs of atomic values, made
  * from one table (base/metrics_table.h) that also drives rendering. Any thread may count; one
  * thread flushes. A delta field is written as the difference since the last successful flush; a
- * store field as it is.
+ * store field as it is. Beside that line there is Prometheus' text, with values that only grow.
  */
 #pragma once
 
@@ -102,11 +102,38 @@ MUST_CHECK int metrics_open(const char *path, struct err *err);
  */
 MUST_CHECK int metrics_set_labels(const char *text);
 
+/* Milestones of a start; how long each took since the process began is in the Prometheus text. */
+enum metrics_phase {
+    METRICS_PHASE_SOCKET,     /* the API's socket takes connections */
+    METRICS_PHASE_CONFIG,     /* all is configured, the VM is to be built */
+    METRICS_PHASE_FIRST_RUN,  /* a vCPU is about to enter the guest */
+    METRICS_PHASE_BOOT_TIMER, /* the guest says that it has booted */
+};
+#define METRICS_PHASES_COUNT (METRICS_PHASE_BOOT_TIMER + 1)
+
+/* Notes the time, the first time that a phase is reached. Any thread. */
+void metrics_phase_reached(enum metrics_phase phase);
+
 /*
- * Writes one JSON line with every group; without an open file does nothing. On a failed write no
- * delta is lost, logger.missed_metrics_count counts it. Thread: vmm, or a fatal signal handler.
- * Returns 0, -EBUSY while another flush is under way (then that one's line tells), or -errno of
- * the write;
- * -EIO when only a part of the line went out.
+ * Makes the Prometheus text: `mayfly_<group>_<field>`, deltas as counters since the process began
+ * (`_total`), stores as gauges, a device's values beside its group's with a label of their own, and
+ * `mayfly_startup_us`. path: a file to be replaced at every flush, or NULL: on demand only. id: the
+ * label of all. Both borrowed for ever. start_ns: monotonic, when the process began. Once, before
+ * other threads are there. Returns 0 or -errno: the file is written here, so that a wrong path
+ * fails here.
+ */
+MUST_CHECK int metrics_prometheus_open(const char *path, const char *id, uint64_t start_ns,
+                                       struct err *err);
+
+/* The text as it is now, NUL-terminated; ret_text: the caller frees. Any thread, not in a signal
+ * handler. Returns 0 or -ENOMEM. */
+MUST_CHECK int metrics_prometheus_text(char **ret_text, size_t *ret_len);
+
+/*
+ * Writes one JSON line with every group, and the Prometheus file; what is not open is left out. On
+ * a failed write no delta is lost, logger.missed_metrics_count counts it. Both are tried, the first
+ * failure is told. Thread: vmm, or a fatal signal handler. Returns 0, -EBUSY in a signal handler
+ * that has interrupted a flush (then that one's line tells), or -errno of the write. A file ends in
+ * a whole line in any case; in a FIFO that took half a line the next begins with a line feed.
  */
 MUST_CHECK int metrics_flush(struct err *err);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/metrics.h"
 
 static void on_bus_read(void *ctx, uint64_t off, void *data, uint32_t len)
 {
@@ -27,6 +28,7 @@ static void on_bus_write(void *ctx, uint64_t off, const void *data, uint32_t len
     memcpy(&value, data, 1);
     if (value != BOOT_TIMER_VALUE)
         return;
+    metrics_phase_reached(METRICS_PHASE_BOOT_TIMER);
     uint64_t wall_us = (clock_now_ns(timer->clock) - timer->start_ns) / NS_PER_US;
     uint64_t cpu_us = (clock_process_cpu_ns() - timer->start_cpu_ns) / NS_PER_US;
     /* The guest can write as often as it likes: limited like every line that it can cause. */

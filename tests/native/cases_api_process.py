@@ -38,7 +38,7 @@ def api_socket_path_that_cannot_be(t):
     """Row 27: 107 bytes are the limit."""
     bind = "Failed to bind and run the HTTP server: "
     for path, sentence in (
-            ("none/api.sock", bind + "No such file or directory (os error 2)"),
+            ("none/api.sock", bind + "none/api.sock: No such file or directory (os error 2)"),
             ("", bind + "the path of the socket is empty"),
             ("x" * 108, bind + "the path of a socket has at most 107 bytes, this one 108: " + "x" * 108)):
         t.expect_error(t.run("--api-sock", path, "--log-path", "log"), sentence)

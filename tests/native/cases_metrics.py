@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Metrics of a VM that is driven through the API: what a flushed line says (cli.md F)."""
 
-from api import Served, drive
+import pathlib
+
+from api import Client, Served, drive
 from native import case, contains, equal, guest
 
 
@@ -60,3 +62,89 @@ def metrics_labels_by_api_and_by_file(t):
     equal("lines by the file", 2, len(t.metrics()))
     for line in t.read("metrics").splitlines():
         contains("a line by the file", head, line)
+
+
+def samples(text):
+    """The samples of a Prometheus text; every one must be of the family that was announced last."""
+    found = {}
+    family = None
+    for line in text.splitlines():
+        if line.startswith("# TYPE "):
+            family = line.split(" ")[2]
+            continue
+        name, value = line.rsplit(" ", 1)
+        equal(f"the family of {name}", family, name.split("{")[0])
+        found[name] = int(value)
+    return found
+
+
+def phases(text, name):
+    """How long each phase of the start took, in their order."""
+    reached = {phase: samples(text).get(f'mayfly_startup_us{{id="{name}",phase="{phase}"}}')
+               for phase in ("socket", "config", "first_run", "boot_timer")}
+    times = [us for us in reached.values() if us is not None]
+    equal("phases, in the order of their times", sorted(times), times)
+    return [phase for phase, us in reached.items() if us is not None]
+
+
+@case
+def prometheus_file_holds_counters_that_only_grow(t):
+    t.config("boot_timer", drives=[])
+    t.expect_end(t.run_vm("--boot-timer", "--id", "vm-7", "--metrics-path", "metrics",
+                          "--prometheus-path", "vm.prom", may_leave={"vm.prom"}))
+    text = t.read("vm.prom")
+    first, last = t.metrics()
+    written = samples(text)['mayfly_uart_write_count_total{id="vm-7"}']
+    equal("bytes written to the console", first["uart"]["write_count"] + last["uart"]["write_count"], written)
+    equal("the guest has written", True, written > 0)
+    equal("phases without an API", ["config", "first_run", "boot_timer"], phases(text, "vm-7"))
+
+
+@case
+def prometheus_socket_answers_scrapes_only(t):
+    served = Served(t, "--prometheus-path", "unix:metrics.sock", may_leave={"metrics.sock"})
+    scraper = Client(t.path("metrics.sock"))
+    client = served.connect()
+    before = scraper.ask("GET", "/metrics")
+    equal("status line", "HTTP/1.1 200 ", before.status_line)
+    equal("content type", True, "Content-Type: text/plain; version=0.0.4; charset=utf-8" in before.headers)
+    equal("phases before the start", ["socket"], phases(before.body, "anonymous-instance"))
+    client.boot(guest("halt"))
+    client.state("Paused")
+    after = scraper.ask("GET", "/metrics?x=1").body
+    equal("phases of a paused VM", ["socket", "config", "first_run"], phases(after, "anonymous-instance"))
+    equal("actions", 1, samples(after)['mayfly_put_api_requests_actions_count_total{id="anonymous-instance"}'])
+    for method, path in (("GET", "/"), ("PUT", "/actions"), ("GET", "/metricsx")):
+        reply = scraper.ask(method, path)
+        equal(f"{method} {path}", (404, "Only GET /metrics is answered on this socket.\n"), (reply.status, reply.body))
+    threads = [(task / "comm").read_text() for task in pathlib.Path(f"/proc/{served.pid}/task").iterdir()]
+    equal("threads for scrapes", 1, threads.count("fc_metrics\n"))
+    served.stop()
+
+
+@case
+def prometheus_socket_and_api_do_not_use_up_each_other(t):
+    """Ten connections each."""
+    served = Served(t, "--prometheus-path", "unix:metrics.sock", may_leave={"metrics.sock"})
+    scrapers = [Client(t.path("metrics.sock")) for _ in range(10)]
+    for scraper in scrapers:
+        equal("a scrape", 200, scraper.ask("GET", "/metrics").status)
+    client = served.connect()
+    eleventh = Client(t.path("metrics.sock"))
+    equal("the eleventh scraper", "HTTP/1.1 503", eleventh.receive().status_line)
+    client.get("/version")
+    served.stop()
+
+
+@case
+def prometheus_paths_that_cannot_be(t):
+    t.config("hello")
+    t.write("file", "")
+    for path, sentence in (
+            ("none/x", "Cannot write the Prometheus metrics to none/x: No such file or directory (os error 2)"),
+            ("/dev/null", "Cannot write the Prometheus metrics: /dev/null is there and no regular file (a socket is "
+                          "asked for by unix:PATH)"),
+            ("unix:file", "--prometheus-path: Failed to open the metrics socket at: file. Check that it is not "
+                          "already used.")):
+        end = t.run_vm("--prometheus-path", path)
+        equal("status and stderr", (1, f"Error: {sentence}\n"), (end.status, end.err))

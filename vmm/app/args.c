@@ -60,6 +60,8 @@ static const struct option options[] = {
          "Run without seccomp filters, as this build always does."),
     VALUE("parent-cpu-time-us", parent_cpu_time_us, NULL, NULL, NULL,
           "CPU time of the parent (microseconds), set by the jailer."),
+    VALUE("prometheus-path", prometheus_path, NULL, NULL, NULL,
+          "File for the metrics as Prometheus text, or unix:PATH for a socket that serves it."),
     FLAG("probe", probe, NULL, NULL, "Say whether this host's KVM can run Linux, and exit."),
     VALUE("seccomp-filter", seccomp_filter, NULL, NULL, "no-seccomp",
           "Path to a file with seccomp filters. Refused by this build."),

@@ -27,6 +27,7 @@ struct app_args {
     const char *start_time_us;
     const char *start_time_cpu_us;
     const char *parent_cpu_time_us;
+    const char *prometheus_path;
     const char *describe_snapshot;
     const char *irqchip;
     bool no_api;

@@ -141,6 +141,7 @@ static int start(const struct app_args *args, struct console *console, struct er
                 .identity = {.id = args->id, .version = APP_API_LEVEL}},
         .console = console,
         .boot_timer = args->boot_timer,
+        .prometheus_path = args->prometheus_path,
         .start_times = {args->start_time_us, args->start_time_cpu_us, args->parent_cpu_time_us},
     };
     int rc = irqchip_from_name(args->irqchip, &options.irqchip, err);

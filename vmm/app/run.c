@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "api/server.h"
@@ -16,13 +17,12 @@
 #include "base/metrics.h"
 #include "devices/backend/console.h"
 #include "vmm/app/config_file.h"
+#include "vmm/app/flush.h"
 #include "vmm/app/signals.h"
 #include "vmm/config/cfg_text.h"
 #include "vmm/ctl/ctl.h"
 #include "vmm/ctl/mailbox.h"
 #include "vmm/loop/loop.h"
-
-#define METRICS_PERIOD_NS (60 * NS_PER_S)
 
 /* One run. Lives in app_run's frame. */
 struct run {
@@ -31,8 +31,8 @@ struct run {
     struct ctl *ctl;
     struct ctl_mailbox *mailbox; /* NULL: no API */
     struct api_server *server;
-    struct loop_timer metrics_timer;
-    bool started; /* the VM has run */
+    struct api_server *scrape; /* NULL: no socket for metrics */
+    struct app_flush flush;
     enum machine_end end;
     struct err *err; /* why the guest ended, when it was an error */
 };
@@ -47,34 +47,12 @@ static void on_end(void *ctx, enum machine_end end, const struct err *reason)
     loop_stop(run->loop);
 }
 
-static void flush_metrics(void)
-{
-    struct err err = ERR_INIT;
-    if (metrics_flush(&err) < 0)
-        log_error("Failed to write metrics: %s", err.msg);
-}
-
-static void on_metrics_timer(struct loop_timer *timer)
-{
-    struct run *run = timer->ctx;
-    flush_metrics();
-    loop_timer_arm(run->loop, timer, METRICS_PERIOD_NS);
-}
-
-/* The first line of metrics comes when the VM starts; the timer rests while it is paused (cli.md
- * F.1). */
 static void on_state(void *ctx, enum ctl_state state)
 {
     struct run *run = ctx;
     if (run->mailbox)
         ctl_state_publish(run->mailbox, state);
-    loop_timer_disarm(run->loop, &run->metrics_timer);
-    if (state != CTL_STATE_RUNNING)
-        return;
-    if (!run->started)
-        flush_metrics();
-    run->started = true;
-    loop_timer_arm(run->loop, &run->metrics_timer, METRICS_PERIOD_NS);
+    app_flush_on_state(&run->flush, state);
 }
 
 static int apply_logger(void *ctx, const struct cfg_logger *logger, struct err *err)
@@ -131,7 +109,7 @@ static int make_ctl(struct run *run, struct err *err)
     int rc = loop_create(clock_real(), &run->loop, err);
     if (rc < 0)
         return rc;
-    run->metrics_timer = (struct loop_timer){.fn = on_metrics_timer, .ctx = run};
+    app_flush_init(&run->flush, run->loop);
     const struct ctl_options options = {
         .machine =
             {
@@ -199,7 +177,10 @@ static int open_api(struct run *run, struct err *err)
 {
     if (!run->options->api.socket_path)
         return 0;
-    return api_server_open(&run->options->api, &run->server, err);
+    int rc = api_server_open(&run->options->api, &run->server, err);
+    if (rc == 0)
+        metrics_phase_reached(METRICS_PHASE_SOCKET);
+    return rc;
 }
 
 /* Time since a start that was given, with more that was given; 0 without a start. */
@@ -218,6 +199,35 @@ static void store_startup_times(const struct app_start_times *times)
                  us_since(times->mono_us, clock_mono_ns(), NULL));
     metric_store(&metrics.api_server.process_startup_time_cpu_us,
                  us_since(times->cpu_us, clock_process_cpu_ns(), times->parent_cpu_us));
+}
+
+/* The best that can be told: what came before main is known by its CPU time alone. */
+static uint64_t process_start_ns(const struct app_start_times *times)
+{
+    if (times->mono_us)
+        return strtoull(times->mono_us, NULL, 10) * NS_PER_US;
+    return clock_mono_ns() - clock_process_cpu_ns();
+}
+
+/* The socket has a thread of its own: it answers while the API waits for the VM. */
+static int open_prometheus(struct run *run, struct err *err)
+{
+    static const char scheme[] = "unix:";
+    const struct app_run_options *options = run->options;
+    const char *path = options->prometheus_path;
+    if (!path)
+        return 0;
+    bool is_socket = strncmp(path, scheme, strlen(scheme)) == 0;
+    int rc = metrics_prometheus_open(is_socket ? NULL : path, options->api.identity.id,
+                                     process_start_ns(&options->start_times), err);
+    if (rc < 0 || !is_socket)
+        return rc;
+    const struct api_server_options scrape = {.socket_path = path + strlen(scheme),
+                                              .scrapes = true};
+    rc = api_server_open(&scrape, &run->scrape, err);
+    if (rc == 0)
+        rc = api_server_start(run->scrape, NULL, err);
+    return rc < 0 ? err_prefix(err, "--prometheus-path: ") : 0;
 }
 
 static int start_api(struct run *run, struct err *err)
@@ -245,6 +255,8 @@ int app_run(const struct app_run_options *options, struct err *err)
     if (rc == 0)
         rc = open_api(&run, err);
     if (rc == 0)
+        rc = open_prometheus(&run, err);
+    if (rc == 0)
         rc = console_open(options->console, err);
     if (rc == 0)
         rc = make_ctl(&run, err);
@@ -254,12 +266,13 @@ int app_run(const struct app_run_options *options, struct err *err)
         rc = start_api(&run, err);
     if (rc == 0)
         rc = run_loop(&run, err);
-    flush_metrics(); /* however it ended */
-    if (run.started)
+    app_flush_now(); /* however it ended */
+    if (run.flush.has_run)
         log_info("Killing vCPU threads");
     if (run.mailbox)
         ctl_mailbox_close(run.mailbox);
     api_server_free(run.server);
+    api_server_free(run.scrape);
     ctl_free(run.ctl);
     ctl_mailbox_free(run.mailbox);
     loop_free(run.loop);

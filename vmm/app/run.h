@@ -27,6 +27,7 @@ struct app_run_options {
     enum hv_irqchip irqchip;
     bool boot_timer;
     struct app_start_times start_times; /* checked numbers */
+    const char *prometheus_path;        /* a file, or "unix:" and a socket's path; NULL: none */
 };
 
 /* Returns 0 when the guest ended itself, or -errno with the sentence of cli.md B or of what the

@@ -11,6 +11,7 @@
 
 static int start(struct ctl *ctl, struct err *err)
 {
+    metrics_phase_reached(METRICS_PHASE_CONFIG);
     int rc = machine_set_serial(ctl->machine, &ctl->serial, err);
     if (rc == 0)
         rc = machine_build(ctl->machine, ctl->config, err);

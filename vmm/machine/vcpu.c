@@ -127,6 +127,7 @@ static void *vcpu_main(void *arg)
     struct err err = ERR_INIT;
 
     log_name_thread(vcpu->name);
+    metrics_phase_reached(METRICS_PHASE_FIRST_RUN);
     while (!atomic_load_explicit(&machine->stopping, memory_order_acquire)) {
         if (atomic_load_explicit(&machine->pausing, memory_order_acquire)) {
             machine_park_vcpu(vcpu);

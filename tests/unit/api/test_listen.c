@@ -10,11 +10,16 @@
 #include "api/server_int.h"
 #include "tests/unit/api/server_fixture.h"
 
+static int listen_at(const char *path, struct err *err)
+{
+    return api_listen_open(&(struct api_server_options){.socket_path = path}, err);
+}
+
 static void check_fails(const char *path, int code, const char *sentence)
 {
     struct err err = ERR_INIT;
 
-    assert_int_equal(api_listen_open(path, &err), code);
+    assert_int_equal(listen_at(path, &err), code);
     assert_int_equal(err.code, code);
     assert_string_equal(err.msg, sentence);
 }
@@ -26,7 +31,7 @@ static void test_api_listen_open__path__bound_with_the_umask(void **state)
     struct err err = ERR_INIT;
     struct stat st;
     mode_t old = umask(027);
-    int fd = api_listen_open(world->path, &err);
+    int fd = listen_at(world->path, &err);
 
     (void)umask(old);
     assert_true(fd >= 0);
@@ -44,7 +49,7 @@ static void test_api_listen_open__something_is_there__refused_and_kept(void **st
     struct world *world = world_make_without_server();
     struct err err = ERR_INIT;
     char sentence[256];
-    int fd = api_listen_open(world->path, &err);
+    int fd = listen_at(world->path, &err);
 
     (void)snprintf(sentence, sizeof(sentence),
                    "Failed to open the API socket at: %s. Check that it is not already used.",
@@ -73,8 +78,10 @@ static void test_api_listen_open__bad_path__sentence(void **state)
     check_fails("", -EINVAL,
                 "Failed to bind and run the HTTP server: the path of the socket is empty");
     (void)snprintf(path, sizeof(path), "%s/no/s", world->dir);
-    check_fails(path, -ENOENT,
-                "Failed to bind and run the HTTP server: No such file or directory (os error 2)");
+    (void)snprintf(
+        sentence, sizeof(sentence),
+        "Failed to bind and run the HTTP server: %s: No such file or directory (os error 2)", path);
+    check_fails(path, -ENOENT, sentence);
 
     /* 107 bytes are the most; the longest path works. */
     memset(path, 's', sizeof(path));
@@ -87,7 +94,7 @@ static void test_api_listen_open__bad_path__sentence(void **state)
                    path);
     check_fails(path, -ENAMETOOLONG, sentence);
     path[107] = '\0';
-    int fd = api_listen_open(path, &err);
+    int fd = listen_at(path, &err);
     assert_true(fd >= 0);
     assert_int_equal(unlink(path), 0);
     fd_close(&fd);
@@ -127,7 +134,7 @@ static int listen_in_child(const char *path, int fd, const char *count, int env_
         return child_status(pid);
     struct err err = ERR_INIT;
     inherit(fd, count, env_pid);
-    int got = api_listen_open(path, &err);
+    int got = listen_at(path, &err);
     if (got < 0)
         _exit(strstr(err.msg, "the inherited fd 3 is not a listening Unix stream socket") ? 2 : 3);
     if (fcntl(got, F_GETFD) != FD_CLOEXEC || !(fcntl(got, F_GETFL) & O_NONBLOCK))
@@ -148,7 +155,7 @@ static void test_api_listen_open__inherited__taken_when_it_is_meant_for_us(void 
     assert_non_null(mkdtemp(dir));
     (void)snprintf(path, sizeof(path), "%s/s", dir);
     (void)snprintf(unused, sizeof(unused), "%s/u", dir);
-    int fd = api_listen_open(path, &err);
+    int fd = listen_at(path, &err);
     assert_true(fd >= 0);
     assert_int_equal(fcntl(fd, F_SETFL, 0), 0); /* as others hand it over */
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, plain), 0);
@@ -181,7 +188,7 @@ static void test_api_server_open__inherited__serves_what_connected_before(void *
     log_set(&(struct log_settings){.level = LOG_LEVEL_OFF});
     assert_non_null(mkdtemp(client.dir));
     (void)snprintf(client.path, sizeof(client.path), "%s/s", client.dir);
-    int listener = api_listen_open(client.path, &err);
+    int listener = listen_at(client.path, &err);
     assert_true(listener >= 0);
     int fd = client_connect(&client);
     client_send(fd, GET_VERSION);

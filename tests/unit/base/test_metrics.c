@@ -15,9 +15,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -353,7 +355,7 @@ static int body_fifo(void)
     metric_add(&metrics.uart.read_count, 1);
     for (unsigned i = 0; (rc = metrics_flush(NULL)) == 0; i++)
         CHECK(i < 1000);
-    CHECK(rc == -EIO || rc == -EAGAIN);
+    CHECK(rc == -EAGAIN);
     CHECK(metric_get(&metrics.logger.missed_metrics_count) == 1);
     metric_add(&metrics.uart.read_count, 41);
     CHECK(metrics_flush(NULL) == -EAGAIN);
@@ -390,9 +392,9 @@ static int body_torn_fifo(void)
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     CHECK(fd >= 0 && fcntl(fd, F_SETPIPE_SZ, 4096) == 4096);
     metric_add(&metrics.uart.read_count, 9);
-    CHECK(metrics_flush(NULL) == -EIO); /* a line is longer than one page */
+    CHECK(metrics_flush(NULL) == -EAGAIN); /* a line is longer than one page */
     CHECK(drain(fd, buf, sizeof(buf)) == 4096);
-    CHECK(metrics_flush(NULL) == -EIO);
+    CHECK(metrics_flush(NULL) == -EAGAIN);
     CHECK(drain(fd, buf, sizeof(buf)) == 4096 && buf[0] == '\n');
     CHECK(fcntl(fd, F_SETPIPE_SZ, 65536) == 65536);
     CHECK(metrics_flush(NULL) == 0);
@@ -406,6 +408,33 @@ static void test_metrics_flush__part_of_line_written__next_on_new_line(void **st
 {
     (void)state;
     assert_int_equal(in_child(body_torn_fifo), 0);
+}
+
+/* A file that may not grow beyond what half a second line needs. */
+static int body_torn_file(void)
+{
+    struct err err = ERR_INIT;
+
+    CHECK(metrics_open(path, NULL) == 0);
+    CHECK(metrics_flush(NULL) == 0);
+    size_t whole = strlen(text_of_file());
+    struct rlimit old;
+    CHECK(getrlimit(RLIMIT_FSIZE, &old) == 0 && signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+    CHECK(setrlimit(RLIMIT_FSIZE, &(struct rlimit){whole + whole / 2, old.rlim_max}) == 0);
+    metric_add(&metrics.uart.read_count, 5);
+    CHECK(metrics_flush(&err) == -EFBIG);
+    CHECK(strcmp(err.msg, "Failed to write the metrics line: File too large (os error 27)") == 0);
+    CHECK(strlen(text_of_file()) == whole);
+    CHECK(setrlimit(RLIMIT_FSIZE, &old) == 0);
+    CHECK(metrics_flush(NULL) == 0);
+    CHECK(text_of_file()[whole] == '{' && field_of(last_line(), "uart", "read_count") == 5);
+    return 0;
+}
+
+static void test_metrics_flush__no_room_for_all_of_a_line__file_ends_in_whole_one(void **state)
+{
+    (void)state;
+    assert_int_equal(in_child(body_torn_file), 0);
 }
 
 static int body_existing_file(void)
@@ -476,6 +505,7 @@ int main(void)
         cmocka_unit_test(test_metrics_open__existing_file__appended),
         cmocka_unit_test(test_metrics_flush__no_room__counted),
         cmocka_unit_test(test_metrics_flush__full_fifo__no_delta_lost),
+        cmocka_unit_test(test_metrics_flush__no_room_for_all_of_a_line__file_ends_in_whole_one),
         cmocka_unit_test(test_metrics_flush__part_of_line_written__next_on_new_line),
         cmocka_unit_test(test_metrics_flush__while_threads_count__nothing_lost_or_doubled),
     };

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Unit tests of the Prometheus text of base/metrics.c and metrics_prometheus.c: values that only
+ * grow, labels, phases, the file. It opens once in a process, so every test runs in a child of its
+ * own.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/metrics.h"
+
+static int say_failed(int line, const char *cond)
+{
+    (void)fprintf(stderr, "line %d: %s\n", line, cond);
+    return 1;
+}
+
+/* In a child: leave with 1, having said where. */
+#define CHECK(cond)                                                                                \
+    do {                                                                                           \
+        if (!(cond))                                                                               \
+            return say_failed(__LINE__, #cond);                                                    \
+    } while (0)
+
+static char work_dir[64];
+static char path[96];
+static char temp_path[128];
+static char line_path[128];
+
+static void in_child(int (*body)(void))
+{
+    pid_t pid = fork();
+    if (pid == 0)
+        exit(body());
+    int status = 0;
+    assert_true(pid > 0 && waitpid(pid, &status, 0) == pid);
+    (void)unlink(path);
+    (void)unlink(line_path);
+    (void)rmdir(temp_path);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+/* The text as it is now; lives until the next call. */
+static const char *text_now(void)
+{
+    static char *text;
+    size_t len;
+
+    free(text);
+    if (metrics_prometheus_text(&text, &len) < 0 || strlen(text) != len)
+        abort();
+    return text;
+}
+
+static bool has_line(const char *text, const char *line)
+{
+    size_t len = strlen(line);
+    for (const char *at = text; (at = strstr(at, line)); at++) {
+        if ((at == text || at[-1] == '\n') && at[len] == '\n')
+            return true;
+    }
+    return false;
+}
+
+static bool file_has_line(const char *file, const char *line)
+{
+    char *text;
+    size_t len;
+    if (fd_read_file(file, 1024 * 1024, &text, &len, NULL) < 0)
+        abort();
+    bool has = has_line(text, line);
+    free(text);
+    return has;
+}
+
+static int body_monotonic(void)
+{
+    CHECK(metrics_open(line_path, NULL) == 0);
+    CHECK(metrics_prometheus_open(NULL, "a", 0, NULL) == 0);
+    metric_add(&metrics.uart.read_count, 3);
+    metric_store(&metrics.latencies_us.pause_vm, 70);
+    metric_agg_record(&metrics.vcpu.exit_io_in_agg, 5);
+    metric_agg_record(&metrics.vcpu.exit_io_in_agg, 9);
+    CHECK(metrics_flush(NULL) == 0);
+    metric_add(&metrics.uart.read_count, 1);
+    const char *text = text_now();
+    CHECK(has_line(text, "# TYPE mayfly_uart_read_count_total counter"));
+    CHECK(has_line(text, "mayfly_uart_read_count_total{id=\"a\"} 4"));
+    CHECK(has_line(text, "# TYPE mayfly_latencies_us_pause_vm gauge"));
+    CHECK(has_line(text, "mayfly_latencies_us_pause_vm{id=\"a\"} 70"));
+    CHECK(has_line(text, "mayfly_vcpu_exit_io_in_agg_min_us{id=\"a\"} 5"));
+    CHECK(has_line(text, "mayfly_vcpu_exit_io_in_agg_max_us{id=\"a\"} 9"));
+    CHECK(has_line(text, "# TYPE mayfly_vcpu_exit_io_in_agg_sum_us_total counter"));
+    CHECK(has_line(text, "mayfly_vcpu_exit_io_in_agg_sum_us_total{id=\"a\"} 14"));
+    return 0;
+}
+
+static void test_metrics_prometheus_text__after_a_flush__counters_go_on(void **state)
+{
+    (void)state;
+    in_child(body_monotonic);
+}
+
+static int body_devices(void)
+{
+    static const char samples[] = "# TYPE mayfly_block_read_count_total counter\n"
+                                  "mayfly_block_read_count_total{id=\"a\"} 5\n"
+                                  "mayfly_block_read_count_total{id=\"a\",drive="
+                                  "\"o\\\"d\\\\d\\n\"} 3\n"
+                                  "mayfly_block_read_count_total{id=\"a\",drive=\"root\"} 2\n"
+                                  "# TYPE ";
+    CHECK(metrics_prometheus_open(NULL, "a", 0, NULL) == 0);
+    struct metrics_block *root = metrics_block_of("root");
+    struct metrics_block *odd = metrics_block_of("o\"d\\d\n");
+    struct metrics_net *eth = metrics_net_of("eth0");
+    CHECK(root && odd && eth);
+    metric_add(&root->read_count, 2);
+    metric_add(&odd->read_count, 3);
+    metric_add(&metrics.block.read_count, 5);
+    metric_add(&eth->rx_count, 7);
+    CHECK(strstr(text_now(), samples));
+    CHECK(has_line(text_now(), "mayfly_net_rx_count_total{id=\"a\",interface=\"eth0\"} 7"));
+    return 0;
+}
+
+static void test_metrics_prometheus_text__devices__samples_of_one_family(void **state)
+{
+    (void)state;
+    in_child(body_devices);
+}
+
+/* Microseconds of the phase first_run. */
+static uint64_t first_run_us(void)
+{
+    static const char sample[] = "mayfly_startup_us{id=\"a\",phase=\"first_run\"} ";
+    const char *at = strstr(text_now(), sample);
+    return at ? strtoull(at + strlen(sample), NULL, 10) : UINT64_MAX;
+}
+
+static int body_phases(void)
+{
+    CHECK(metrics_prometheus_open(NULL, "a", clock_mono_ns(), NULL) == 0);
+    CHECK(!strstr(text_now(), "mayfly_startup_us{"));
+    metrics_phase_reached(METRICS_PHASE_FIRST_RUN);
+    CHECK(!strstr(text_now(), "phase=\"socket\""));
+    uint64_t us = first_run_us();
+    CHECK(us < 60000000);
+    (void)usleep(2000);
+    metrics_phase_reached(METRICS_PHASE_FIRST_RUN);
+    CHECK(first_run_us() == us);
+    return 0;
+}
+
+static void test_metrics_phase_reached__twice__first_time_stays(void **state)
+{
+    (void)state;
+    in_child(body_phases);
+}
+
+static int body_before_start(void)
+{
+    metrics_phase_reached(METRICS_PHASE_FIRST_RUN);
+    CHECK(metrics_prometheus_open(NULL, "a", UINT64_MAX, NULL) == 0);
+    CHECK(first_run_us() == 0);
+    return 0;
+}
+
+static void test_metrics_phase_reached__before_the_start_that_was_given__zero(void **state)
+{
+    (void)state;
+    in_child(body_before_start);
+}
+
+/* Everything as long as it can be, after the buffer was made. */
+static int body_longest(void)
+{
+    char id[65];
+    memset(id, 'i', sizeof(id) - 1);
+    id[sizeof(id) - 1] = '\0';
+    CHECK(metrics_prometheus_open(path, id, 0, NULL) == 0);
+    for (unsigned i = 0; i < METRICS_INSTANCES_MAX; i++) {
+        char drive_id[65];
+        (void)snprintf(drive_id, sizeof(drive_id), "%064u", i);
+        struct metrics_block *block = metrics_block_of(drive_id);
+        CHECK(block);
+        memset(block, 0xff, sizeof(*block));
+    }
+    memset(&metrics, 0xff, sizeof(metrics));
+    for (unsigned i = 0; i < METRICS_PHASES_COUNT; i++)
+        metrics_phase_reached((enum metrics_phase)i);
+    CHECK(metrics_flush(NULL) == 0);
+    char *text;
+    size_t len;
+    CHECK(fd_read_file(path, 4ul * 1024 * 1024, &text, &len, NULL) == 0);
+    CHECK(strcmp(text, text_now()) == 0 && strstr(text, "} 18446744073709551615\n"));
+    free(text);
+    return 0;
+}
+
+static void test_metrics_flush__longest_values_of_most_devices__text_fits(void **state)
+{
+    (void)state;
+    in_child(body_longest);
+}
+
+static int body_failing_file(void)
+{
+    struct err err = ERR_INIT;
+    char expected[200];
+
+    CHECK(metrics_open(line_path, NULL) == 0);
+    CHECK(metrics_prometheus_open(path, "a", 0, &err) == 0);
+    CHECK(mkdir(temp_path, 0700) == 0); /* where the new file would be made */
+    metric_add(&metrics.uart.read_count, 3);
+    CHECK(metrics_flush(&err) == -EISDIR);
+    (void)snprintf(expected, sizeof(expected),
+                   "Failed to write the Prometheus metrics to %s: Is a directory (os error 21)",
+                   path);
+    CHECK(strcmp(err.msg, expected) == 0);
+    CHECK(metric_get(&metrics.logger.missed_metrics_count) == 1);
+    CHECK(file_has_line(path, "mayfly_uart_read_count_total{id=\"a\"} 0"));
+    struct stat st;
+    CHECK(stat(line_path, &st) == 0 && st.st_size > 1000);
+    CHECK(rmdir(temp_path) == 0 && metrics_flush(&err) == 0);
+    CHECK(file_has_line(path, "mayfly_uart_read_count_total{id=\"a\"} 3"));
+    CHECK(access(temp_path, F_OK) < 0);
+    return 0;
+}
+
+static void test_metrics_flush__text_file_fails__old_one_stays_and_line_is_written(void **state)
+{
+    (void)state;
+    in_child(body_failing_file);
+}
+
+static int body_bad_paths(void)
+{
+    struct err err = ERR_INIT;
+
+    CHECK(metrics_prometheus_open("/dev/null", "a", 0, &err) == -EEXIST);
+    CHECK(strcmp(err.msg, "Cannot write the Prometheus metrics: /dev/null is there and no regular "
+                          "file (a socket is asked for by unix:PATH)") == 0);
+    CHECK(metrics_prometheus_open("/nowhere/at/all", "a", 0, &err) == -ENOENT);
+    CHECK(strcmp(err.msg, "Cannot write the Prometheus metrics to /nowhere/at/all: No such file or "
+                          "directory (os error 2)") == 0);
+    return 0;
+}
+
+static void test_metrics_prometheus_open__bad_path__sentence(void **state)
+{
+    (void)state;
+    in_child(body_bad_paths);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_metrics_prometheus_text__after_a_flush__counters_go_on),
+        cmocka_unit_test(test_metrics_prometheus_text__devices__samples_of_one_family),
+        cmocka_unit_test(test_metrics_phase_reached__twice__first_time_stays),
+        cmocka_unit_test(test_metrics_phase_reached__before_the_start_that_was_given__zero),
+        cmocka_unit_test(test_metrics_flush__longest_values_of_most_devices__text_fits),
+        cmocka_unit_test(test_metrics_flush__text_file_fails__old_one_stays_and_line_is_written),
+        cmocka_unit_test(test_metrics_prometheus_open__bad_path__sentence),
+    };
+
+    (void)snprintf(work_dir, sizeof(work_dir), "/tmp/mayfly-prometheus-XXXXXX");
+    if (!mkdtemp(work_dir))
+        return 1;
+    (void)snprintf(path, sizeof(path), "%s/text", work_dir);
+    (void)snprintf(temp_path, sizeof(temp_path), "%s.tmp", path);
+    (void)snprintf(line_path, sizeof(line_path), "%s/line", work_dir);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    (void)rmdir(work_dir);
+    return failed;
+}
