@@ -115,9 +115,22 @@ static int look(struct api_conn *conn)
         if (rc < 0)
             return rc;
     }
-    if (conn->found < 0)
+    if (conn->found < 0 && http_reader_rest(conn->reader) != HTTP_REST_SKIP)
         conn->in_off = conn->in_len; /* what followed the breach is dropped with it */
+    conn->ends = conn->found < 0 && http_reader_rest(conn->reader) == HTTP_REST_CLOSE;
     return conn->found == 0 ? send_continue(conn) : 0;
+}
+
+/* Behind a reply. What a peer has sent that is not to be looked at is read all the same: closing
+ * with bytes unread would reset the connection, and some peers would see that instead of the
+ * reply. */
+static int go_on(struct api_conn *conn)
+{
+    if (!conn->ends)
+        return look(conn);
+    IGNORE_RESULT(
+        recv(conn->src.fd, conn->in, sizeof(conn->in), MSG_DONTWAIT)); /* as good as it gets */
+    return -ECONNABORTED;
 }
 
 int api_conn_read(struct api_conn *conn)
@@ -151,7 +164,7 @@ int api_conn_serve(struct api_conn *conn, const struct api_server_options *optio
         rc = send_text(conn, text, len);
     if (rc < 0 || conn->out)
         return rc;
-    return look(conn);
+    return go_on(conn);
 }
 
 int api_conn_flush(struct api_conn *conn)
@@ -166,5 +179,5 @@ int api_conn_flush(struct api_conn *conn)
         return 0;
     free(conn->out);
     conn->out = NULL;
-    return look(conn);
+    return go_on(conn);
 }

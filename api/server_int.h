@@ -25,6 +25,7 @@ struct api_conn {
     int found; /* at the last look: 1 request, -EPROTO err, 0 neither */
     struct http_request request;
     struct err err;
+    bool ends; /* behind the reply that is due */
     char *out; /* rest of a reply, NULL: none */
     size_t out_len;
     size_t out_off;

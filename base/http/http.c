@@ -30,7 +30,9 @@ struct http_reader {
     size_t in_end;      /* */
     size_t scanned_len; /* bytes at in_off that were searched for the end of the line */
     uint32_t body_max_size;
-    uint32_t body_len; /* valid from STAGE_BODY */
+    uint32_t body_len;   /* valid from STAGE_BODY */
+    uint32_t skip_len;   /* bytes of a refused body that are still to come */
+    enum http_rest rest; /* of the last breach */
     enum stage stage;
     bool continued; /* http_reader_take_continue has said yes */
     struct http_head head;
@@ -153,9 +155,28 @@ static void forget_all(struct http_reader *reader)
     buf_drop(reader);
 }
 
+/* Drops a body that is not wanted: what of it is here, and the rest when it comes. */
+static void skip_body(struct http_reader *reader, uint32_t body_len)
+{
+    size_t here = unread_len(reader);
+
+    if (here > body_len)
+        here = body_len;
+    reader->in_off += here;
+    reader->skip_len = body_len - (uint32_t)here;
+    start_anew(reader);
+    buf_close_gap(reader);
+    buf_shrink(reader);
+}
+
 ssize_t http_reader_feed(struct http_reader *reader, const void *bytes, size_t len)
 {
     drop_taken(reader);
+    if (reader->skip_len > 0) {
+        size_t skipped = len < reader->skip_len ? len : reader->skip_len;
+        reader->skip_len -= (uint32_t)skipped;
+        return (ssize_t)skipped;
+    }
     size_t room = buf_max_size(reader) - reader->path_size - unread_len(reader);
     if (len > room)
         len = room;
@@ -244,11 +265,33 @@ static int take_header_line(struct http_reader *reader, struct http_text line, s
 
     if (line.len > strlen(empty_line))
         return http_head_add(&reader->head, line, err);
-    int ret = http_head_end(&reader->head, reader->body_max_size, &reader->body_len, err);
+    int ret = http_head_end(&reader->head, &reader->body_len, err);
     if (ret < 0)
         return ret;
     reader->stage = STAGE_BODY;
+    if (reader->body_len > reader->body_max_size)
+        return err_set(err, -EPROTO,
+                       "Request payload with size %u is larger than the limit of %u allowed by "
+                       "server.",
+                       reader->body_len, reader->body_max_size);
     return 0;
+}
+
+/* The request at hand is refused: what becomes of the bytes behind what was looked at. */
+static void drop_refused(struct http_reader *reader)
+{
+    bool is_body = reader->stage == STAGE_BODY;
+
+    /* Who asks before it sends a body does not send one that is refused, or does: RFC 9110
+     * 10.1.1. */
+    if (reader->head.is_coded || (is_body && reader->head.expects_continue))
+        reader->rest = HTTP_REST_CLOSE;
+    else
+        reader->rest = is_body ? HTTP_REST_SKIP : HTTP_REST_FORGET;
+    if (reader->rest == HTTP_REST_SKIP)
+        skip_body(reader, reader->body_len);
+    else
+        forget_all(reader);
 }
 
 /* Returns 1 when a line was taken, 0 when more bytes are needed, or -EPROTO. */
@@ -274,7 +317,7 @@ int http_reader_next(struct http_reader *reader, struct http_request *ret_reques
     while (ret > 0 && reader->stage != STAGE_BODY)
         ret = take_line(reader, err);
     if (ret < 0) {
-        forget_all(reader);
+        drop_refused(reader);
         return ret;
     }
     if (ret == 0 || unread_len(reader) < reader->body_len)
@@ -287,6 +330,11 @@ int http_reader_next(struct http_reader *reader, struct http_request *ret_reques
     };
     reader->stage = STAGE_TAKEN;
     return 1;
+}
+
+enum http_rest http_reader_rest(const struct http_reader *reader)
+{
+    return reader->rest;
 }
 
 bool http_reader_take_continue(struct http_reader *reader, uint32_t *ret_minor)

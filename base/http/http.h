@@ -51,12 +51,20 @@ MUST_CHECK ssize_t http_reader_feed(struct http_reader *reader, const void *byte
 
 /*
  * The next request. Returns 1 with *ret_request, 0 when more bytes are needed, or -EPROTO: err has
- * the protocol's sentence, everything that was fed is forgotten (the caller drops what it has not
- * fed yet of the same read), and the reader starts anew. What is found depends on the bytes, not on
- * how they were cut. A request's memory is released by the next call.
+ * the protocol's sentence, and http_reader_rest tells what is to become of the bytes that follow.
+ * What is found depends on the bytes, not on how they were cut. A request's memory is released by
+ * the next call.
  */
 MUST_CHECK int http_reader_next(struct http_reader *reader, struct http_request *ret_request,
                                 struct err *err);
+
+/* After -EPROTO, what follows: */
+enum http_rest {
+    HTTP_REST_FORGET, /* everything fed is forgotten; the caller drops what is left of the read */
+    HTTP_REST_SKIP, /* a body over the limit: the reader drops it as it is fed, and goes on behind */
+    HTTP_REST_CLOSE, /* nobody can tell where the next request begins: answer and close */
+};
+enum http_rest http_reader_rest(const struct http_reader *reader);
 
 /* Is "100 Continue" due: the head at hand is complete, asks for it, and its body is within the
  * limit and not all there? True at most once a request. ret_minor: the request's HTTP version,

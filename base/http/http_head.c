@@ -253,9 +253,9 @@ static int take_accept_encoding(struct http_head *head, const struct field *fiel
 static int take_transfer_encoding(struct http_head *head, const struct field *field,
                                   struct err *err)
 {
-    (void)head;
     if (text_is(text_trimmed(field->value), "identity"))
         return 1;
+    head->is_coded = true;
     return err_set(err, -EPROTO,
                    "Invalid header. Reason: Transfer-Encoding is not supported, a body needs a "
                    "Content-Length. Value:%s",
@@ -320,19 +320,12 @@ int http_head_add(struct http_head *head, struct http_text line, struct err *err
     return 0;
 }
 
-int http_head_end(struct http_head *head, uint32_t body_max_size, uint32_t *ret_body_len,
-                  struct err *err)
+int http_head_end(struct http_head *head, uint32_t *ret_body_len, struct err *err)
 {
     head->len += CRLF_LEN;
     (void)http_parser_execute(&head->parser, &no_callbacks, "\r\n", CRLF_LEN);
     if (HTTP_PARSER_ERRNO(&head->parser) != HPE_OK)
         return err_set(err, -EPROTO, "Invalid request.");
-    uint64_t body_len = content_length(head);
-    if (body_len > body_max_size)
-        return err_set(err, -EPROTO,
-                       "Request payload with size %llu is larger than the limit of %u allowed by "
-                       "server.",
-                       (unsigned long long)body_len, body_max_size);
-    *ret_body_len = (uint32_t)body_len;
+    *ret_body_len = (uint32_t)content_length(head); /* http_head_add has seen to the 32 bits */
     return 0;
 }

@@ -21,6 +21,7 @@ struct http_head {
     enum http_method method;
     uint32_t minor; /* HTTP version 1.x */
     bool expects_continue;
+    bool is_coded;      /* the body is not a Content-Length long: it was refused */
     size_t len;         /* bytes of the lines so far, with their CRLF */
     http_parser parser; /* judges header lines; anew for each request */
 };
@@ -41,10 +42,9 @@ MUST_CHECK int http_head_start(struct http_head *head, struct http_text line,
 /* Takes a header line, with its CRLF, not empty. Returns 0 or -EPROTO with the sentence. */
 MUST_CHECK int http_head_add(struct http_head *head, struct http_text line, struct err *err);
 
-/* Takes the empty line at the end. body_max_size, ret_body_len: bytes. Returns 0 or -EPROTO with
- * the sentence. */
-MUST_CHECK int http_head_end(struct http_head *head, uint32_t body_max_size, uint32_t *ret_body_len,
-                             struct err *err);
+/* Takes the empty line at the end. ret_body_len: bytes, whatever the limit is. Returns 0 or -EPROTO
+ * with the sentence. */
+MUST_CHECK int http_head_end(struct http_head *head, uint32_t *ret_body_len, struct err *err);
 
 /* Length (1-4) of the UTF-8 sequence that text begins with; 0: text ends inside a sequence;
  * negative: so many bytes (1-3) belong to none. text: at least one byte. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Fuzz target: bytes of a connection -> requests. The input is the stream itself. Up to the first
- * error the same requests, and the same sentence, come of it however it is cut; memory stays
+ * error that loses the way the same requests, and the same sentence, come of it however it is cut; memory stays
  * bounded and goes back when it is idle; after an error the reader works on. Single thread.
  */
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -48,27 +49,39 @@ static void tell_request(struct story *story, const struct http_request *request
         story_add(story, request->body, request->body_len);
 }
 
-/* All that is there. Returns what http_reader_next said last: 0 or -EPROTO. */
-static int take_all(struct http_reader *reader, struct story *story)
+static void tell_breach(struct http_reader *reader, struct story *story, const struct err *err)
+{
+    uint32_t minor = 0;
+
+    FUZZ_CHECK(err->code == -EPROTO && err->msg[0] != '\0');
+    FUZZ_CHECK(!http_reader_take_continue(reader, &minor));
+    story_add(story, err->msg, strlen(err->msg));
+    if (http_reader_rest(reader) == HTTP_REST_SKIP)
+        return; /* it goes on behind the body, wherever that was cut */
+    FUZZ_CHECK(http_reader_memory(reader) <= IDLE_MAX_SIZE);
+    story->failed = true;
+}
+
+/* All that is there. */
+static void take_all(struct http_reader *reader, struct story *story)
 {
     struct http_request request;
     struct err err = ERR_INIT;
     uint32_t minor = 0;
     int ret;
 
-    while ((ret = http_reader_next(reader, &request, &err)) == 1)
-        tell_request(story, &request);
-    if (ret < 0) {
-        FUZZ_CHECK(err.code == ret && err.msg[0] != '\0');
-        FUZZ_CHECK(http_reader_memory(reader) <= IDLE_MAX_SIZE);
-        FUZZ_CHECK(!http_reader_take_continue(reader, &minor));
-        story_add(story, err.msg, strlen(err.msg));
-        story->failed = true;
-    } else if (http_reader_take_continue(reader, &minor)) {
+    while ((ret = http_reader_next(reader, &request, &err)) != 0) {
+        if (ret == 1)
+            tell_request(story, &request);
+        else
+            tell_breach(reader, story, &err);
+        if (story->failed)
+            return;
+    }
+    if (http_reader_take_continue(reader, &minor)) {
         FUZZ_CHECK(minor <= 1);
         FUZZ_CHECK(!http_reader_take_continue(reader, &minor));
     }
-    return ret;
 }
 
 /* Feeds the stream in pieces of 1 to piece_max bytes, their sizes by a generator that starts from
@@ -80,7 +93,7 @@ static struct story run(const uint8_t *data, size_t size, size_t piece_max, bool
     uint64_t random = piece_max;
 
     FUZZ_CHECK(http_reader_create(BODY_MAX_SIZE, &reader) == 0);
-    while (size > 0 && (on_error || !story.failed)) {
+    while (size > 0 && !story.failed) {
         random = random * 6364136223846793005u + 1442695040888963407u;
         size_t piece = 1 + (size_t)(random >> 33) % piece_max;
         if (piece_max >= INPUT_MAX_SIZE || piece > size)
@@ -91,7 +104,9 @@ static struct story run(const uint8_t *data, size_t size, size_t piece_max, bool
                    IDLE_MAX_SIZE + HTTP_HEAD_MAX_SIZE + BODY_MAX_SIZE);
         data += taken;
         size -= (size_t)taken;
-        (void)take_all(reader, &story);
+        take_all(reader, &story);
+        if (on_error)
+            story.failed = false;
     }
     /* The rest of a line or of a body, and its path, are all that is left. */
     FUZZ_CHECK(http_reader_memory(reader) <= IDLE_MAX_SIZE + HTTP_HEAD_MAX_SIZE + BODY_MAX_SIZE);

@@ -101,7 +101,7 @@ PROTOCOL_ERRORS = [
     (b"POST / HTTP/1.1\r\n\r\n", "Invalid HTTP Method: Unsupported HTTP method."),
     (b"get / HTTP/1.1\r\n\r\n", "Invalid HTTP Method: Unsupported HTTP method."),
     (b"GET / HTTP/2.0\r\n\r\n", "Invalid HTTP Version: Unsupported HTTP version."),
-    (b"PUT /logger HTTP/1.1\r\nContent-Length: 51201\r\n\r\n",
+    (b"PUT /logger HTTP/1.1\r\nContent-Length: 51201\r\n\r\n" + b"x" * 51201,
      "Request payload with size 51201 is larger than the limit of 51200 allowed by server."),
     (b"PUT /logger HTTP/1.1\r\nContent-Length: alpha\r\n\r\n",
      "Invalid header. Reason: Invalid value. Key:Content-Length; Value: alpha"),
@@ -150,12 +150,40 @@ def api_garbage_harms_nobody(t):
 
 
 @case
+def api_refused_body_is_no_request(t):
+    """What a refused request carries is not carried out, in one piece or in several: a body over the limit is skipped,
+    and the request behind it answered; after a coding that is not understood the connection ends."""
+    served = Served(t)
+    inside = request("PUT", "/machine-config", {"vcpu_count": 7, "mem_size_mib": 77})
+    body = inside + b"x" * (60000 - len(inside))
+    for pause in (0, 0.02):
+        client = served.connect()
+        for piece in (b"PUT /mmds HTTP/1.1\r\nContent-Length: 60000\r\n\r\n", body, request("GET", "/version")):
+            client.send(piece)
+            time.sleep(pause)
+        equal("the large one", 400, client.receive().status)
+        equal("the one behind it", '{"firecracker_version":"1.16.1"}', client.receive().body)
+        for header in ("Transfer-Encoding: chunked", "Content-Length: 60000\r\nExpect: 100-continue"):
+            client = served.connect()
+            client.send(f"PUT /mmds HTTP/1.1\r\n{header}\r\n\r\n")
+            time.sleep(pause)
+            try:
+                client.send(inside)
+            except BrokenPipeError:
+                pass  # closed already
+            equal(f"reply to {header!r}", 400, client.receive().status)
+            equal("the end", True, client.at_end())
+    equal("vCPUs", 1, served.connect().get("/machine-config")["vcpu_count"])
+    served.stop()
+
+
+@case
 def api_body_limit_of_the_command_line(t):
     """Row 15, and the reference's own test vectors: limit, size, Content-Length of the reply."""
     for limit, size, length in ((50, 50000, 146), (250, 260, 145), (51200, 51201, 149)):
         served = Served(t, "--http-api-max-payload-size", str(limit), name=f"{limit}.sock")
         client = served.connect()
-        client.send(f"PUT /mmds HTTP/1.1\r\nContent-Length: {size}\r\n\r\n")
+        client.send(f"PUT /mmds HTTP/1.1\r\nContent-Length: {size}\r\n\r\n" + "x" * size)
         reply = client.receive()
         equal("body", error_body(f"Request payload with size {size} is larger than the limit of {limit} allowed by "
                                  "server."), reply.body)

@@ -195,6 +195,58 @@ static void test_http_limits__body_beyond_the_limit__refused_when_headers_end(vo
                  "server.");
 }
 
+/* A refused request of 60 bytes of body with a request inside, and one behind it, fed in two pieces. */
+static void expect_skipped(size_t first_len)
+{
+    static const char stream[] = "PUT / HTTP/1.1\r\nContent-Length: 60\r\n\r\n"
+                                 "GET /inside HTTP/1.1\r\n\r\n...................................."
+                                 "GET /behind HTTP/1.1\r\n\r\n";
+    struct http_reader *reader = case_reader(50);
+
+    case_feed(reader, stream, first_len);
+    case_expect_error(reader, "Request payload with size 60 is larger than the limit of 50 allowed "
+                              "by server.");
+    assert_int_equal(http_reader_rest(reader), HTTP_REST_SKIP);
+    for (size_t off = first_len; off < sizeof(stream) - 1;) {
+        case_expect_none(reader);
+        ssize_t taken = http_reader_feed(reader, stream + off, sizeof(stream) - 1 - off);
+        assert_true(taken > 0);
+        off += (size_t)taken;
+    }
+    (void)case_expect_request(reader, HTTP_METHOD_GET, "/behind");
+    case_expect_none(reader);
+    http_reader_free(reader);
+}
+
+static void test_http_limits__body_beyond_the_limit__skipped_however_it_is_cut(void **state)
+{
+    (void)state;
+    for (size_t first_len = 38; first_len <= 38 + 60 + 10; first_len++)
+        expect_skipped(first_len);
+}
+
+static void test_http_limits__body_beyond_the_limit_asked_for_before__to_be_closed(void **state)
+{
+    (void)state;
+    struct http_reader *reader = case_reader(50);
+    case_say(reader, "PUT / HTTP/1.1\r\nContent-Length: 60\r\nExpect: 100-continue\r\n\r\n");
+    case_expect_error(reader, "Request payload with size 60 is larger than the limit of 50 allowed "
+                              "by server.");
+    assert_int_equal(http_reader_rest(reader), HTTP_REST_CLOSE);
+    http_reader_free(reader);
+}
+
+static void test_http_limits__chunked__to_be_closed(void **state)
+{
+    (void)state;
+    struct http_reader *reader = case_reader(50);
+    case_say(reader, "PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n");
+    case_expect_error(reader, "Invalid header. Reason: Transfer-Encoding is not supported, a body "
+                              "needs a Content-Length. Value: chunked");
+    assert_int_equal(http_reader_rest(reader), HTTP_REST_CLOSE);
+    http_reader_free(reader);
+}
+
 static void test_http_limits__body_at_the_limit__taken(void **state)
 {
     (void)state;
@@ -296,6 +348,9 @@ int main(void)
         cmocka_unit_test(test_http_limits__ten_thousand_headers__taken_within_80_kib),
         cmocka_unit_test(test_http_limits__ten_thousand_longer_headers__refused),
         cmocka_unit_test(test_http_limits__body_beyond_the_limit__refused_when_headers_end),
+        cmocka_unit_test(test_http_limits__body_beyond_the_limit__skipped_however_it_is_cut),
+        cmocka_unit_test(test_http_limits__body_beyond_the_limit_asked_for_before__to_be_closed),
+        cmocka_unit_test(test_http_limits__chunked__to_be_closed),
         cmocka_unit_test(test_http_limits__body_at_the_limit__taken),
         cmocka_unit_test(test_http_limits__huge_limit__content_length_of_32_bits_waited_for),
         cmocka_unit_test(test_http_limits__announced_body__no_memory_before_it_comes),
