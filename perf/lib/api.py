@@ -89,7 +89,7 @@ def system_calls(args, directory):
         call = native.CALL.match(line)
         if not call:
             continue
-        names.append(call.group(1))
+        names.append(call.group(2))
         if LISTEN.match(line):
             listening = len(names)
         ready = READY.match(line)

@@ -2,7 +2,7 @@
 """Limits on what counting gives exactly; perf/budget checks them, tests may import them."""
 
 LIMITS = {
-    "syscalls": 90,  # before the first KVM_RUN, of a tiny guest's monitor
+    "syscalls": 90,  # that the first KVM_RUN waits for, of a tiny guest's monitor
     "kvm-calls": 30,  # of them KVM's
     "dirty": 200,  # KiB private dirty beyond guest RAM, halted tiny guest
     "binary": 1468006,  # bytes stripped: 1.4 MiB

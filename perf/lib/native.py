@@ -20,7 +20,7 @@ START_LIMIT_S = 20
 # Tasks that the kernel itself puts into a process, by the start of their name.
 KERNEL_TASKS = ("kvm-nx-lpage", "kvm-pit", "iou-")
 
-CALL = re.compile(r"^\d+ +(\w+)\(")
+CALL = re.compile(r"^(\d+) +(\w+)\(")
 KVM_CALL = re.compile(r"^\d+ +ioctl\(\d+(<[^>]*>)?, (KVM_|_IOC\([^)]*0xae)")
 KVM_RUN = re.compile(r"^\d+ +ioctl\(\d+(<[^>]*>)?, KVM_RUN")
 
@@ -59,20 +59,28 @@ def first_output(args, directory):
 
 # ---- counts ------------------------------------------------------------------------------------
 
+def waited_for(calls, runner):
+    """Those calls that the runner's KVM_RUN waits for: its own, and others' up to the last thread that they made. What
+    they do beside it from then on comes before it or not as the scheduler likes."""
+    clones = [i for i, (task, name, _) in enumerate(calls) if name.startswith("clone") and task != runner]
+    return [call for i, call in enumerate(calls) if call[0] == runner or not clones or i <= clones[-1]]
+
+
 def system_calls(argv, directory):
-    """Names of the system calls before the first KVM_RUN, and how many of them are KVM's."""
+    """Names of the system calls that the first KVM_RUN waits for, and how many of them are KVM's."""
     trace = os.path.join(directory, "strace")
     subprocess.run(["strace", "-f", "-e", "trace=all", "-o", trace, *argv],
                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
-    names, kvm = [], 0
+    calls = []
     with open(trace, encoding="utf-8", errors="replace") as f:
         for line in f:
             if KVM_RUN.match(line):
-                return {"total": len(names), "kvm": kvm, "calls": names}
+                needed = waited_for(calls, CALL.match(line).group(1))
+                return {"total": len(needed), "kvm": sum(is_kvm for _, _, is_kvm in needed),
+                        "calls": [name for _, name, _ in needed]}
             call = CALL.match(line)
             if call:
-                names.append(call.group(1))
-                kvm += bool(KVM_CALL.match(line))
+                calls.append((*call.groups(), bool(KVM_CALL.match(line))))
     raise PerfError(f"no KVM_RUN in the trace of '{' '.join(argv)}'")
 
 

@@ -49,6 +49,16 @@ def api_socket_path_that_cannot_be(t):
 
 
 @case
+def api_wrong_config_file_leaves_no_socket(t):
+    """The second try must say the same as the first."""
+    for _ in range(2):
+        end = t.run("--api-sock", "api.sock", "--config-file", "typo.json")
+        equal("status and stderr", (1, "Error: RunWithApiError error: Failed to build MicroVM from Json: Unable to open "
+                                       "or read from the configuration file: Cannot open "
+                                       "typo.json: No such file or directory (os error 2)\n"), (end.status, end.err))
+
+
+@case
 def api_default_socket_path(t):
     """Row 4."""
     end = t.run("--log-path", "log", prefix=in_mount_namespace("mount -t tmpfs none /run && touch "

@@ -33,6 +33,7 @@ struct run {
     struct api_server *server;
     struct api_server *scrape; /* NULL: no socket for metrics */
     struct app_flush flush;
+    struct cfg_vm *config; /* of the file, until the VM is started */
     enum machine_end end;
     struct err *err; /* why the guest ended, when it was an error */
 };
@@ -145,7 +146,15 @@ static int fail_config(enum ctl_part part, struct err *err)
     return err->code;
 }
 
-static int start_from_file(struct run *run, struct err *err)
+static int fail_from_file(const struct run *run, struct err *err)
+{
+    return err_prefix(err, "%s: Failed to build MicroVM from Json: ",
+                      run->options->api.socket_path ? "RunWithApiError error"
+                                                    : "RunWithoutApiError error");
+}
+
+/* Before the socket: a second try after a wrong file must not find the first one's socket there. */
+static int load_config(struct run *run, struct err *err)
 {
     const struct app_config_hooks hooks = {
         .ctx = run,
@@ -154,20 +163,31 @@ static int start_from_file(struct run *run, struct err *err)
         .logger = apply_logger,
         .metrics = apply_metrics,
     };
-    struct cfg_vm *config = calloc(1, sizeof(*config));
-    enum ctl_part part;
-    if (!config)
+    run->config = calloc(1, sizeof(*run->config));
+    if (!run->config)
         return err_set(err, -ENOMEM, "no memory for the configuration");
-    cfg_vm_init(config);
-    int rc = app_config_file_load(run->options->config_path, &hooks, config, err);
-    if (rc == 0 && ctl_start_config(run->ctl, config, &part, err) < 0)
-        rc = fail_config(part, err);
-    cfg_vm_done(config);
-    free(config);
+    cfg_vm_init(run->config);
+    int rc = app_config_file_load(run->options->config_path, &hooks, run->config, err);
+    return rc < 0 ? fail_from_file(run, err) : 0;
+}
+
+static void drop_config(struct run *run)
+{
+    if (run->config)
+        cfg_vm_done(run->config);
+    free(run->config);
+    run->config = NULL;
+}
+
+static int start_from_file(struct run *run, struct err *err)
+{
+    enum ctl_part part;
+    int rc = ctl_start_config(run->ctl, run->config, &part, err);
     if (rc < 0)
-        return err_prefix(err, "%s: Failed to build MicroVM from Json: ",
-                          run->options->api.socket_path ? "RunWithApiError error"
-                                                        : "RunWithoutApiError error");
+        rc = fail_config(part, err);
+    drop_config(run);
+    if (rc < 0)
+        return fail_from_file(run, err);
     log_info("Successfully started microvm that was configured from one single json");
     return 0;
 }
@@ -252,6 +272,8 @@ int app_run(const struct app_run_options *options, struct err *err)
 {
     struct run run = {.options = options, .err = err};
     int rc = app_signals_install(options->console, err);
+    if (rc == 0 && options->config_path)
+        rc = load_config(&run, err);
     if (rc == 0)
         rc = open_api(&run, err);
     if (rc == 0)
@@ -273,6 +295,7 @@ int app_run(const struct app_run_options *options, struct err *err)
         ctl_mailbox_close(run.mailbox);
     api_server_free(run.server);
     api_server_free(run.scrape);
+    drop_config(&run);
     ctl_free(run.ctl);
     ctl_mailbox_free(run.mailbox);
     loop_free(run.loop);
