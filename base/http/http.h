@@ -61,8 +61,8 @@ MUST_CHECK int http_reader_next(struct http_reader *reader, struct http_request 
 /* After -EPROTO, what follows: */
 enum http_rest {
     HTTP_REST_FORGET, /* everything fed is forgotten; the caller drops what is left of the read */
-    HTTP_REST_SKIP, /* a body over the limit: the reader drops it as it is fed, and goes on behind */
-    HTTP_REST_CLOSE, /* nobody can tell where the next request begins: answer and close */
+    HTTP_REST_SKIP,   /* a body over the limit: the reader drops it as it is fed, then goes on */
+    HTTP_REST_CLOSE,  /* nobody can tell where the next request begins: answer and close */
 };
 enum http_rest http_reader_rest(const struct http_reader *reader);
 

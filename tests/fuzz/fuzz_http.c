@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Fuzz target: bytes of a connection -> requests. The input is the stream itself. Up to the first
- * error that loses the way the same requests, and the same sentence, come of it however it is cut; memory stays
- * bounded and goes back when it is idle; after an error the reader works on. Single thread.
+ * error that loses the way the same requests, and the same sentences, come of it however it is cut;
+ * memory stays bounded and goes back when it is idle; after an error the reader works on. Single
+ * thread.
  */
 #include <errno.h>
 #include <stdbool.h>

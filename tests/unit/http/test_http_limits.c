@@ -195,7 +195,7 @@ static void test_http_limits__body_beyond_the_limit__refused_when_headers_end(vo
                  "server.");
 }
 
-/* A refused request of 60 bytes of body with a request inside, and one behind it, fed in two pieces. */
+/* A refused request, another in its body of 60 bytes, and one behind it, fed in two pieces. */
 static void expect_skipped(size_t first_len)
 {
     static const char stream[] = "PUT / HTTP/1.1\r\nContent-Length: 60\r\n\r\n"
