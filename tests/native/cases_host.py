@@ -125,7 +125,17 @@ def metrics_path_is_a_directory(t):
     t.config("hello")
     end = t.run_vm("--metrics-path", ".")
     t.expect_end(end, 1)
-    contains("stderr", "Is a directory (os error 21)", end.err)
+    equal("stderr", "Error: --metrics-path .: Cannot initialize the metrics system due to bad user input: Is a directory "
+                    "(os error 21)\n", end.err)
+
+
+@case
+def log_path_that_cannot_be(t):
+    t.config("hello")
+    end = t.run_vm("--log-path", "none/log")
+    t.expect_end(end, 1)
+    equal("stderr", "Error: --log-path none/log: Failed to open target file: No such file or directory (os error 2)\n",
+          end.err)
 
 
 @case

@@ -149,10 +149,11 @@ static int start(const struct app_args *args, struct console *console, struct er
         rc = app_args_check_numbers(args, err);
     if (rc == 0)
         rc = refuse_unsupported(args, err);
-    if (rc == 0 && args->metrics_path) /* last: what is open is flushed, whatever happens */
-        rc = metrics_open(args->metrics_path, err);
     if (rc < 0)
         return rc;
+    /* Last: what is open is flushed, whatever happens. */
+    if (args->metrics_path && metrics_open(args->metrics_path, err) < 0)
+        return err_prefix(err, "--metrics-path %s: ", args->metrics_path);
     if (fd_presize_table() < 0)
         log_debug("the fd table could not be grown early; it will grow later");
     if (args->enable_pci)
@@ -191,8 +192,10 @@ int main(int argc, char **argv)
     log_init(args.id);
     if (setup_log(&args, &err) < 0)
         return fail(&err, EXIT_CODE_BAD_CONFIGURATION);
-    if (args.log_path && log_open(args.log_path, &err) < 0)
+    if (args.log_path && log_open(args.log_path, &err) < 0) {
+        (void)err_prefix(&err, "--log-path %s: ", args.log_path);
         return fail(&err, EXIT_CODE_GENERIC);
+    }
     char line[128];
     (void)app_version_line(program, line, sizeof(line));
     line[strcspn(line, "\n")] = '\0';
