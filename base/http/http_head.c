@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "base/http/http_int.h"
+#include "base/utf8.h"
 
 #define CRLF_LEN 2u
 
@@ -107,11 +108,11 @@ static struct http_text uri_path(struct http_text uri)
 static int check_uri(struct http_text uri, struct err *err)
 {
     size_t off;
-    int bad;
+    size_t bad;
 
     if (uri.len == 0)
         return err_set(err, -EPROTO, "Invalid URI: Empty URI not allowed.");
-    if (!http_text_is_utf8(uri, &off, &bad))
+    if (!utf8_check(uri.at, uri.len, &off, &bad))
         return err_set(err, -EPROTO, "Invalid URI: Cannot parse URI as UTF-8.");
     if (text_has_control(uri, true))
         return err_set(err, -EPROTO, "Invalid URI: Control characters not allowed.");
@@ -184,14 +185,14 @@ static int fail_characters(struct http_text name, struct err *err)
 }
 
 /* "Key" is what the reference prints there. */
-static int fail_utf8(size_t off, int bad, struct err *err)
+static int fail_utf8(size_t off, size_t bad, struct err *err)
 {
     static const char reason[] = "Invalid header. Reason: Header contains invalid characters.";
 
     if (bad == 0)
         return err_set(err, -EPROTO, "%s Key: incomplete utf-8 byte sequence from index %zu",
                        reason, off);
-    return err_set(err, -EPROTO, "%s Key: invalid utf-8 sequence of %d bytes from index %zu",
+    return err_set(err, -EPROTO, "%s Key: invalid utf-8 sequence of %zu bytes from index %zu",
                    reason, bad, off);
 }
 
@@ -294,10 +295,10 @@ int http_head_add(struct http_head *head, struct http_text line, struct err *err
 {
     struct field field = {.value = {line.at, line.len - CRLF_LEN}};
     size_t off;
-    int bad;
+    size_t bad;
 
     head->len += line.len;
-    if (!http_text_is_utf8(field.value, &off, &bad))
+    if (!utf8_check(field.value.at, field.value.len, &off, &bad))
         return fail_utf8(off, bad, err);
     if (!text_cut(&field.value, ':', &field.name))
         return fail_format(field.value, err);

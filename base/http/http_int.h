@@ -46,13 +46,6 @@ MUST_CHECK int http_head_add(struct http_head *head, struct http_text line, stru
  * with the sentence. */
 MUST_CHECK int http_head_end(struct http_head *head, uint32_t *ret_body_len, struct err *err);
 
-/* Length (1-4) of the UTF-8 sequence that text begins with; 0: text ends inside a sequence;
- * negative: so many bytes (1-3) belong to none. text: at least one byte. */
-int http_text_sequence(struct http_text text);
-
-/* Is it all UTF-8? If not, *ret_off is where the trouble starts, *ret_bad its length as above. */
-bool http_text_is_utf8(struct http_text text, size_t *ret_off, int *ret_bad);
-
 /* Fit for a sentence: control characters and what is not UTF-8 become U+FFFD; a text that does not
  * fit is cut. Returns buf. */
 const char *http_text_show(struct http_text text, char buf[static ERR_MSG_MAX_SIZE]);
