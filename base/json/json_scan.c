@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/json/json_int.h"
+#include "base/utf8.h"
 
 /* " at line N column N", so that a long sentence never pushes it out of a struct err */
 #define POSITION_MAX_SIZE 64u
@@ -183,26 +184,15 @@ int json_err_at(const struct json_doc *doc, size_t off, struct err *err, int cod
     return ret;
 }
 
-/* Length of the UTF-8 sequence that a leading byte announces; 1 for a stray byte. */
-static size_t utf8_len(unsigned char lead)
-{
-    if (lead >= 0xf0)
-        return 4;
-    if (lead >= 0xe0)
-        return 3;
-    return lead >= 0xc0 ? 2 : 1;
-}
-
 const char *json_quote(const char *text, size_t len, char buf[static JSON_QUOTE_MAX_SIZE])
 {
     size_t out = 0;
     size_t off = 0;
 
     while (off < len) {
-        unsigned char c = (unsigned char)text[off];
-        size_t step = utf8_len(c);
-        if (step > len - off)
-            step = 1;
+        uint32_t c = (unsigned char)text[off];
+        int size = utf8_decode(text + off, len - off, &c);
+        size_t step = size > 0 ? (size_t)size : 1; /* a byte that belongs to none stays */
         if (out + 8 > JSON_QUOTE_MAX_LEN) {
             memcpy(buf + out, "...", sizeof("..."));
             return buf;

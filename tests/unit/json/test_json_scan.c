@@ -87,6 +87,14 @@ static void test_json_quote__broken_utf8_at_end__not_read_past(void **state)
     free(exact);
 }
 
+static void test_json_quote__broken_utf8__hides_no_quote_or_control(void **state)
+{
+    (void)state;
+    char buf[JSON_QUOTE_MAX_SIZE];
+    assert_string_equal(json_quote("\xf0\x1b\"x", 4, buf), "\xf0\\u{1b}\\\"x");
+    assert_string_equal(json_quote("\xc3\\", 2, buf), "\xc3\\\\");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -96,6 +104,7 @@ int main(void)
         cmocka_unit_test(test_json_err_at_text__long_sentence__position_survives),
         cmocka_unit_test(test_json_quote__hostile_text__escaped_and_cut),
         cmocka_unit_test(test_json_quote__broken_utf8_at_end__not_read_past),
+        cmocka_unit_test(test_json_quote__broken_utf8__hides_no_quote_or_control),
     };
     return cmocka_run_group_tests_name("json_scan", tests, NULL, NULL);
 }
