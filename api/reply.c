@@ -11,8 +11,8 @@
 #include <string.h>
 
 #include "api/render.h"
-#include "api/request_int.h"
 #include "base/http/http.h"
+#include "base/utf8.h"
 
 #define APP_NAME "Firecracker" /* what clients look for (api.md 7) */
 
@@ -84,10 +84,10 @@ static void make_utf8(char *text)
 
     for (size_t off = 0; off < len;) {
         uint32_t c;
-        size_t step = api_utf8_next(text + off, len - off, &c);
-        if (step == 0)
+        int size = utf8_decode(text + off, len - off, &c);
+        if (size <= 0)
             text[off] = '?';
-        off += step > 0 ? step : 1;
+        off += size > 0 ? (size_t)size : 1;
     }
 }
 

@@ -77,9 +77,6 @@ struct api_route {
 extern const struct api_route api_routes[];
 extern const size_t api_routes_count;
 
-/* Length of the UTF-8 character at text, 0 when it is none. len: at least 1. */
-size_t api_utf8_next(const char *text, size_t len, uint32_t *ret_c);
-
 /* Is it an id? Returns 0 or -EINVAL with the whole fault_message. */
 MUST_CHECK int api_id_check(const struct api_token *id, struct err *err);
 

@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "api/request_int.h"
 #include "api/server_int.h"
 #include "base/log.h"
+#include "base/utf8.h"
 
 /* A message being put together. What does not fit in a log line is left out; the log marks it. */
 struct message {
@@ -86,11 +86,11 @@ static void put_code(struct message *message, uint32_t code)
 static bool put_escaped(struct message *message, const char *text, size_t len, bool marks)
 {
     uint32_t code = 0;
-    size_t size;
+    int size;
 
-    for (size_t off = 0; off < len && !message_is_full(message); off += size) {
-        size = api_utf8_next(text + off, len - off, &code);
-        if (size == 0)
+    for (size_t off = 0; off < len && !message_is_full(message); off += (size_t)size) {
+        size = utf8_decode(text + off, len - off, &code);
+        if (size <= 0)
             return false;
         if (!is_shown(code)) {
             put_code(message, code);
@@ -98,7 +98,7 @@ static bool put_escaped(struct message *message, const char *text, size_t len, b
         }
         if (marks && (code == '"' || code == '\\'))
             put(message, "\\");
-        put_bytes(message, text + off, size);
+        put_bytes(message, text + off, (size_t)size);
     }
     return true;
 }

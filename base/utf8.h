@@ -29,3 +29,10 @@ MUST_CHECK int utf8_decode(const char *text, size_t len, uint32_t *ret_c);
  * sequence. Otherwise neither is touched.
  */
 MUST_CHECK bool utf8_check(const char *text, size_t len, size_t *ret_off, size_t *ret_bad);
+
+/*
+ * Is c a letter or a digit of any script? c: a code point. True for what Unicode 14 calls
+ * Alphabetic or Number, as Rust's char::is_alphanumeric() is; the underscore and the hyphen are
+ * neither.
+ */
+bool utf8_is_alphanumeric(uint32_t c);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * base/utf8.c: what is a character, how much of a text is none. Texts are in blocks of their exact
+ * base/utf8.c: what is a character, how much of a text is none; base/utf8_letters.c: which are
+ * letters. Texts are in blocks of their exact
  * size, so that a sanitizer sees a byte read too many.
  */
 #include "tests/unit/unit.h"
@@ -71,7 +72,7 @@ static void test_utf8_decode__ends_of_each_length__their_code_points(void **stat
 {
     (void)state;
     static const struct row rows[] = {
-        {"first of 1 behind NUL", "\x01", 1, 0x1},
+        {"first of 1, behind NUL", "\x01", 1, 0x1},
         {"last of 1", "\x7f", 1, 0x7f},
         {"first of 2", "\xc2\x80", 2, 0x80},
         {"last of 2", "\xdf\xbf", 2, 0x7ff},
@@ -221,6 +222,74 @@ static void test_utf8_check__trouble__where_and_how_long(void **state)
     }
 }
 
+struct letter {
+    const char *name;
+    uint32_t c;
+};
+
+static void check_letters(const struct letter *letters, size_t count, bool expected)
+{
+    for (size_t i = 0; i < count; i++)
+        if (utf8_is_alphanumeric(letters[i].c) != expected)
+            fail_msg("U+%04X, %s: %d", letters[i].c, letters[i].name, !expected);
+}
+
+static void test_utf8_is_alphanumeric__ascii__letters_and_digits_alone(void **state)
+{
+    (void)state;
+    static const char expected[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    char found[sizeof(expected) + 1] = "";
+    for (uint32_t c = 0; c < 0x80; c++)
+        if (utf8_is_alphanumeric(c) && strlen(found) < sizeof(expected))
+            found[strlen(found)] = (char)c;
+    assert_string_equal(found, expected);
+}
+
+static void test_utf8_is_alphanumeric__letters_and_numbers_of_any_script__true(void **state)
+{
+    (void)state;
+    static const struct letter letters[] = {
+        {"first of the table: feminine ordinal", 0xaa},
+        {"superscript two", 0xb2},
+        {"three quarters", 0xbe},
+        {"e acute", 0xe9},
+        {"Greek alpha", 0x3b1},
+        {"Arabic-Indic zero", 0x660},
+        {"a vowel sign, which is Alphabetic", 0x93f},
+        {"Roman numeral eight", 0x2167},
+        {"CJK, first", 0x4e00},
+        {"CJK, last", 0x9fff},
+        {"Hangul, last", 0xd7a3},
+        {"full-width one", 0xff11},
+        {"Gothic", 0x10330},
+        {"last of the table", 0x3134a},
+    };
+    check_letters(letters, ARRAY_LEN(letters), true);
+}
+
+static void test_utf8_is_alphanumeric__marks_and_signs__false(void **state)
+{
+    (void)state;
+    static const struct letter letters[] = {
+        {"control", 0x85},
+        {"no-break space", 0xa0},
+        {"multiplication sign", 0xd7},
+        {"division sign", 0xf7},
+        {"combining acute", 0x301},
+        {"en dash", 0x2013},
+        {"right-to-left override", 0x202e},
+        {"euro sign", 0x20ac},
+        {"private use", 0xe000},
+        {"byte order mark", 0xfeff},
+        {"replacement character", 0xfffd},
+        {"face", 0x1f600},
+        {"behind the table", 0x3134b},
+        {"last of all", 0x10ffff},
+        {"no code point", 0xffffffff},
+    };
+    check_letters(letters, ARRAY_LEN(letters), false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,6 +304,9 @@ int main(void)
         cmocka_unit_test(test_utf8_decode__text_ends_inside__zero),
         cmocka_unit_test(test_utf8_check__well_formed__true_and_nothing_set),
         cmocka_unit_test(test_utf8_check__trouble__where_and_how_long),
+        cmocka_unit_test(test_utf8_is_alphanumeric__ascii__letters_and_digits_alone),
+        cmocka_unit_test(test_utf8_is_alphanumeric__letters_and_numbers_of_any_script__true),
+        cmocka_unit_test(test_utf8_is_alphanumeric__marks_and_signs__false),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
