@@ -56,6 +56,9 @@ REFUSED = [
     ("id_empty", ["--id", ""], "Invalid instance ID: Invalid len (0);  the length must be between 1 and 64"),
     ("id_too_long", ["--id", "a" * 65],
      "Invalid instance ID: Invalid len (65);  the length must be between 1 and 64"),
+    ("id_not_utf8", ["--id", b"vm\xff"], "Invalid instance ID: Invalid char (\\xff) at position 2: not UTF-8"),
+    ("id_behind_letters_of_two_bytes", ["--id", "\u00e4\u00e4_"],
+     "Invalid instance ID: Invalid char (_) at position 2"),
 ]
 
 

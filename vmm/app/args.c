@@ -11,6 +11,7 @@
 
 #include "base/ck.h"
 #include "base/log.h"
+#include "base/utf8.h"
 
 struct option {
     const char *name;
@@ -244,13 +245,19 @@ int app_id_validate(const char *id, struct err *err)
             err, -EINVAL,
             "Invalid instance ID: Invalid len (%zu);  the length must be between 1 and %u", len,
             LOG_ID_MAX_LEN);
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)id[i];
-        bool alphanumeric =
-            (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c >= 0x80;
-        if (!alphanumeric && c != '-')
-            return err_set(err, -EINVAL, "Invalid instance ID: Invalid char (%c) at position %zu",
-                           c >= 0x20 && c < 0x7f ? c : '?', i);
+    for (size_t off = 0, position = 0; off < len; position++) {
+        uint32_t c = 0;
+        int size = utf8_decode(id + off, len - off, &c);
+        if (size <= 0)
+            return err_set(err, -EINVAL,
+                           "Invalid instance ID: Invalid char (\\x%02x) at position %zu: not UTF-8",
+                           (unsigned char)id[off], position);
+        if (!utf8_is_alphanumeric(c) && c != '-') {
+            bool shown = (c >= ' ' && c < 0x7f) || c >= 0xa0;
+            return err_set(err, -EINVAL, "Invalid instance ID: Invalid char (%.*s) at position %zu",
+                           shown ? size : 1, shown ? id + off : "?", position);
+        }
+        off += (size_t)size;
     }
     return 0;
 }

@@ -58,6 +58,10 @@ MUST_CHECK int app_args_check_numbers(const struct app_args *args, struct err *e
  * length. */
 size_t app_args_help(char *buf, size_t size);
 
-/* Checks an instance id: 1..64 bytes, alphanumerics and '-'. Returns 0 or -EINVAL with the
- * reference's sentence. */
+/*
+ * Checks an instance id (cli.md A.2): 1..64 bytes of UTF-8, of which each character is a letter or
+ * digit of any script or '-'. What passes needs no escapes in JSON. Returns 0 or -EINVAL with the
+ * reference's sentence, whose position counts characters; where it has none, because its arguments
+ * cannot be but UTF-8, with one of the same shape.
+ */
 MUST_CHECK int app_id_validate(const char *id, struct err *err);

@@ -249,20 +249,35 @@ static void test_app_args_help__any_size__full_length_and_no_overrun(void **stat
     assert_int_equal(small[20], 'x');
 }
 
+struct id_row {
+    const char *id;
+    const char *sentence; /* NULL: good */
+};
+
+static void check_ids(const struct id_row *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct err err = ERR_INIT;
+        assert_int_equal(app_id_validate(rows[i].id, &err), rows[i].sentence ? -EINVAL : 0);
+        assert_string_equal(err.msg, rows[i].sentence ? rows[i].sentence : "");
+    }
+}
+
+#define LETTERS_8 "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4" /* 16 bytes */
+
 static void test_app_id_validate__rules__of_the_reference(void **state)
 {
     (void)state;
     static const char longest[] =
         "0123456789012345678901234567890123456789012345678901234567890123";
-    static const struct {
-        const char *id;
-        const char *sentence; /* NULL: good */
-    } rows[] = {
+    static const struct id_row rows[] = {
         {"a", NULL},
         {"-", NULL},
         {"Vm-01", NULL},
         {longest, NULL},
-        {"\xc3\xa4", NULL}, /* a letter outside ASCII */
+        {"\xc3\xa4", NULL},                      /* a letter outside ASCII */
+        {"\xe6\xbc\xa2\xd9\xa3-\xc2\xbd", NULL}, /* Han, an Arabic digit, a half */
+        {LETTERS_8 LETTERS_8 LETTERS_8 LETTERS_8, NULL},
         {"", "Invalid instance ID: Invalid len (0);  the length must be between 1 and 64"},
         {"01234567890123456789012345678901234567890123456789012345678901234",
          "Invalid instance ID: Invalid len (65);  the length must be between 1 and 64"},
@@ -270,12 +285,32 @@ static void test_app_id_validate__rules__of_the_reference(void **state)
         {"ab/c", "Invalid instance ID: Invalid char (/) at position 2"},
         {" ", "Invalid instance ID: Invalid char ( ) at position 0"},
         {"a\n", "Invalid instance ID: Invalid char (?) at position 1"},
+        {"a\x7f", "Invalid instance ID: Invalid char (?) at position 1"},
+        {"\xc2\x85", "Invalid instance ID: Invalid char (?) at position 0"}, /* a control */
+        {"a\xe2\x82\xac", "Invalid instance ID: Invalid char (\xe2\x82\xac) at position 1"},
+        {"\xc3\xa4\xe6\xbc\xa2_", "Invalid instance ID: Invalid char (_) at position 2"},
+        {"\xc3\xa4\xc3\x97", "Invalid instance ID: Invalid char (\xc3\x97) at position 1"},
+        {"\xf0\x9f\x98\x80", "Invalid instance ID: Invalid char (\xf0\x9f\x98\x80) at position 0"},
+        {LETTERS_8 LETTERS_8 LETTERS_8 LETTERS_8 "a",
+         "Invalid instance ID: Invalid len (65);  the length must be between 1 and 64"},
     };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct err err = ERR_INIT;
-        assert_int_equal(app_id_validate(rows[i].id, &err), rows[i].sentence ? -EINVAL : 0);
-        assert_string_equal(err.msg, rows[i].sentence ? rows[i].sentence : "");
-    }
+    check_ids(rows, ARRAY_LEN(rows));
+}
+
+static void test_app_id_validate__not_utf8__refused_with_its_byte(void **state)
+{
+    (void)state;
+    static const struct id_row rows[] = {
+        {"vm\xff", "Invalid instance ID: Invalid char (\\xff) at position 2: not UTF-8"},
+        {"\x80", "Invalid instance ID: Invalid char (\\x80) at position 0: not UTF-8"},
+        {"\xc3", "Invalid instance ID: Invalid char (\\xc3) at position 0: not UTF-8"},
+        {"\xc3-", "Invalid instance ID: Invalid char (\\xc3) at position 0: not UTF-8"},
+        {"\xc3\xa4\xe6\xbc", "Invalid instance ID: Invalid char (\\xe6) at position 1: not UTF-8"},
+        {"\xc1\x81", "Invalid instance ID: Invalid char (\\xc1) at position 0: not UTF-8"},
+        {"\xed\xa0\x80", "Invalid instance ID: Invalid char (\\xed) at position 0: not UTF-8"},
+        {"\xf4\x90\x80\x80", "Invalid instance ID: Invalid char (\\xf4) at position 0: not UTF-8"},
+    };
+    check_ids(rows, ARRAY_LEN(rows));
 }
 
 int main(void)
@@ -297,6 +332,7 @@ int main(void)
         cmocka_unit_test(test_app_args_check_numbers__decimal_below_2_to_64__taken),
         cmocka_unit_test(test_app_args_help__any_size__full_length_and_no_overrun),
         cmocka_unit_test(test_app_id_validate__rules__of_the_reference),
+        cmocka_unit_test(test_app_id_validate__not_utf8__refused_with_its_byte),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
