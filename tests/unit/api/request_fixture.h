@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests as text, for tests of api/request.c.
+ * Requests as text, one by one and as tables, for tests of api/request.c. A row has no name but its
+ * request: that is what is printed of one that fails.
  */
 #pragma once
 
@@ -10,9 +11,39 @@
 #include "api/request.h"
 #include "tests/unit/unit.h"
 
-#define BODY_MAX_SIZE 51200u
+#define GET HTTP_METHOD_GET
+#define PUT HTTP_METHOD_PUT
+#define PATCH HTTP_METHOD_PATCH
+#define DELETE HTTP_METHOD_DELETE
 
-/* body NULL: none. */
+#define BODY_MAX_SIZE 51200u
+#define REQUEST_TEXT_MAX_SIZE 512u
+
+/* JSON in C text: a copy in which each ' is a ". NULL stays. */
+static inline const char *request_json(const char *text, char buf[static REQUEST_TEXT_MAX_SIZE])
+{
+    size_t len = text ? strlen(text) : 0;
+
+    assert_true(len < REQUEST_TEXT_MAX_SIZE);
+    for (size_t i = 0; i < len; i++)
+        buf[i] = (char)(text[i] == '\'' ? '"' : text[i]);
+    buf[len] = '\0';
+    return text ? buf : NULL;
+}
+
+/* What is printed of a row: a format, and what it takes. */
+#define REQUEST_FMT "%s %s %s"
+#define REQUEST_ARGS(row)                                                                          \
+    request_method_name((row)->method), (row)->path, (row)->body ? (row)->body : ""
+
+static inline const char *request_method_name(enum http_method method)
+{
+    static const char *const names[] = {
+        [GET] = "GET", [PUT] = "PUT", [PATCH] = "PATCH", [DELETE] = "DELETE"};
+    return names[method];
+}
+
+/* body: NULL: none; otherwise as it is. */
 static inline int request_parse(enum http_method method, const char *path, const char *body,
                                 struct api_request *ret_request, struct err *err)
 {
@@ -22,29 +53,43 @@ static inline int request_parse(enum http_method method, const char *path, const
     return api_request_parse(&http, BODY_MAX_SIZE, ret_request, err);
 }
 
-/* The request is refused with this fault_message and leaves *ret_request alone. */
-static inline void request_refused(enum http_method method, const char *path, const char *body,
-                                   const char *sentence)
+/* A request that is refused. body: NULL: none; ' stands for ". */
+struct refused {
+    enum http_method method;
+    const char *path;
+    const char *body;
+    const char *sentence;
+};
+
+/* It is refused with its sentence and leaves *ret_request alone. */
+static inline void request_refused(const struct refused *row)
 {
     struct err err = ERR_INIT;
+    char json[REQUEST_TEXT_MAX_SIZE];
     struct api_request request;
     struct api_request before;
 
     memset(&request, 0x5a, sizeof(request));
     before = request;
-    if (request_parse(method, path, body, &request, &err) != -EINVAL)
-        fail_msg("%s was not refused with: %s", path, sentence);
-    assert_int_equal(err.code, -EINVAL);
-    assert_string_equal(err.msg, sentence);
+    int ret = request_parse(row->method, row->path, request_json(row->body, json), &request, &err);
+    if (ret != -EINVAL || err.code != -EINVAL || strcmp(err.msg, row->sentence) != 0)
+        fail_msg(REQUEST_FMT ": %d, %s; not: %s", REQUEST_ARGS(row), ret, err.msg, row->sentence);
     assert_memory_equal(&request, &before, sizeof(request));
 }
 
-/* The request is taken; the caller releases it. */
+static inline void request_refused_all(const struct refused *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        request_refused(&rows[i]);
+}
+
+/* It is taken; the caller releases it. body: NULL: none; ' stands for ". */
 static inline void request_taken(enum http_method method, const char *path, const char *body,
                                  struct api_request *ret_request)
 {
     struct err err = ERR_INIT;
+    char json[REQUEST_TEXT_MAX_SIZE];
 
-    if (request_parse(method, path, body, ret_request, &err) != 0)
-        fail_msg("%s %s: %s", path, body ? body : "", err.msg);
+    if (request_parse(method, path, request_json(body, json), ret_request, &err) != 0)
+        fail_msg("%s %s %s: %s", request_method_name(method), path, body ? body : "", err.msg);
 }

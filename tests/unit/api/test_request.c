@@ -1,26 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * api/request.c, api/routes.c, api/id.c: which route a method, a path and a body take, and what is
- * said when none fits (api.md 2).
+ * api/request.c, api/routes.c, api/id.c: which route a method, a path and a body take, what is
+ * said when none fits, and what is counted (api.md 2, 7).
  */
+#include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
+#include "base/metrics.h"
 #include "tests/unit/api/request_fixture.h"
-
-#define GET HTTP_METHOD_GET
-#define PUT HTTP_METHOD_PUT
-#define PATCH HTTP_METHOD_PATCH
-#define DELETE HTTP_METHOD_DELETE
 
 #define EMPTY_ID "The ID cannot be empty."
 #define BAD_ID "API Resource IDs can only contain alphanumeric characters and underscores."
+
+#define IDS_DIFFER "The id from the path does not match the id from the body!"
+
+#define ACTION(name) CTL_##name, 0
+#define EXCLUDED(name) CTL_EXCLUDED, CTL_EXCLUDED_##name
+#define GETS(name) &metrics.get_api_requests.name##_count, NULL
+#define PUTS(name) &metrics.put_api_requests.name##_count, &metrics.put_api_requests.name##_fails
+#define PATCHES(name)                                                                              \
+    &metrics.patch_api_requests.name##_count, &metrics.patch_api_requests.name##_fails
+#define UNKNOWN(what) "Invalid request method and/or path: " what "."
 
 struct taken {
     enum http_method method;
     const char *path;
     const char *body;
     enum ctl_action_kind kind;
+    enum ctl_excluded excluded; /* CTL_EXCLUDED */
+    metric_t *count;            /* NULL: it is not counted */
+    metric_t *fails;            /* NULL: no failures are counted */
 };
 
 static void take_all(const struct taken *rows, size_t count)
@@ -28,139 +37,157 @@ static void take_all(const struct taken *rows, size_t count)
     for (size_t i = 0; i < count; i++) {
         struct api_request request;
         request_taken(rows[i].method, rows[i].path, rows[i].body, &request);
-        if (request.action.kind != rows[i].kind || request.is_version)
-            fail_msg("%s became kind %d", rows[i].path, (int)request.action.kind);
+        const struct ctl_action *action = &request.action;
+        if (action->kind != rows[i].kind || request.is_version)
+            fail_msg(REQUEST_FMT ": kind %d", REQUEST_ARGS(&rows[i]), (int)action->kind);
+        if (action->kind == CTL_EXCLUDED && action->u.excluded != rows[i].excluded)
+            fail_msg(REQUEST_FMT ": device %d", REQUEST_ARGS(&rows[i]), (int)action->u.excluded);
         api_request_done(&request);
     }
 }
 
+/* What the request becomes, and its counters if it has any. */
+static const struct taken actions[] = {
+    {GET, "/", NULL, ACTION(INFO_GET), GETS(instance_info)},
+    {GET, "/vm/config", NULL, ACTION(VM_CONFIG_GET)},
+    {GET, "/machine-config", NULL, ACTION(MACHINE_CONFIG_GET), GETS(machine_cfg)},
+    {GET, "/mmds", NULL, ACTION(MMDS_GET), GETS(mmds)},
+    {PUT, "/actions", "{'action_type': 'FlushMetrics'}", ACTION(METRICS_FLUSH), PUTS(actions)},
+    {PUT, "/actions", "{'action_type': 'InstanceStart'}", ACTION(INSTANCE_START), PUTS(actions)},
+    {PUT, "/actions", "{'action_type': 'SendCtrlAltDel'}", ACTION(CTRL_ALT_DEL), PUTS(actions)},
+    {PUT, "/boot-source", "{'kernel_image_path': 'k'}", ACTION(BOOT_SOURCE_PUT), PUTS(boot_source)},
+    {PUT, "/cpu-config", "{}", ACTION(CPU_CONFIG_PUT), PUTS(cpu_cfg)},
+    {PUT, "/drives/d", "{'drive_id': 'd', 'is_root_device': true}", ACTION(DRIVE_PUT), PUTS(drive)},
+    {PUT, "/logger", "{}", ACTION(LOGGER_PUT), PUTS(logger)},
+    {PUT, "/machine-config", "{'vcpu_count': 1, 'mem_size_mib': 128}", ACTION(MACHINE_CONFIG_PUT),
+     PUTS(machine_cfg)},
+    {PUT, "/metrics", "{'metrics_path': 'm'}", ACTION(METRICS_PUT), PUTS(metrics)},
+    {PUT, "/mmds", "[1]", ACTION(MMDS_PUT), PUTS(mmds)},
+    {PUT, "/mmds", "1", ACTION(MMDS_PUT), PUTS(mmds)},
+    {PUT, "/mmds/config", "{'network_interfaces': ['e']}", ACTION(MMDS_CONFIG_PUT), PUTS(mmds)},
+    {PUT, "/network-interfaces/e", "{'iface_id': 'e', 'host_dev_name': 't'}", ACTION(NIC_PUT),
+     PUTS(network)},
+    {PUT, "/serial", "{'serial_out_path': 's'}", ACTION(SERIAL_PUT), PUTS(serial)},
+    {PUT, "/serial", "{}", ACTION(SERIAL_PUT), PUTS(serial)},
+    {PUT, "/snapshot/create", "{'snapshot_path': 's', 'mem_file_path': 'm'}",
+     ACTION(SNAPSHOT_CREATE)},
+    {PUT, "/snapshot/load", "{'snapshot_path': 's', 'mem_file_path': 'm'}", ACTION(SNAPSHOT_LOAD)},
+    {PUT, "/vsock", "{'guest_cid': 3, 'uds_path': 'v'}", ACTION(VSOCK_PUT), PUTS(vsock)},
+    {PATCH, "/drives/d", "{'drive_id': 'd', 'path_on_host': 'p'}", ACTION(DRIVE_PATCH),
+     PATCHES(drive)},
+    {PATCH, "/drives/d", "{'drive_id': 'd'}", ACTION(DRIVE_PATCH), PATCHES(drive)},
+    {PATCH, "/machine-config", "{'smt': true}", ACTION(MACHINE_CONFIG_PATCH), PATCHES(machine_cfg)},
+    {PATCH, "/mmds", "{}", ACTION(MMDS_PATCH), PATCHES(mmds)},
+    {PATCH, "/mmds", "1", ACTION(MMDS_PATCH), PATCHES(mmds)},
+    {PATCH, "/network-interfaces/e", "{'iface_id': 'e'}", ACTION(NIC_PATCH), PATCHES(network)},
+    {PATCH, "/vm", "{'state': 'Paused'}", ACTION(PAUSE)},
+    {PATCH, "/vm", "{'state': 'Resumed'}", ACTION(RESUME)},
+    {DELETE, "/drives/d", NULL, ACTION(DEVICE_DELETE)},
+    {DELETE, "/network-interfaces/e", NULL, ACTION(DEVICE_DELETE)},
+    {DELETE, "/pmem/p", NULL, ACTION(DEVICE_DELETE)},
+};
+
+static const struct taken excluded_devices[] = {
+    {PUT, "/balloon", "{'amount_mib': 1, 'deflate_on_oom': true}", EXCLUDED(BALLOON_PUT)},
+    {GET, "/balloon", NULL, EXCLUDED(BALLOON_GET)},
+    {PATCH, "/balloon", "{'amount_mib': 1}", EXCLUDED(BALLOON_PATCH)},
+    {PATCH, "/balloon/other", "{'amount_mib': 1}", EXCLUDED(BALLOON_PATCH)},
+    {GET, "/balloon/statistics", NULL, EXCLUDED(BALLOON_STATS_GET)},
+    {PATCH, "/balloon/statistics", "{'stats_polling_interval_s': 1}",
+     EXCLUDED(BALLOON_STATS_PATCH)},
+    {GET, "/balloon/hinting/status", NULL, EXCLUDED(BALLOON_HINTING_GET)},
+    {PATCH, "/balloon/hinting/start", NULL, EXCLUDED(BALLOON_HINTING_PATCH)},
+    {PATCH, "/balloon/hinting/start", "{'acknowledge_on_stop': false, 'more': 1}",
+     EXCLUDED(BALLOON_HINTING_PATCH)},
+    {PATCH, "/balloon/hinting/stop", NULL, EXCLUDED(BALLOON_HINTING_PATCH)},
+    {PATCH, "/balloon/hinting/stop", "no json", EXCLUDED(BALLOON_HINTING_PATCH)},
+    {PUT, "/entropy", "{}", EXCLUDED(ENTROPY_PUT)},
+    {PUT, "/pmem/p", "{'id': 'p', 'path_on_host': 'f'}", EXCLUDED(PMEM_PUT), PUTS(pmem)},
+    {PATCH, "/pmem/p", "{'id': 'p'}", EXCLUDED(PMEM_PATCH), PATCHES(pmem)},
+    {PUT, "/hotplug/memory", "{'total_size_mib': 1024}", EXCLUDED(HOTPLUG_PUT),
+     PUTS(hotplug_memory)},
+    {GET, "/hotplug/memory", NULL, EXCLUDED(HOTPLUG_GET), GETS(hotplug_memory)},
+    {PATCH, "/hotplug/memory", "{'requested_size_mib': 1}", EXCLUDED(HOTPLUG_PATCH),
+     PATCHES(hotplug_memory)},
+};
+
 static void test_api_request_parse__every_route__its_action(void **state)
 {
     (void)state;
-    static const struct taken rows[] = {
-        {GET, "/", NULL, CTL_INFO_GET},
-        {GET, "/vm/config", NULL, CTL_VM_CONFIG_GET},
-        {GET, "/machine-config", NULL, CTL_MACHINE_CONFIG_GET},
-        {GET, "/mmds", NULL, CTL_MMDS_GET},
-        {PUT, "/actions", "{\"action_type\": \"FlushMetrics\"}", CTL_METRICS_FLUSH},
-        {PUT, "/actions", "{\"action_type\": \"InstanceStart\"}", CTL_INSTANCE_START},
-        {PUT, "/actions", "{\"action_type\": \"SendCtrlAltDel\"}", CTL_CTRL_ALT_DEL},
-        {PUT, "/boot-source", "{\"kernel_image_path\": \"k\"}", CTL_BOOT_SOURCE_PUT},
-        {PUT, "/cpu-config", "{}", CTL_CPU_CONFIG_PUT},
-        {PUT, "/drives/d", "{\"drive_id\": \"d\", \"is_root_device\": true}", CTL_DRIVE_PUT},
-        {PUT, "/logger", "{}", CTL_LOGGER_PUT},
-        {PUT, "/machine-config", "{\"vcpu_count\": 1, \"mem_size_mib\": 128}",
-         CTL_MACHINE_CONFIG_PUT},
-        {PUT, "/metrics", "{\"metrics_path\": \"m\"}", CTL_METRICS_PUT},
-        {PUT, "/mmds", "[1]", CTL_MMDS_PUT},
-        {PUT, "/mmds/config", "{\"network_interfaces\": [\"e\"]}", CTL_MMDS_CONFIG_PUT},
-        {PUT, "/network-interfaces/e", "{\"iface_id\": \"e\", \"host_dev_name\": \"t\"}",
-         CTL_NIC_PUT},
-        {PUT, "/serial", "{\"serial_out_path\": \"s\"}", CTL_SERIAL_PUT},
-        {PUT, "/snapshot/create", "{\"snapshot_path\": \"s\", \"mem_file_path\": \"m\"}",
-         CTL_SNAPSHOT_CREATE},
-        {PUT, "/snapshot/load", "{\"snapshot_path\": \"s\", \"mem_file_path\": \"m\"}",
-         CTL_SNAPSHOT_LOAD},
-        {PUT, "/vsock", "{\"guest_cid\": 3, \"uds_path\": \"v\"}", CTL_VSOCK_PUT},
-        {PATCH, "/drives/d", "{\"drive_id\": \"d\", \"path_on_host\": \"p\"}", CTL_DRIVE_PATCH},
-        {PATCH, "/machine-config", "{\"smt\": true}", CTL_MACHINE_CONFIG_PATCH},
-        {PATCH, "/mmds", "{}", CTL_MMDS_PATCH},
-        {PATCH, "/network-interfaces/e", "{\"iface_id\": \"e\"}", CTL_NIC_PATCH},
-        {PATCH, "/vm", "{\"state\": \"Paused\"}", CTL_PAUSE},
-        {PATCH, "/vm", "{\"state\": \"Resumed\"}", CTL_RESUME},
-        {DELETE, "/drives/d", NULL, CTL_DEVICE_DELETE},
-        {DELETE, "/network-interfaces/e", NULL, CTL_DEVICE_DELETE},
-        {DELETE, "/pmem/p", NULL, CTL_DEVICE_DELETE},
-    };
-
-    take_all(rows, ARRAY_LEN(rows));
-}
-
-static void test_api_request_parse__version__no_action(void **state)
-{
-    (void)state;
-    struct api_request request;
-
-    request_taken(GET, "/version", NULL, &request);
-    assert_true(request.is_version);
-    api_request_done(&request);
+    take_all(actions, ARRAY_LEN(actions));
 }
 
 static void test_api_request_parse__excluded_devices__which(void **state)
 {
     (void)state;
-    static const struct {
-        enum http_method method;
-        const char *path;
-        const char *body;
-        enum ctl_excluded which;
-    } rows[] = {
-        {PUT, "/balloon", "{\"amount_mib\": 1, \"deflate_on_oom\": true}",
-         CTL_EXCLUDED_BALLOON_PUT},
-        {GET, "/balloon", NULL, CTL_EXCLUDED_BALLOON_GET},
-        {PATCH, "/balloon", "{\"amount_mib\": 1}", CTL_EXCLUDED_BALLOON_PATCH},
-        {PATCH, "/balloon/other", "{\"amount_mib\": 1}", CTL_EXCLUDED_BALLOON_PATCH},
-        {GET, "/balloon/statistics", NULL, CTL_EXCLUDED_BALLOON_STATS_GET},
-        {PATCH, "/balloon/statistics", "{\"stats_polling_interval_s\": 1}",
-         CTL_EXCLUDED_BALLOON_STATS_PATCH},
-        {GET, "/balloon/hinting/status", NULL, CTL_EXCLUDED_BALLOON_HINTING_GET},
-        {PATCH, "/balloon/hinting/start", NULL, CTL_EXCLUDED_BALLOON_HINTING_PATCH},
-        {PATCH, "/balloon/hinting/start", "{\"acknowledge_on_stop\": false, \"more\": 1}",
-         CTL_EXCLUDED_BALLOON_HINTING_PATCH},
-        {PATCH, "/balloon/hinting/stop", NULL, CTL_EXCLUDED_BALLOON_HINTING_PATCH},
-        {PATCH, "/balloon/hinting/stop", "no json", CTL_EXCLUDED_BALLOON_HINTING_PATCH},
-        {PUT, "/entropy", "{}", CTL_EXCLUDED_ENTROPY_PUT},
-        {PUT, "/pmem/p", "{\"id\": \"p\", \"path_on_host\": \"f\"}", CTL_EXCLUDED_PMEM_PUT},
-        {PATCH, "/pmem/p", "{\"id\": \"p\"}", CTL_EXCLUDED_PMEM_PATCH},
-        {PUT, "/hotplug/memory", "{\"total_size_mib\": 1024}", CTL_EXCLUDED_HOTPLUG_PUT},
-        {GET, "/hotplug/memory", NULL, CTL_EXCLUDED_HOTPLUG_GET},
-        {PATCH, "/hotplug/memory", "{\"requested_size_mib\": 1}", CTL_EXCLUDED_HOTPLUG_PATCH},
-    };
+    take_all(excluded_devices, ARRAY_LEN(excluded_devices));
+}
 
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+static void test_api_request_parse__version__counted_and_no_action(void **state)
+{
+    (void)state;
+    struct api_request request;
+
+    uint64_t before = metric_get(&metrics.get_api_requests.vmm_version_count);
+    request_taken(GET, "/version", NULL, &request);
+    assert_true(request.is_version);
+    assert_int_equal(metric_get(&metrics.get_api_requests.vmm_version_count), before + 1);
+    api_request_done(&request);
+}
+
+static void count_all(const struct taken *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct taken *row = &rows[i];
         struct api_request request;
-        request_taken(rows[i].method, rows[i].path, rows[i].body, &request);
-        assert_int_equal(request.action.kind, CTL_EXCLUDED);
-        assert_int_equal(request.action.u.excluded, rows[i].which);
+        if (!row->count)
+            continue;
+        uint64_t counted = metric_get(row->count);
+        uint64_t failed = row->fails ? metric_get(row->fails) : 0;
+        request_taken(row->method, row->path, row->body, &request);
         api_request_done(&request);
+        if (metric_get(row->count) != counted + 1)
+            fail_msg(REQUEST_FMT ": not counted once", REQUEST_ARGS(row));
+        if (!row->fails)
+            continue;
+        if (metric_get(row->fails) != failed)
+            fail_msg(REQUEST_FMT ": counted as failed", REQUEST_ARGS(row));
+        assert_int_equal(request_parse(row->method, row->path, "{", &request, NULL), -EINVAL);
+        if (metric_get(row->count) != counted + 2 || metric_get(row->fails) != failed + 1)
+            fail_msg(REQUEST_FMT ": not counted as failed with a body that is no JSON",
+                     REQUEST_ARGS(row));
     }
+}
+
+static void test_api_request_parse__every_counter__requests_and_failures(void **state)
+{
+    (void)state;
+    count_all(actions, ARRAY_LEN(actions));
+    count_all(excluded_devices, ARRAY_LEN(excluded_devices));
 }
 
 static void test_api_request_parse__slashes_and_surplus__do_not_count(void **state)
 {
     (void)state;
     static const struct taken rows[] = {
-        {GET, "", NULL, CTL_INFO_GET},
-        {GET, "//", NULL, CTL_INFO_GET},
-        {GET, "vm/config", NULL, CTL_VM_CONFIG_GET},
-        {GET, "///vm/config", NULL, CTL_VM_CONFIG_GET},
-        {GET, "/vm/config/x/y", NULL, CTL_VM_CONFIG_GET},
-        {GET, "/machine-config/", NULL, CTL_MACHINE_CONFIG_GET},
-        {GET, "/machine-config//", NULL, CTL_MACHINE_CONFIG_GET},
-        {GET, "/mmds/whatever", NULL, CTL_MMDS_GET},
-        {PUT, "/machine-config/anything", "{\"vcpu_count\": 1, \"mem_size_mib\": 128}",
-         CTL_MACHINE_CONFIG_PUT},
-        {PUT, "/mmds/", "{}", CTL_MMDS_PUT},
-        {PUT, "/snapshot/create/x", "{\"snapshot_path\": \"s\", \"mem_file_path\": \"m\"}",
-         CTL_SNAPSHOT_CREATE},
-        {PATCH, "/vm/x", "{\"state\": \"Paused\"}", CTL_PAUSE},
-        {DELETE, "/drives/d/x", NULL, CTL_DEVICE_DELETE},
+        {GET, "", NULL, ACTION(INFO_GET)},
+        {GET, "//", NULL, ACTION(INFO_GET)},
+        {GET, "vm/config", NULL, ACTION(VM_CONFIG_GET)},
+        {GET, "///vm/config", NULL, ACTION(VM_CONFIG_GET)},
+        {GET, "/vm/config/x/y", NULL, ACTION(VM_CONFIG_GET)},
+        {GET, "/machine-config/", NULL, ACTION(MACHINE_CONFIG_GET)},
+        {GET, "/machine-config//", NULL, ACTION(MACHINE_CONFIG_GET)},
+        {GET, "/mmds/whatever", NULL, ACTION(MMDS_GET)},
+        {PUT, "/machine-config/anything", "{'vcpu_count': 1, 'mem_size_mib': 128}",
+         ACTION(MACHINE_CONFIG_PUT)},
+        {PUT, "/mmds/", "{}", ACTION(MMDS_PUT)},
+        {PUT, "/snapshot/create/x", "{'snapshot_path': 's', 'mem_file_path': 'm'}",
+         ACTION(SNAPSHOT_CREATE)},
+        {PATCH, "/vm/x", "{'state': 'Paused'}", ACTION(PAUSE)},
+        {DELETE, "/drives/d/x", NULL, ACTION(DEVICE_DELETE)},
     };
 
     take_all(rows, ARRAY_LEN(rows));
-}
-
-struct refused {
-    enum http_method method;
-    const char *path;
-    const char *body;
-    const char *sentence;
-};
-
-static void refuse_all(const struct refused *rows, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        request_refused(rows[i].method, rows[i].path, rows[i].body, rows[i].sentence);
 }
 
 static void test_api_request_parse__body_too_many_or_few__said_before_the_path(void **state)
@@ -189,33 +216,33 @@ static void test_api_request_parse__body_too_many_or_few__said_before_the_path(v
         {DELETE, "/drives", "{}", "Empty Delete request."},
     };
 
-    refuse_all(rows, ARRAY_LEN(rows));
+    request_refused_all(rows, ARRAY_LEN(rows));
 }
 
 static void test_api_request_parse__unknown_path__names_the_first_piece(void **state)
 {
     (void)state;
     static const struct refused rows[] = {
-        {GET, "/foo/bar", NULL, "Invalid request method and/or path: GET foo."},
-        {GET, "/vm", NULL, "Invalid request method and/or path: GET vm."},
-        {GET, "/vm/", NULL, "Invalid request method and/or path: GET vm."},
-        {GET, "/vm//config", NULL, "Invalid request method and/or path: GET vm."},
-        {GET, "/vm/configx", NULL, "Invalid request method and/or path: GET vm."},
-        {GET, "/vm/conf", NULL, "Invalid request method and/or path: GET vm."},
-        {GET, "/version?x=1", NULL, "Invalid request method and/or path: GET version?x=1."},
-        {GET, "/hotplug", NULL, "Invalid request method and/or path: GET hotplug."},
-        {GET, "/drives/d", NULL, "Invalid request method and/or path: GET drives."},
-        {PUT, "/", "{}", "Invalid request method and/or path: PUT ."},
-        {PUT, "/version", "{}", "Invalid request method and/or path: PUT version."},
-        {PUT, "/vm", "{}", "Invalid request method and/or path: PUT vm."},
-        {PUT, "/hotplug/cpu", "{}", "Invalid request method and/or path: PUT hotplug."},
-        {PATCH, "/boot-source", "{}", "Invalid request method and/or path: PATCH boot-source."},
-        {PATCH, "/hotplug", "{}", "Invalid request method and/or path: PATCH hotplug."},
-        {DELETE, "/", NULL, "Invalid request method and/or path: DELETE ."},
-        {DELETE, "/vsock", NULL, "Invalid request method and/or path: DELETE vsock."},
+        {GET, "/foo/bar", NULL, UNKNOWN("GET foo")},
+        {GET, "/vm", NULL, UNKNOWN("GET vm")},
+        {GET, "/vm/", NULL, UNKNOWN("GET vm")},
+        {GET, "/vm//config", NULL, UNKNOWN("GET vm")},
+        {GET, "/vm/configx", NULL, UNKNOWN("GET vm")},
+        {GET, "/vm/conf", NULL, UNKNOWN("GET vm")},
+        {GET, "/version?x=1", NULL, UNKNOWN("GET version?x=1")},
+        {GET, "/hotplug", NULL, UNKNOWN("GET hotplug")},
+        {GET, "/drives/d", NULL, UNKNOWN("GET drives")},
+        {PUT, "/", "{}", UNKNOWN("PUT ")},
+        {PUT, "/version", "{}", UNKNOWN("PUT version")},
+        {PUT, "/vm", "{}", UNKNOWN("PUT vm")},
+        {PUT, "/hotplug/cpu", "{}", UNKNOWN("PUT hotplug")},
+        {PATCH, "/boot-source", "{}", UNKNOWN("PATCH boot-source")},
+        {PATCH, "/hotplug", "{}", UNKNOWN("PATCH hotplug")},
+        {DELETE, "/", NULL, UNKNOWN("DELETE ")},
+        {DELETE, "/vsock", NULL, UNKNOWN("DELETE vsock")},
     };
 
-    refuse_all(rows, ARRAY_LEN(rows));
+    request_refused_all(rows, ARRAY_LEN(rows));
 }
 
 static void test_api_request_parse__paths_with_a_sentence__say_it(void **state)
@@ -224,8 +251,8 @@ static void test_api_request_parse__paths_with_a_sentence__say_it(void **state)
     static const struct refused rows[] = {
         {PUT, "/snapshot", "x", "Missing snapshot operation type."},
         {PUT, "/snapshot/", "x", "Missing snapshot operation type."},
-        {PUT, "/snapshot/foo", "x", "Invalid request method and/or path: PUT /snapshot/foo."},
-        {PUT, "/snapshot//", "x", "Invalid request method and/or path: PUT /snapshot/."},
+        {PUT, "/snapshot/foo", "x", UNKNOWN("PUT /snapshot/foo")},
+        {PUT, "/snapshot//", "x", UNKNOWN("PUT /snapshot/")},
         {PUT, "/mmds/foo", "x", "Unrecognized PUT request path `foo`."},
         {PUT, "/mmds//config", "x", "Unrecognized PUT request path ``."},
         {GET, "/balloon/foo", NULL, "Unrecognized GET request path `foo`."},
@@ -235,7 +262,7 @@ static void test_api_request_parse__paths_with_a_sentence__say_it(void **state)
         {PATCH, "/balloon/hinting/x", "{}", "Unrecognized PATCH request path `/hinting/x`."},
     };
 
-    refuse_all(rows, ARRAY_LEN(rows));
+    request_refused_all(rows, ARRAY_LEN(rows));
 }
 
 static void test_api_request_parse__bad_id__said_before_the_body(void **state)
@@ -269,9 +296,9 @@ static void test_api_request_parse__bad_id__said_before_the_body(void **state)
         for (size_t k = 0; k < ARRAY_LEN(ids); k++) {
             char path[64];
             (void)snprintf(path, sizeof(path), "/%s%s", firsts[i], ids[k].behind);
-            request_refused(PUT, path, "no json", ids[k].sentence);
-            request_refused(PATCH, path, "no json", ids[k].sentence);
-            request_refused(DELETE, path, NULL, ids[k].sentence);
+            request_refused(&(struct refused){PUT, path, "no json", ids[k].sentence});
+            request_refused(&(struct refused){PATCH, path, "no json", ids[k].sentence});
+            request_refused(&(struct refused){DELETE, path, NULL, ids[k].sentence});
         }
     }
 }
@@ -300,6 +327,34 @@ static void test_api_request_parse__letters_and_digits_of_any_script__are_ids(vo
     }
 }
 
+static void test_api_request_parse__bad_ids_and_paths__count_as_failures(void **state)
+{
+    (void)state;
+    static const struct {
+        struct refused request;
+        metric_t *count;
+        metric_t *fails;
+        uint64_t counted; /* what each grows by */
+    } rows[] = {
+        {{PUT, "/drives", "{}", "The ID cannot be empty."}, PUTS(drive), 1},
+        {{PUT, "/drives/a", "{'drive_id': 'b', 'is_root_device': false}", IDS_DIFFER},
+         PUTS(drive),
+         1},
+        {{PUT, "/mmds/foo", "{}", "Unrecognized PUT request path `foo`."}, PUTS(mmds), 1},
+        /* What has no route is not counted. */
+        {{PUT, "/drives/a", NULL, "Empty PUT request."}, PUTS(drive), 0},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        uint64_t count = metric_get(rows[i].count) + rows[i].counted;
+        uint64_t fails = metric_get(rows[i].fails) + rows[i].counted;
+        request_refused(&rows[i].request);
+        if (metric_get(rows[i].count) != count || metric_get(rows[i].fails) != fails)
+            fail_msg(REQUEST_FMT ": not counted %" PRIu64 " times", REQUEST_ARGS(&rows[i].request),
+                     rows[i].counted);
+    }
+}
+
 static void test_api_request_parse__no_err__same_code(void **state)
 {
     (void)state;
@@ -313,7 +368,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_api_request_parse__every_route__its_action),
-        cmocka_unit_test(test_api_request_parse__version__no_action),
+        cmocka_unit_test(test_api_request_parse__version__counted_and_no_action),
         cmocka_unit_test(test_api_request_parse__excluded_devices__which),
         cmocka_unit_test(test_api_request_parse__slashes_and_surplus__do_not_count),
         cmocka_unit_test(test_api_request_parse__body_too_many_or_few__said_before_the_path),
@@ -321,6 +376,8 @@ int main(void)
         cmocka_unit_test(test_api_request_parse__paths_with_a_sentence__say_it),
         cmocka_unit_test(test_api_request_parse__bad_id__said_before_the_body),
         cmocka_unit_test(test_api_request_parse__letters_and_digits_of_any_script__are_ids),
+        cmocka_unit_test(test_api_request_parse__every_counter__requests_and_failures),
+        cmocka_unit_test(test_api_request_parse__bad_ids_and_paths__count_as_failures),
         cmocka_unit_test(test_api_request_parse__no_err__same_code),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
