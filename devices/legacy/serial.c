@@ -1,33 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * COM1 as a 16550A (devices.md 5). Registers: vCPU threads, under the device's lock. Input: vmm
- * thread.
+ * COM1 as a 16550A (devices.md 5): registers and FIFO. vCPU threads, under the device's lock; its
+ * input comes from serial_input.c.
  *
  * Interrupts are edges: one is sent whenever the set of enabled, pending causes changes and is not
  * empty. So a new cause is always told, and so is one that stays after another was served.
- *
- * Input is read only while the guest listens: receive interrupts enabled, or a row of status reads
- * that can only be a poll for input. A driver that probes the port and flushes it therefore loses
- * nothing of what was typed or piped before. While the guest does not listen or the FIFO is full,
- * the input is parked: its source is not on the loop at all, because a hung-up pipe would report
- * itself for ever. Only the vmm thread touches the loop; a vCPU thread that finds room clears
- * `input_parked` and raises `resume`, both under the lock, so a wake-up is never lost; one too many
- * parks again.
  */
-#include "devices/legacy/serial.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/metrics.h"
-#include "devices/legacy/serial_state.h"
+#include "devices/legacy/serial_int.h"
 
 /* Register offsets; 0 and 1 are the divisor while LCR_DLAB is set. */
 enum { REG_DATA, REG_IER, REG_IIR_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCR };
@@ -69,28 +58,11 @@ enum { REG_DATA, REG_IER, REG_IIR_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_S
 #define LCR_8N1 0x03u
 #define DIVISOR_9600_BAUD 12u
 
-/* Input goes on when the FIFO has drained to this. */
-#define RESUME_AT_COUNT (SERIAL_FIFO_SIZE / 2)
-
 /* So many status reads in a row, nothing between them, are a poll for input: a driver that only
  * waits for the transmitter sees it empty at the first. */
 #define POLL_READS_COUNT 16u
 
 static_assert(SERIAL_STATE_RX_SIZE == SERIAL_FIFO_SIZE, "the state holds the whole FIFO");
-
-struct serial {
-    pthread_mutex_t lock; /* guards all down to input_parked; a leaf lock */
-    struct serial_state regs;
-    const struct irq_line *irq; /* borrowed */
-    int out_fd;                 /* borrowed */
-    struct rl_bucket limiter;   /* of the output */
-    uint32_t poll_reads_count;  /* LSR reads in a row, at most POLL_READS_COUNT */
-    bool input_parked;
-    bool input_paused;      /* the vmm thread's */
-    struct loop *loop;      /* borrowed; NULL: no input attached. vmm thread */
-    struct loop_src input;  /* vmm thread */
-    struct loop_src resume; /* eventfd; its fd changes under the lock. vmm thread */
-};
 
 /* Causes of interrupt that are pending and enabled, as IER bits. */
 static uint32_t causes_of(const struct serial_state *regs)
@@ -112,22 +84,11 @@ static void interrupt_update(const struct serial *serial, uint32_t causes_before
         irq_raise(serial->irq);
 }
 
-/* Is the guest ready to take bytes from the input source? */
-static bool guest_listens(const struct serial *serial)
+bool serial_guest_listens(const struct serial *serial)
 {
     if ((serial->regs.mcr & MCR_LOOP) != 0)
         return false;
     return (serial->regs.ier & IER_RDI) != 0 || serial->poll_reads_count >= POLL_READS_COUNT;
-}
-
-/* Wakes the vmm thread when parked input can go on. Called under the lock after each register
- * access. */
-static void input_unpark(struct serial *serial)
-{
-    if (!serial->input_parked || serial->regs.rx_count > RESUME_AT_COUNT || !guest_listens(serial))
-        return;
-    /* When the wake-up fails the input stays parked and the next access tries again. */
-    serial->input_parked = fd_event_raise(serial->resume.fd) < 0;
 }
 
 static size_t fifo_push(struct serial_state *regs, const uint8_t *data, size_t len)
@@ -136,6 +97,14 @@ static size_t fifo_push(struct serial_state *regs, const uint8_t *data, size_t l
     size_t taken = len < room ? len : room;
     memcpy(regs->rx + regs->rx_count, data, taken);
     regs->rx_count += (uint32_t)taken;
+    return taken;
+}
+
+size_t serial_receive(struct serial *serial, const uint8_t *data, size_t len)
+{
+    uint32_t causes_before = causes_of(&serial->regs);
+    size_t taken = fifo_push(&serial->regs, data, len);
+    interrupt_update(serial, causes_before);
     return taken;
 }
 
@@ -324,7 +293,7 @@ static void on_bus_read(void *ctx, uint64_t off, void *data, uint32_t len)
     if (off != REG_LSR)
         serial->poll_reads_count = 0;
     interrupt_update(serial, causes_before);
-    input_unpark(serial);
+    serial_input_unpark(serial);
     pthread_mutex_unlock(&serial->lock);
     memcpy(data, &value, 1);
 }
@@ -345,7 +314,7 @@ static void on_bus_write(void *ctx, uint64_t off, const void *data, uint32_t len
     reg_write(serial, off, value);
     serial->poll_reads_count = 0;
     interrupt_update(serial, causes_before);
-    input_unpark(serial);
+    serial_input_unpark(serial);
     pthread_mutex_unlock(&serial->lock);
 }
 
@@ -392,117 +361,13 @@ void serial_limit_output(struct serial *serial, const struct rl_bucket_config *c
     pthread_mutex_unlock(&serial->lock);
 }
 
-static void input_lost(struct serial *serial)
-{
-    serial_detach_input(serial);
-    log_warn("Detached the serial input due to peer close/error.");
-}
-
-static void on_input(struct loop_src *src, uint32_t revents)
-{
-    struct serial *serial = src->ctx;
-    uint8_t data[SERIAL_FIFO_SIZE];
-    (void)revents; /* whatever it is, read() tells */
-
-    pthread_mutex_lock(&serial->lock);
-    size_t room = SERIAL_FIFO_SIZE - serial->regs.rx_count;
-    if (room == 0 || !guest_listens(serial)) {
-        serial->input_parked = true;
-        pthread_mutex_unlock(&serial->lock);
-        loop_remove(serial->loop, src);
-        return;
-    }
-    ssize_t got = read(src->fd, data, room);
-    int code = got < 0 ? -errno : 0;
-    if (got > 0) {
-        uint32_t causes_before = causes_of(&serial->regs);
-        (void)fifo_push(&serial->regs, data, (size_t)got); /* room was counted above */
-        interrupt_update(serial, causes_before);
-    }
-    pthread_mutex_unlock(&serial->lock);
-
-    if (got == 0 || (got < 0 && code != -EAGAIN && code != -EINTR))
-        input_lost(serial);
-}
-
-static void on_resume(struct loop_src *src, uint32_t revents)
-{
-    struct serial *serial = src->ctx;
-    (void)revents;
-    int code = fd_event_take(src->fd);
-    if (code == 0 || serial->input.added)
-        return;
-    serial->input.events = serial->input_paused ? 0 : EPOLLIN;
-    if (code < 0 || loop_add(serial->loop, &serial->input) < 0)
-        input_lost(serial);
-}
-
-int serial_attach_input(struct serial *serial, struct loop *loop, int in_fd, struct err *err)
-{
-    if (serial->loop != NULL)
-        return err_set(err, -EBUSY, "the serial port has an input already");
-    int event_fd = fd_eventfd();
-    if (event_fd < 0)
-        return err_set(err, event_fd, "the serial input's eventfd cannot be made: %s",
-                       err_name(event_fd));
-
-    serial->input = (struct loop_src){
-        .fd = in_fd,
-        .events = EPOLLIN,
-        .fn = on_input,
-        .ctx = serial,
-    };
-    serial->resume = (struct loop_src){
-        .fd = event_fd,
-        .events = EPOLLIN,
-        .fn = on_resume,
-        .ctx = serial,
-    };
-    serial->loop = loop;
-    int code = loop_add(loop, &serial->resume);
-    if (code == 0)
-        code = loop_add(loop, &serial->input);
-    if (code < 0) {
-        serial_detach_input(serial);
-        return err_set(err, code, "fd %d cannot be watched as serial input: %s", in_fd,
-                       err_name(code));
-    }
-    return 0;
-}
-
-void serial_pause_input(struct serial *serial, bool paused)
-{
-    serial->input_paused = paused;
-    if (serial->loop == NULL || !serial->input.added)
-        return;
-    if (loop_modify(serial->loop, &serial->input, paused ? 0 : EPOLLIN) < 0)
-        input_lost(serial);
-}
-
-void serial_detach_input(struct serial *serial)
-{
-    if (serial->loop == NULL)
-        return;
-    loop_remove(serial->loop, &serial->input);
-    loop_remove(serial->loop, &serial->resume);
-    pthread_mutex_lock(&serial->lock);
-    int event_fd = fd_steal(&serial->resume.fd);
-    serial->input_parked = false;
-    pthread_mutex_unlock(&serial->lock);
-    fd_close(&event_fd);
-    serial->input.fd = FD_NONE;
-    serial->loop = NULL;
-}
-
 size_t serial_feed(struct serial *serial, const uint8_t *data, size_t len)
 {
-    pthread_mutex_lock(&serial->lock);
-    uint32_t causes_before = causes_of(&serial->regs);
     size_t taken = 0;
+    pthread_mutex_lock(&serial->lock);
     /* In loopback the receiver is cut off from the line. */
     if ((serial->regs.mcr & MCR_LOOP) == 0)
-        taken = fifo_push(&serial->regs, data, len);
-    interrupt_update(serial, causes_before);
+        taken = serial_receive(serial, data, len);
     pthread_mutex_unlock(&serial->lock);
     return taken;
 }
