@@ -97,6 +97,10 @@ uint64_t disk_async_thread_waits(void);
 MUST_CHECK int disk_ring_open_with(struct loop *loop, const struct disk_ring_options *options,
                                    struct disk_ring **ret_ring, struct err *err);
 
+/* What the loop calls for the ring's eventfd; src->ctx is the ring. Notifies disks, without the
+ * lock. Thread: vmm. */
+void disk_ring_on_event(struct loop_src *src, uint32_t revents);
+
 /* Takes a registered-file slot for the disk and puts its fd there. Returns 0 or -errno. */
 MUST_CHECK int disk_ring_attach(struct disk_ring *ring, struct disk_async *disk);
 
