@@ -3,6 +3,7 @@
  * One metrics line (cli.md F.2). No libc beyond memcpy and clocks: it also runs in fatal signal
  * handlers. Thread: the holder of the flush's `busy` flag.
  */
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <time.h>
@@ -58,6 +59,7 @@ static void out_group(struct metrics_out *out, struct metrics_walk *walk,
         metric_agg_t *agg = field.kind == 'A' ? field.slot : NULL;
         metric_t *metric = agg ? &agg->sum_us : field.slot;
 
+        assert(metric); /* a walk has a slot for each field */
         metrics_out_text(out, mark);
         mark = ",\"";
         metrics_out_text(out, field.name);

@@ -71,7 +71,7 @@ struct metrics_walk metrics_walk_instance(const struct metrics_walk *at,
 void metrics_out_bytes(struct metrics_out *out, const char *bytes, size_t len)
 {
     out->bound += len;
-    if (!ck_range(out->len, len, out->size)) {
+    if (!out->buf || !ck_range(out->len, len, out->size)) {
         out->cut = true;
         return;
     }
