@@ -76,7 +76,6 @@ def fault(name, arguments, text):
 
 def refused(name, arguments, sentence):
     def run(t):
-        t.config("hello")
         end = t.run(*arguments)
         equal("stderr", f"Error: {sentence}\n", end.err)
         equal("exit status", 1, end.status)
