@@ -66,7 +66,7 @@ MUST_CHECK int log_level_from_name(const char *name, enum log_level *ret_level);
 /* Per call site: burst of 10, then one line in 500 ms; what is dropped is counted and said
  * later. */
 struct log_limit {
-    _Atomic uint64_t tokens_at_ns; /* time at which the bucket would be full again */
+    _Atomic uint64_t full_at_ns; /* time at which the bucket would be full again */
     _Atomic uint32_t dropped;
 };
 

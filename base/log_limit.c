@@ -14,7 +14,7 @@
 
 bool log_limit_allow(struct log_limit *limit, uint64_t now_ns, uint32_t *ret_dropped)
 {
-    uint64_t full_ns = atomic_load_explicit(&limit->tokens_at_ns, memory_order_relaxed);
+    uint64_t full_ns = atomic_load_explicit(&limit->full_at_ns, memory_order_relaxed);
     uint64_t next_ns;
 
     do {
@@ -25,7 +25,7 @@ bool log_limit_allow(struct log_limit *limit, uint64_t now_ns, uint32_t *ret_dro
             return false;
         }
         next_ns = start_ns + LOG_LIMIT_REFILL_NS;
-    } while (!atomic_compare_exchange_weak_explicit(&limit->tokens_at_ns, &full_ns, next_ns,
+    } while (!atomic_compare_exchange_weak_explicit(&limit->full_at_ns, &full_ns, next_ns,
                                                     memory_order_relaxed, memory_order_relaxed));
     *ret_dropped = atomic_exchange_explicit(&limit->dropped, 0, memory_order_relaxed);
     return true;

@@ -312,7 +312,7 @@ static void test_log_guest_line__burst__ten_then_announced(void **state)
     for (int i = 0; i < 15; i++)
         log_guest_line(&limit, LOG_LEVEL_ERROR, __FILE__, __LINE__, "line %d", i);
     /* As if five seconds had gone by. */
-    atomic_store(&limit.tokens_at_ns, 0);
+    atomic_store(&limit.full_at_ns, 0);
     log_guest_line(&limit, LOG_LEVEL_ERROR, __FILE__, __LINE__, "line 15");
 
     char *text = sink_text();
@@ -345,7 +345,7 @@ static void test_log_guest_line__level_off__no_token_used(void **state)
 
     set_log(LOG_LEVEL_ERROR, false, false);
     log_guest_line(&limit, LOG_LEVEL_WARN, __FILE__, __LINE__, "no");
-    assert_int_equal(atomic_load(&limit.tokens_at_ns), 0);
+    assert_int_equal(atomic_load(&limit.full_at_ns), 0);
 }
 
 static void test_log_level_from_name__names__any_case(void **state)
