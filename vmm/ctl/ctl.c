@@ -12,20 +12,12 @@
 #include "base/log.h"
 #include "vmm/config/cfg_fields.h"
 
-struct ctl_rule {
-    uint32_t phases;      /* in which it is allowed: enum ctl_phase bits */
-    const char *refusal;  /* the whole sentence in any other phase */
-    bool latches;         /* sets the boot-path latch when it is begun (api.md 5) */
-    const char *category; /* before a handler's sentence */
-    ctl_handler handler;  /* NULL: the reply has what it needs already */
-};
-
 #define PRE .phases = CTL_PHASES_PRE, .refusal = CTL_AFTER_START
 #define POST .phases = CTL_PHASES_POST, .refusal = CTL_BEFORE_START
 #define BOOT PRE, .latches = true
 #define RULE(prefix, function) .category = (prefix), .handler = (function)
 
-static const struct ctl_rule ctl_rules[] = {
+const struct ctl_rule ctl_rules[CTL_ACTIONS_COUNT] = {
     [CTL_INFO_GET] = {.phases = CTL_PHASES_ALL},
     [CTL_MACHINE_CONFIG_GET] = {.phases = CTL_PHASES_ALL},
     [CTL_VM_CONFIG_GET] = {.phases = CTL_PHASES_ALL},
@@ -60,7 +52,6 @@ static const struct ctl_rule ctl_rules[] = {
     [CTL_SNAPSHOT_LOAD] = {PRE, RULE("", ctl_load_snapshot)},
     [CTL_EXCLUDED] = {.phases = CTL_PHASES_ALL, RULE("", ctl_refuse_excluded)},
 };
-static_assert(ARRAY_LEN(ctl_rules) == CTL_ACTIONS_COUNT, "a rule for each action");
 
 static enum ctl_state state_of(enum ctl_phase phase)
 {

@@ -33,6 +33,19 @@ struct ctl {
  * owns (and zero it). */
 typedef int (*ctl_handler)(struct ctl *ctl, struct ctl_action *action, struct err *err);
 
+/* What holds for one kind of action. */
+struct ctl_rule {
+    uint32_t phases;      /* in which it is allowed: enum ctl_phase bits; never 0 */
+    const char *refusal;  /* the whole sentence in any other phase */
+    bool latches;         /* sets the boot-path latch when it is begun (api.md 5) */
+    const char *category; /* before a handler's sentence */
+    ctl_handler handler;  /* NULL: the reply has what it needs already */
+};
+
+/* ctl.c: a row for each kind; tests/unit/ctl looks for forgotten ones, which the compiler does not
+ * see. */
+extern const struct ctl_rule ctl_rules[CTL_ACTIONS_COUNT];
+
 /* ctl_config.c: what is asked for before the start. */
 int ctl_put_boot_source(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_put_machine(struct ctl *ctl, struct ctl_action *action, struct err *err);

@@ -27,7 +27,7 @@ static int teardown(void **state)
 static const struct {
     const char *pre;
     const char *post;
-} refusals[] = {
+} refusals[CTL_ACTIONS_COUNT] = {
     [CTL_INFO_GET] = {NULL, NULL},
     [CTL_MACHINE_CONFIG_GET] = {NULL, NULL},
     [CTL_VM_CONFIG_GET] = {NULL, NULL},
@@ -57,7 +57,23 @@ static const struct {
     [CTL_SNAPSHOT_LOAD] = {NULL, CTL_AFTER_START},
     [CTL_EXCLUDED] = {NULL, NULL},
 };
-static_assert(ARRAY_LEN(refusals) == CTL_ACTIONS_COUNT, "a row for each action");
+
+static void test_ctl_rules__every_kind__phases_and_a_sentence_for_the_others(void **state)
+{
+    (void)state;
+    for (size_t kind = 0; kind < CTL_ACTIONS_COUNT; kind++) {
+        const struct ctl_rule *rule = &ctl_rules[kind];
+        bool pre = rule->phases & CTL_PHASES_PRE;
+        bool post = rule->phases & CTL_PHASES_POST;
+        if (!rule->phases || (rule->phases & ~(uint32_t)CTL_PHASES_ALL))
+            fail_msg("action %zu has no row in ctl_rules[], or phases that do not exist", kind);
+        if ((rule->phases == CTL_PHASES_ALL) != !rule->refusal)
+            fail_msg("action %zu has a refusal that is never said, or none to say", kind);
+        /* A row forgotten above would say "allowed". */
+        if ((!pre && !refusals[kind].pre) || (!post && !refusals[kind].post))
+            fail_msg("action %zu is refused by its row, and not by this test's", kind);
+    }
+}
 
 static void check_refusals(struct fixture *fixture, enum ctl_phase phase)
 {
@@ -437,6 +453,7 @@ static void test_ctl_start__serial_file_cannot_be_opened__start_fails(void **sta
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ctl_rules__every_kind__phases_and_a_sentence_for_the_others),
         TEST(test_ctl_do__wrong_phase__the_sentence_of_the_row),
         TEST(test_ctl_do__refused__what_the_action_owns_is_freed),
         TEST(test_ctl_do__gets__state_and_configuration),
