@@ -143,6 +143,9 @@ const char *cfg_type_text(enum cfg_type type);
 /* Largest value of an integer type (CFG_TYPE_U8 .. CFG_TYPE_USIZE); 0 for the others. */
 uint64_t cfg_type_max(enum cfg_type type);
 
+/* Is a value of the type a text on the heap (char *)? */
+bool cfg_type_is_text(enum cfg_type type);
+
 /* Reads and writes the integer, bool or enum member of an object, by the width its type has. */
 uint64_t cfg_field_load(const struct cfg_field *field, const void *obj);
 void cfg_field_store(const struct cfg_field *field, void *obj, uint64_t value);

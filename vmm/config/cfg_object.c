@@ -84,7 +84,7 @@ const struct cfg_field *cfg_object_find(const struct cfg_object *object, const c
     return NULL;
 }
 
-static bool is_text(enum cfg_type type)
+bool cfg_type_is_text(enum cfg_type type)
 {
     return type == CFG_TYPE_STRING || type == CFG_TYPE_LOG_LEVEL || type == CFG_TYPE_IPV4 ||
            type == CFG_TYPE_TEXT_MAP;
@@ -111,7 +111,7 @@ void cfg_object_done(const struct cfg_object *object, void *obj)
             cfg_object_done(field->object, member);
         } else if (field->type == CFG_TYPE_LIST && field->list->done) {
             field->list->done(obj);
-        } else if (is_text(field->type)) {
+        } else if (cfg_type_is_text(field->type)) {
             char *text;
             memcpy(&text, member, sizeof(text));
             free(text);

@@ -9,26 +9,60 @@
 
 #include "vmm/config/cfg_fields.h"
 
-/* The kinds whose struct owns something. */
-static const struct cfg_object *const tables[CTL_ACTIONS_COUNT] = {
-    [CTL_BOOT_SOURCE_PUT] = &cfg_object_boot_source,
-    [CTL_CPU_CONFIG_PUT] = &cfg_object_cpu_template,
-    [CTL_DRIVE_PUT] = &cfg_object_drive,
-    [CTL_NIC_PUT] = &cfg_object_nic,
-    [CTL_VSOCK_PUT] = &cfg_object_vsock,
-    [CTL_MMDS_CONFIG_PUT] = &cfg_object_mmds,
-    [CTL_LOGGER_PUT] = &cfg_object_logger,
-    [CTL_METRICS_PUT] = &cfg_object_metrics,
-    [CTL_SERIAL_PUT] = &cfg_object_serial,
-    [CTL_DRIVE_PATCH] = &cfg_object_drive_patch,
-    [CTL_NIC_PATCH] = &cfg_object_nic_patch,
-    [CTL_SNAPSHOT_CREATE] = &cfg_object_snapshot_create,
-    [CTL_SNAPSHOT_LOAD] = &cfg_object_snapshot_load,
-};
+/* The table of what an action's struct owns; NULL: it owns nothing. The compiler asks for every
+ * kind. */
+static const struct cfg_object *owner_table(enum ctl_action_kind kind)
+{
+    switch (kind) {
+    case CTL_BOOT_SOURCE_PUT:
+        return &cfg_object_boot_source;
+    case CTL_CPU_CONFIG_PUT:
+        return &cfg_object_cpu_template;
+    case CTL_DRIVE_PUT:
+        return &cfg_object_drive;
+    case CTL_NIC_PUT:
+        return &cfg_object_nic;
+    case CTL_VSOCK_PUT:
+        return &cfg_object_vsock;
+    case CTL_MMDS_CONFIG_PUT:
+        return &cfg_object_mmds;
+    case CTL_LOGGER_PUT:
+        return &cfg_object_logger;
+    case CTL_METRICS_PUT:
+        return &cfg_object_metrics;
+    case CTL_SERIAL_PUT:
+        return &cfg_object_serial;
+    case CTL_DRIVE_PATCH:
+        return &cfg_object_drive_patch;
+    case CTL_NIC_PATCH:
+        return &cfg_object_nic_patch;
+    case CTL_SNAPSHOT_CREATE:
+        return &cfg_object_snapshot_create;
+    case CTL_SNAPSHOT_LOAD:
+        return &cfg_object_snapshot_load;
+    case CTL_INFO_GET:
+    case CTL_MACHINE_CONFIG_GET:
+    case CTL_VM_CONFIG_GET:
+    case CTL_MMDS_GET:
+    case CTL_MACHINE_CONFIG_PUT:
+    case CTL_MACHINE_CONFIG_PATCH:
+    case CTL_MMDS_PUT:
+    case CTL_MMDS_PATCH:
+    case CTL_DEVICE_DELETE:
+    case CTL_INSTANCE_START:
+    case CTL_METRICS_FLUSH:
+    case CTL_CTRL_ALT_DEL:
+    case CTL_PAUSE:
+    case CTL_RESUME:
+    case CTL_EXCLUDED:
+        break;
+    }
+    return NULL;
+}
 
 void ctl_action_done(struct ctl_action *action)
 {
-    const struct cfg_object *table = tables[action->kind];
+    const struct cfg_object *table = owner_table(action->kind);
 
     if (table)
         cfg_object_done(table, &action->u);

@@ -14,12 +14,6 @@
 
 #include "vmm/config/cfg_fields.h"
 
-static bool is_text(enum cfg_type type)
-{
-    return type == CFG_TYPE_STRING || type == CFG_TYPE_LOG_LEVEL || type == CFG_TYPE_IPV4 ||
-           type == CFG_TYPE_TEXT_MAP;
-}
-
 static void test_cfg_objects__every_field__table_is_consistent(void **state)
 {
     (void)state;
@@ -42,7 +36,7 @@ static void test_cfg_objects__every_field__table_is_consistent(void **state)
             if (cfg_type_max(field->type) > 0)
                 assert_true(field->max <= cfg_type_max(field->type) && field->min <= field->max);
             if (field->nul_text || field->default_text)
-                assert_true(is_text(field->type));
+                assert_true(cfg_type_is_text(field->type));
         }
     }
 }
@@ -51,7 +45,7 @@ static bool owns_something(const struct cfg_object *object)
 {
     for (uint32_t i = 0; i < object->fields_count; i++) {
         const struct cfg_field *field = &object->fields[i];
-        if (is_text(field->type) || (field->list && field->list->done))
+        if (cfg_type_is_text(field->type) || (field->list && field->list->done))
             return true;
     }
     return false;
@@ -105,7 +99,8 @@ static void test_cfg_object_done__texts__freed_and_defaults_back(void **state)
         cfg_object_init(object, fresh);
         for (uint32_t k = 0; k < object->fields_count; k++) {
             const struct cfg_field *field = &object->fields[k];
-            char *text = is_text(field->type) ? strdup("freed, or a leak is reported") : NULL;
+            char *text =
+                cfg_type_is_text(field->type) ? strdup("freed, or a leak is reported") : NULL;
             if (text)
                 memcpy((char *)obj + field->off, &text, sizeof(text));
         }
