@@ -255,12 +255,13 @@ static int apply_sinks(const struct draft *draft, const struct app_config_hooks 
                        struct err *err)
 {
     const struct cfg_vm *vm = &draft->vm;
+    const struct ctl_sinks *sinks = &hooks->sinks;
 
     if (draft->unknown_keys[0] != '\0' && hooks->unknown_keys)
         hooks->unknown_keys(hooks->ctx, draft->unknown_keys);
-    if (vm->has_logger && hooks->logger && hooks->logger(hooks->ctx, &vm->logger, err) < 0)
+    if (vm->has_logger && sinks->logger && sinks->logger(sinks->ctx, &vm->logger, err) < 0)
         return app_config_fail(APP_CONFIG_LOGGER, err);
-    if (vm->has_metrics && hooks->metrics && hooks->metrics(hooks->ctx, &vm->metrics, err) < 0)
+    if (vm->has_metrics && sinks->metrics && sinks->metrics(sinks->ctx, &vm->metrics, err) < 0)
         return app_config_fail(APP_CONFIG_METRICS, err);
     return 0;
 }

@@ -11,6 +11,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "vmm/config/cfg.h"
+#include "vmm/ctl/ctl.h"
 
 #define APP_CONFIG_FILE_MAX_SIZE (1024u * 1024u)
 #define APP_CPU_TEMPLATE_MAX_SIZE (1024u * 1024u)
@@ -45,10 +46,9 @@ struct app_config_hooks {
     void (*unknown_keys)(void *ctx, const char *keys);
 
     /* The logger and metrics sections, as soon as the document has the right shape and before
-     * anything else is checked, so that later failures reach the log. Borrowed. A failure ends the
-     * load under its category. */
-    int (*logger)(void *ctx, const struct cfg_logger *logger, struct err *err);
-    int (*metrics)(void *ctx, const struct cfg_metrics *metrics, struct err *err);
+     * anything else is checked, so that later failures reach the log. A failure ends the load under
+     * its category. */
+    struct ctl_sinks sinks;
 };
 
 /*

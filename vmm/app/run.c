@@ -99,6 +99,12 @@ static int apply_metrics(void *ctx, const struct cfg_metrics *config, struct err
     return rc < 0 ? rc : label_metrics(run, config, err);
 }
 
+/* The same for the API and the config file. */
+static struct ctl_sinks sinks_of(struct run *run)
+{
+    return (struct ctl_sinks){.ctx = run, .logger = apply_logger, .metrics = apply_metrics};
+}
+
 static void warn_unknown_keys(void *ctx, const char *keys)
 {
     (void)ctx; /* nothing to remember */
@@ -124,7 +130,7 @@ static int make_ctl(struct run *run, struct err *err)
                 .on_end = on_end,
                 .ctx = run,
             },
-        .hooks = {.ctx = run, .logger = apply_logger, .metrics = apply_metrics, .state = on_state},
+        .hooks = {.sinks = sinks_of(run), .ctx = run, .state = on_state},
     };
     rc = ctl_create(&options, &run->ctl, err);
     if (rc == 0 && run->server)
@@ -160,8 +166,7 @@ static int load_config(struct run *run, struct err *err)
         .ctx = run,
         .template_read = app_config_template_read,
         .unknown_keys = warn_unknown_keys,
-        .logger = apply_logger,
-        .metrics = apply_metrics,
+        .sinks = sinks_of(run),
     };
     run->config = calloc(1, sizeof(*run->config));
     if (!run->config)

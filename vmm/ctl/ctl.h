@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every action a user may ask for, in which phase it is allowed, and its reply: for requests of the
- * API and for the config file alike. Owns the machine and its configuration. Thread: vmm. Spec:
+ * Every action a user may ask for through the API, in which phase it is allowed, and its reply;
+ * and the config file's way in, which asks no rule: it comes before any action, and shares the
+ * staging and the start with them. Owns the machine and its configuration. Thread: vmm. Spec:
  * api.md 3, 5, 7; deltas.md 2.
  */
 #pragma once
@@ -14,11 +15,18 @@
 
 struct ctl;
 
-/* What ctl asks of its owner; none may be NULL. Called on the vmm thread. */
-struct ctl_hooks {
+/* Where a log and metrics that were asked for are opened: the owner's, for requests of the API and
+ * for the config file's loader. What is given is borrowed for the call. */
+struct ctl_sinks {
     void *ctx;
     int (*logger)(void *ctx, const struct cfg_logger *logger, struct err *err);
     int (*metrics)(void *ctx, const struct cfg_metrics *config, struct err *err);
+};
+
+/* What ctl asks of its owner; none may be NULL. Called on the vmm thread. */
+struct ctl_hooks {
+    struct ctl_sinks sinks;
+    void *ctx;
     /* The state that GET / shows has changed. */
     void (*state)(void *ctx, enum ctl_state state);
 };

@@ -138,10 +138,12 @@ int ctl_put_serial(struct ctl *ctl, struct ctl_action *action, struct err *err)
 
 int ctl_put_logger(struct ctl *ctl, struct ctl_action *action, struct err *err)
 {
-    return ctl->options.hooks.logger(ctl->options.hooks.ctx, &action->u.logger, err);
+    const struct ctl_sinks *sinks = &ctl->options.hooks.sinks;
+    return sinks->logger(sinks->ctx, &action->u.logger, err);
 }
 
 int ctl_put_metrics(struct ctl *ctl, struct ctl_action *action, struct err *err)
 {
-    return ctl->options.hooks.metrics(ctl->options.hooks.ctx, &action->u.metrics, err);
+    const struct ctl_sinks *sinks = &ctl->options.hooks.sinks;
+    return sinks->metrics(sinks->ctx, &action->u.metrics, err);
 }

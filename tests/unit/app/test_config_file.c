@@ -72,8 +72,7 @@ static struct app_config_hooks hooks_of(struct seen *seen)
         .ctx = seen,
         .template_read = seen_template,
         .unknown_keys = seen_unknown,
-        .logger = seen_logger,
-        .metrics = seen_metrics,
+        .sinks = {.ctx = seen, .logger = seen_logger, .metrics = seen_metrics},
     };
 }
 

@@ -76,9 +76,8 @@ static inline void fixture_init(struct fixture *fixture, const char *kvm_path)
                     .loop = fixture->loop,
                     .on_end = on_end,
                     .ctx = fixture},
-        .hooks = {.ctx = fixture,
-                  .logger = hook_logger,
-                  .metrics = hook_metrics,
+        .hooks = {.sinks = {.ctx = fixture, .logger = hook_logger, .metrics = hook_metrics},
+                  .ctx = fixture,
                   .state = hook_state},
     };
     assert_int_equal(ctl_create(&options, &fixture->ctl, &err), 0);
