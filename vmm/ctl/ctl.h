@@ -47,10 +47,12 @@ void ctl_free(struct ctl *ctl);
 void ctl_do(void *ctx, struct ctl_action *action, struct ctl_reply *ret_reply);
 
 /*
- * The config file's way in: takes over a whole decoded configuration (zeroed on success), stages it
- * and starts the VM. Sentences without a category are the stage's or the start's own; ret_part says
- * which it was. Returns 0 or -errno.
+ * The config file's way in: stages a whole decoded and validated configuration, takes it over and
+ * starts the VM. *config is empty from the takeover on, also when the start fails; when a stage
+ * fails it stays as it was, the caller's. *part: what was being done, in any case. Sentences are
+ * the part's own, without a category. Returns 0, or -errno of machine_stage_boot_source,
+ * machine_stage_drive, or of machine_set_serial, machine_build and machine_start.
  */
 enum ctl_part { CTL_PART_BOOT_SOURCE, CTL_PART_DRIVE, CTL_PART_START };
-MUST_CHECK int ctl_start_config(struct ctl *ctl, struct cfg_vm *config, enum ctl_part *ret_part,
+MUST_CHECK int ctl_start_config(struct ctl *ctl, struct cfg_vm *config, enum ctl_part *part,
                                 struct err *err);

@@ -29,18 +29,17 @@ int ctl_start(struct ctl *ctl, struct ctl_action *action, struct err *err)
     return start(ctl, err);
 }
 
-int ctl_start_config(struct ctl *ctl, struct cfg_vm *config, enum ctl_part *ret_part,
-                     struct err *err)
+int ctl_start_config(struct ctl *ctl, struct cfg_vm *config, enum ctl_part *part, struct err *err)
 {
-    *ret_part = CTL_PART_BOOT_SOURCE;
+    *part = CTL_PART_BOOT_SOURCE;
     int rc = machine_stage_boot_source(ctl->machine, &config->boot_source, err);
     for (uint32_t i = 0; rc == 0 && i < config->drives_count; i++) {
-        *ret_part = CTL_PART_DRIVE;
+        *part = CTL_PART_DRIVE;
         rc = ctl_stage_drive(ctl, &config->drives[i], err);
     }
     if (rc < 0)
         return rc;
-    *ret_part = CTL_PART_START;
+    *part = CTL_PART_START;
     cfg_vm_done(ctl->config);
     *ctl->config = *config;
     cfg_vm_init(config); /* its strings are ctl's */
