@@ -59,8 +59,8 @@ struct ring_op {
 /*
  * Requests are started and submitted on the thread that opened the ring (the kernel insists), but a
  * vCPU that resets a device drains its disk: `lock` guards everything here that changes after open,
- * and the disks' done, in_flight, starved and abandoned. Lock order: device, then ring; no callback
- * is called with it held.
+ * and the disks' done, in_flight, starved and abandoned. Lock order:
+ * vmm/machine/machine.h; no callback is called with it held.
  */
 struct disk_ring {
     pthread_mutex_t lock;

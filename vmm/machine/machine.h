@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Assembles and runs one VM: memory, irqchip, devices and their placement, vCPU threads. Thread:
- * everything here is called on the vmm thread; vCPU threads are the machine's own. Lock order of
- * the whole monitor: bus (read-only while the guest runs), virtio device, IOAPIC, routes, disk
- * ring. late_lock is taken alone.
+ * everything here is called on the vmm thread; vCPU threads are the machine's own.
+ *
+ * Lock order of the whole monitor, outermost first, here and nowhere else:
+ *   1. bus: read-only while the guest runs, so nothing to take
+ *   2. virtio_dev.lock
+ *   3. the IOAPIC's
+ *   4. routes.lock
+ *   5. the disk ring's, and those of serial and i8042: nothing is taken under them
+ * Taken alone: late_lock, park_lock, end_lock (machine_int.h) and the mailbox's, which is not held
+ * while an action is carried out. Interrupt status is atomic and outside them.
  */
 #pragma once
 
