@@ -34,7 +34,7 @@ enum cfg_type {
     CFG_TYPE_ENUM,      /* an enum (uint32_t) by its names */
     CFG_TYPE_MAC,       /* uint8_t[6] */
     CFG_TYPE_NUMBER32,  /* uint32_t from a string "0x.." or "0b.." */
-    CFG_TYPE_REGISTER,  /* enum cfg_register from "eax".."edx" */
+    CFG_TYPE_REGISTER,  /* uint32_t from "eax".."edx": 0..3 */
     CFG_TYPE_BITMAP32,  /* struct cfg_bitmap32 from a string of 0, 1, x */
     CFG_TYPE_BITMAP64,  /* struct cfg_bitmap64 likewise */
     CFG_TYPE_OBJECT,    /* an embedded struct with its own table */
