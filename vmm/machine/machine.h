@@ -106,8 +106,9 @@ void machine_resume(struct machine *machine);
 /*
  * PATCH of a drive: its file reopened with the mode and engine it has, the guest told of the new
  * capacity; path NULL: the file stays. limiter: absent buckets stay, others are replaced. Running
- * or paused. Returns 0, -ENOENT (no such drive; the sentence is the caller's), or -errno of the
- * open, and nothing has changed.
+ * or paused. Returns 0, -ENOENT (no such drive), or what blk_replace_file returns: -errno of
+ * disk_open, or -ETIMEDOUT or -errno of the engine when what is in flight does not finish in 30 s.
+ * Then nothing has changed.
  */
 MUST_CHECK int machine_patch_drive(struct machine *machine, const struct cfg_drive_patch *patch,
                                    struct err *err);
