@@ -268,7 +268,7 @@ struct cfg_cpu_template {
 struct cfg_vm {
     struct cfg_machine machine;
     struct cfg_boot_source boot_source;
-    struct cfg_drive *drives; /* heap; attach order; a root drive first */
+    struct cfg_drive *drives; /* heap; attach order: as put, but for a root drive, which is first */
     uint32_t drives_count;
     struct cfg_nic *nics; /* heap */
     uint32_t nics_count;
@@ -310,10 +310,10 @@ MUST_CHECK int cfg_mmds_check_nics(const struct cfg_mmds *mmds, const struct cfg
 bool cfg_bucket_limits(const struct cfg_bucket *bucket);
 
 /*
- * Puts a drive into the list: an id that exists is replaced in place, a root drive is moved to the
- * front, a second root (other id) is refused ("A root block device already exists!"). Takes
- * ownership of *drive's strings on success and zeroes *drive; on failure nothing changes. Returns
- * 0, -EEXIST, -ENOSPC or -ENOMEM.
+ * Puts a drive into the list: an id that exists is replaced in place, a root drive changes places
+ * with the first, a second root (other id) is refused ("A root block device already exists!").
+ * Takes ownership of *drive's strings on success and zeroes *drive; on failure nothing changes.
+ * Returns 0, -EEXIST, -ENOSPC or -ENOMEM.
  */
 MUST_CHECK int cfg_drives_put(struct cfg_vm *vm, struct cfg_drive *drive, struct err *err);
 

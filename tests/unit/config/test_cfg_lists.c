@@ -55,7 +55,7 @@ static int put_nic(struct cfg_vm *vm, const char *id, uint8_t mac_tail, struct e
     return ret;
 }
 
-static void test_cfg_drives_put__root_last__goes_first(void **state)
+static void test_cfg_drives_put__root_last__changes_places_with_the_first(void **state)
 {
     struct cfg_vm *vm = *state;
     assert_int_equal(put_drive(vm, "a", false, NULL), 0);
@@ -201,8 +201,8 @@ static void test_cfg_lists__one_more_than_the_limit__enospc(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_cfg_drives_put__root_last__goes_first, vm_setup,
-                                        vm_teardown),
+        cmocka_unit_test_setup_teardown(
+            test_cfg_drives_put__root_last__changes_places_with_the_first, vm_setup, vm_teardown),
         cmocka_unit_test_setup_teardown(
             test_cfg_drives_put__second_root__refused_and_nothing_changes, vm_setup, vm_teardown),
         cmocka_unit_test_setup_teardown(test_cfg_drives_put__same_id__replaced_in_place, vm_setup,

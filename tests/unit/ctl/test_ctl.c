@@ -333,7 +333,7 @@ static const struct cfg_drive *drive_at(const struct fixture *fixture, uint32_t 
     return &fixture->ctl->config->drives[idx];
 }
 
-static void test_ctl_put_drive__root_comes_later__moved_to_the_front(void **state)
+static void test_ctl_put_drive__root_comes_later__changes_places_with_the_first(void **state)
 {
     struct fixture *fixture = *state;
     struct file file = file_make(4096);
@@ -469,7 +469,7 @@ int main(void)
         TEST(test_ctl_patch_machine__bad_result_or_empty__nothing_changes),
         TEST(test_ctl_put_cpu_config__and_static_templates__last_writer_wins),
         TEST(test_ctl_put_boot_source__refused__earlier_one_stays),
-        TEST(test_ctl_put_drive__root_comes_later__moved_to_the_front),
+        TEST(test_ctl_put_drive__root_comes_later__changes_places_with_the_first),
         TEST(test_ctl_put_drive__second_root__refused_unless_it_is_the_first),
         TEST(test_ctl_put_drive__same_id__replaced_in_place_only_by_one_that_opens),
         TEST(test_ctl_put_drive__no_path__refused),
