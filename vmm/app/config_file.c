@@ -16,6 +16,7 @@
 #include "base/fd.h"
 #include "base/json/json.h"
 #include "vmm/config/cfg_fields.h"
+#include "vmm/config/cfg_refusal.h"
 
 #define UNKNOWN_KEYS_MAX_SIZE 512u /* text of the one warning about them */
 
@@ -48,27 +49,20 @@ struct section {
 };
 
 static const char *const categories[] = {
-    [APP_CONFIG_JSON] = "Invalid JSON: ",
-    [APP_CONFIG_LOGGER] = "Logger error: ",
-    [APP_CONFIG_METRICS] = "Metrics error: ",
-    [APP_CONFIG_MACHINE] = "VM config error: ",
-    [APP_CONFIG_FILE] = "File operation error: ",
-    [APP_CONFIG_BOOT_SOURCE] = "Boot source error: ",
-    [APP_CONFIG_DRIVE] = "Block device error: ",
-    [APP_CONFIG_NIC] = "Network device error: ",
-    [APP_CONFIG_VSOCK] = "Vsock device error: ",
-    [APP_CONFIG_MMDS] = "MMDS config error: ",
-    [APP_CONFIG_UNSUPPORTED] = "The requested operation is not supported: ",
+    [APP_CONFIG_JSON] = "Invalid JSON: ",         [APP_CONFIG_LOGGER] = "Logger error: ",
+    [APP_CONFIG_METRICS] = "Metrics error: ",     [APP_CONFIG_MACHINE] = "VM config error: ",
+    [APP_CONFIG_FILE] = "File operation error: ", [APP_CONFIG_BOOT_SOURCE] = "Boot source error: ",
+    [APP_CONFIG_DRIVE] = "Block device error: ",  [APP_CONFIG_NIC] = "Network device error: ",
+    [APP_CONFIG_VSOCK] = "Vsock device error: ",  [APP_CONFIG_MMDS] = "MMDS config error: ",
+    [APP_CONFIG_UNSUPPORTED] = CFG_UNSUPPORTED,
 };
 static_assert(ARRAY_LEN(categories) == APP_CONFIG_PARTS_COUNT, "one category a part");
 
 static const char *const excluded_texts[] = {
-    [EXCLUDED_BALLOON] = "virtio-balloon is not part of this VMM's device model.",
-    [EXCLUDED_ENTROPY] = ("virtio-rng is not part of this VMM's device model; guests should use "
-                          "RDRAND/RDSEED and VMGenID."),
-    [EXCLUDED_PMEM] = "virtio-pmem is not part of this VMM's device model.",
-    [EXCLUDED_MEMORY_HOTPLUG] =
-        "memory hotplug (virtio-mem) is not part of this VMM's device model.",
+    [EXCLUDED_BALLOON] = CFG_NO_BALLOON,
+    [EXCLUDED_ENTROPY] = CFG_NO_ENTROPY,
+    [EXCLUDED_PMEM] = CFG_NO_PMEM,
+    [EXCLUDED_MEMORY_HOTPLUG] = CFG_NO_MEMORY_HOTPLUG,
 };
 static_assert(ARRAY_LEN(excluded_texts) == EXCLUDED_COUNT, "one text an excluded key");
 
@@ -335,7 +329,7 @@ static int check_built(const struct cfg_vm *vm, struct err *err)
         what = "mmds-config";
     if (!what)
         return 0;
-    (void)err_set(err, -EOPNOTSUPP, "%s: not yet supported by this build.", what);
+    (void)err_set(err, -EOPNOTSUPP, "%s: " CFG_NOT_BUILT_YET ".", what);
     return app_config_fail(APP_CONFIG_UNSUPPORTED, err);
 }
 

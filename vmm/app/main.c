@@ -21,6 +21,7 @@
 #include "vmm/app/run.h"
 #include "vmm/app/signals.h"
 #include "vmm/app/version.h"
+#include "vmm/config/cfg_refusal.h"
 #include "vmm/machine/probe.h"
 
 static void say(const char *text)
@@ -102,14 +103,12 @@ static int fail_arguments(const struct err *err)
 static int refuse_unsupported(const struct app_args *args, struct err *err)
 {
     if (args->describe_snapshot)
-        return err_set(
-            err, -ENOTSUP,
-            "When printing Snapshot Data format: snapshots are not yet supported by this "
-            "build");
+        return err_set(err, -ENOTSUP,
+                       "When printing Snapshot Data format: snapshots are " CFG_NOT_BUILT_YET);
     if (args->metadata)
-        return err_set(err, -ENOTSUP, "--metadata is not yet supported by this build");
+        return err_set(err, -ENOTSUP, "--metadata is " CFG_NOT_BUILT_YET);
     if (args->seccomp_filter)
-        return err_set(err, -ENOTSUP, "--seccomp-filter is not yet supported by this build");
+        return err_set(err, -ENOTSUP, "--seccomp-filter is " CFG_NOT_BUILT_YET);
     return 0;
 }
 

@@ -7,12 +7,13 @@
 
 #include "base/log.h"
 #include "vmm/config/cfg_fields.h"
+#include "vmm/config/cfg_refusal.h"
 #include "vmm/ctl/ctl_int.h"
 
 /* Validated, and its work is a later issue's. */
 static int not_built_yet(struct err *err, const char *what)
 {
-    return err_set(err, -EOPNOTSUPP, "%s not yet supported by this build.", what);
+    return err_set(err, -EOPNOTSUPP, "%s " CFG_NOT_BUILT_YET ".", what);
 }
 
 int ctl_put_boot_source(struct ctl *ctl, struct ctl_action *action, struct err *err)
@@ -124,7 +125,7 @@ int ctl_mmds(struct ctl *ctl, struct ctl_action *action, struct err *err)
     (void)ctl;
     (void)action;
     (void)not_built_yet(err, "the metadata service is");
-    return err_prefix(err, "The requested operation is not supported: ");
+    return err_prefix(err, CFG_UNSUPPORTED);
 }
 
 int ctl_put_serial(struct ctl *ctl, struct ctl_action *action, struct err *err)

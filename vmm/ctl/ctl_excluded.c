@@ -5,16 +5,14 @@
  */
 #include <assert.h>
 
+#include "vmm/config/cfg_refusal.h"
 #include "vmm/ctl/ctl_int.h"
 
-#define UNSUPPORTED "The requested operation is not supported: "
 #define NOT_FOUND "Failed perform action on device: Device not found"
 #define BALLOON_UPDATE "Balloon update error: " NOT_FOUND
 
 const struct ctl_excluded_answer ctl_excluded_answers[] = {
-    [CTL_EXCLUDED_BALLOON_PUT] = {UNSUPPORTED
-                                  "virtio-balloon is not part of this VMM's device model.",
-                                  CTL_AFTER_START},
+    [CTL_EXCLUDED_BALLOON_PUT] = {CFG_UNSUPPORTED CFG_NO_BALLOON, CTL_AFTER_START},
     [CTL_EXCLUDED_BALLOON_GET] = {"Balloon config error: No balloon device found.",
                                   "Internal VMM error: " NOT_FOUND},
     [CTL_EXCLUDED_BALLOON_PATCH] = {CTL_BEFORE_START, BALLOON_UPDATE},
@@ -22,18 +20,12 @@ const struct ctl_excluded_answer ctl_excluded_answers[] = {
     [CTL_EXCLUDED_BALLOON_STATS_PATCH] = {CTL_BEFORE_START, BALLOON_UPDATE},
     [CTL_EXCLUDED_BALLOON_HINTING_GET] = {CTL_BEFORE_START, BALLOON_UPDATE},
     [CTL_EXCLUDED_BALLOON_HINTING_PATCH] = {CTL_BEFORE_START, BALLOON_UPDATE},
-    [CTL_EXCLUDED_ENTROPY_PUT] = {UNSUPPORTED
-                                  "virtio-rng is not part of this VMM's device model; guests "
-                                  "should use RDRAND/RDSEED and VMGenID.",
-                                  CTL_AFTER_START},
-    [CTL_EXCLUDED_PMEM_PUT] = {UNSUPPORTED "virtio-pmem is not part of this VMM's device model.",
-                               CTL_NO_PCI},
+    [CTL_EXCLUDED_ENTROPY_PUT] = {CFG_UNSUPPORTED CFG_NO_ENTROPY, CTL_AFTER_START},
+    [CTL_EXCLUDED_PMEM_PUT] = {CFG_UNSUPPORTED CFG_NO_PMEM, CTL_NO_PCI},
     [CTL_EXCLUDED_PMEM_PATCH] = {CTL_BEFORE_START,
                                  "Pmem config error: Unable to patch the pmem device: " NOT_FOUND
                                  " Please verify the request arguments."},
-    [CTL_EXCLUDED_HOTPLUG_PUT] = {UNSUPPORTED "memory hotplug (virtio-mem) is not part of this "
-                                              "VMM's device model.",
-                                  CTL_AFTER_START},
+    [CTL_EXCLUDED_HOTPLUG_PUT] = {CFG_UNSUPPORTED CFG_NO_MEMORY_HOTPLUG, CTL_AFTER_START},
     [CTL_EXCLUDED_HOTPLUG_GET] = {CTL_BEFORE_START, "Internal VMM error: " NOT_FOUND},
     [CTL_EXCLUDED_HOTPLUG_PATCH] = {CTL_BEFORE_START, "Memory hotplug update error: " NOT_FOUND},
 };

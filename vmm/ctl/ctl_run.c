@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "vmm/config/cfg_refusal.h"
 #include "vmm/ctl/ctl_int.h"
 
 static int start(struct ctl *ctl, struct err *err)
@@ -135,6 +136,8 @@ int ctl_delete_device(struct ctl *ctl, struct ctl_action *action, struct err *er
     return err_set(err, -EOPNOTSUPP, CTL_NO_PCI);
 }
 
+#define NO_SNAPSHOTS CFG_UNSUPPORTED "snapshots are " CFG_NOT_BUILT_YET "."
+
 int ctl_create_snapshot(struct ctl *ctl, struct ctl_action *action, struct err *err)
 {
     (void)action;
@@ -142,9 +145,7 @@ int ctl_create_snapshot(struct ctl *ctl, struct ctl_action *action, struct err *
         return err_set(err, -EBUSY,
                        "Create snapshot error: Cannot save the microVM state: "
                        "Operation not allowed: save/restore unavailable while running");
-    return err_set(err, -EOPNOTSUPP,
-                   "The requested operation is not supported: snapshots are not "
-                   "yet supported by this build.");
+    return err_set(err, -EOPNOTSUPP, NO_SNAPSHOTS);
 }
 
 int ctl_load_snapshot(struct ctl *ctl, struct ctl_action *action, struct err *err)
@@ -154,9 +155,7 @@ int ctl_load_snapshot(struct ctl *ctl, struct ctl_action *action, struct err *er
         return err_set(err, -EPERM,
                        "Load snapshot error: Loading a microVM snapshot not allowed "
                        "after configuring boot-specific resources.");
-    return err_set(err, -EOPNOTSUPP,
-                   "The requested operation is not supported: snapshots are not "
-                   "yet supported by this build.");
+    return err_set(err, -EOPNOTSUPP, NO_SNAPSHOTS);
 }
 
 int ctl_refuse_excluded(struct ctl *ctl, struct ctl_action *action, struct err *err)
