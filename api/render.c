@@ -134,9 +134,16 @@ static struct json *render_array(const struct cfg_object *object, const void *ob
     return array;
 }
 
-static struct json *render_if(bool has, const struct cfg_object *object, const void *obj)
+/* A section under its key; null without it. */
+static int put_object(struct json *root, bool has, const struct cfg_object *object, const void *obj)
 {
-    return has ? api_render_value(object, obj) : json_new_null();
+    return json_put(root, object->key, has ? api_render_value(object, obj) : json_new_null());
+}
+
+static int put_array(struct json *root, const struct cfg_object *object, const void *objs,
+                     uint32_t count)
+{
+    return json_put(root, object->key, render_array(object, objs, count));
 }
 
 int api_render_vm(const struct cfg_vm *vm, char **ret_text, size_t *ret_len)
@@ -146,17 +153,15 @@ int api_render_vm(const struct cfg_vm *vm, char **ret_text, size_t *ret_len)
         return -ENOMEM;
 
     int ret = json_put(root, "balloon", json_new_null());
-    ret |= json_put(root, "drives", render_array(&cfg_object_drive, vm->drives, vm->drives_count));
-    ret |=
-        json_put(root, "boot-source", api_render_value(&cfg_object_boot_source, &vm->boot_source));
-    ret |= json_put(root, "cpu-config", json_new_null());
-    ret |= json_put(root, "logger", json_new_null());
-    ret |= json_put(root, "machine-config", api_render_value(&cfg_object_machine, &vm->machine));
-    ret |= json_put(root, "metrics", json_new_null());
-    ret |= json_put(root, "mmds-config", render_if(vm->has_mmds, &cfg_object_mmds, &vm->mmds));
-    ret |= json_put(root, "network-interfaces",
-                    render_array(&cfg_object_nic, vm->nics, vm->nics_count));
-    ret |= json_put(root, "vsock", render_if(vm->has_vsock, &cfg_object_vsock, &vm->vsock));
+    ret |= put_array(root, &cfg_object_drive, vm->drives, vm->drives_count);
+    ret |= put_object(root, true, &cfg_object_boot_source, &vm->boot_source);
+    ret |= put_object(root, false, &cfg_object_cpu_template, NULL);
+    ret |= put_object(root, false, &cfg_object_logger, NULL);
+    ret |= put_object(root, true, &cfg_object_machine, &vm->machine);
+    ret |= put_object(root, false, &cfg_object_metrics, NULL);
+    ret |= put_object(root, vm->has_mmds, &cfg_object_mmds, &vm->mmds);
+    ret |= put_array(root, &cfg_object_nic, vm->nics, vm->nics_count);
+    ret |= put_object(root, vm->has_vsock, &cfg_object_vsock, &vm->vsock);
     ret |= json_put(root, "entropy", json_new_null());
     ret |= json_put(root, "pmem", json_new_array());
     ret |= json_put(root, "memory-hotplug", json_new_null());

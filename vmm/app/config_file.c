@@ -37,14 +37,14 @@ struct draft {
 };
 
 struct section {
-    const char *key;
+    const struct cfg_object *object; /* whose key the section has; NULL: key */
+    const char *key;                 /* decode_excluded only */
     /* Decodes the value into the draft. */
     int (*decode)(const struct section *section, struct json_val val, struct draft *draft,
                   struct err *err);
-    const struct cfg_object *object; /* decode_single only */
-    size_t off;                      /* bytes to the object in the draft */
-    size_t has_off;                  /* bytes to its "was given" in the draft; 0: none */
-    enum excluded excluded;          /* decode_excluded only */
+    size_t off;             /* bytes to the object in the draft; decode_single only */
+    size_t has_off;         /* bytes to its "was given" in the draft; 0: none */
+    enum excluded excluded; /* decode_excluded only */
     bool required;
 };
 
@@ -125,9 +125,8 @@ static int decode_drives(const struct section *section, struct json_val val, str
 {
     void *drives = NULL;
 
-    (void)section;
     int ret =
-        decode_array(&cfg_object_drive, val, &drives, CFG_DRIVES_MAX, &draft->drives_count, err);
+        decode_array(section->object, val, &drives, CFG_DRIVES_MAX, &draft->drives_count, err);
     draft->drives = drives;
     return ret;
 }
@@ -137,10 +136,9 @@ static int decode_nics(const struct section *section, struct json_val val, struc
 {
     void *nics = NULL;
 
-    (void)section;
     if (json_kind(val) == JSON_KIND_NULL)
         return 0;
-    int ret = decode_array(&cfg_object_nic, val, &nics, CFG_NICS_MAX, &draft->nics_count, err);
+    int ret = decode_array(section->object, val, &nics, CFG_NICS_MAX, &draft->nics_count, err);
     draft->nics = nics;
     return ret;
 }
@@ -175,26 +173,35 @@ static int decode_excluded(const struct section *section, struct json_val val, s
     return 0;
 }
 
-#define SINGLE(table, member)                                                                      \
-    .decode = decode_single, .object = &(table), .off = offsetof(struct draft, vm.member)
+#define SINGLE(member)                                                                             \
+    .decode = decode_single, .object = &cfg_object_##member,                                       \
+    .off = offsetof(struct draft, vm.member)
 #define HAS(member) .has_off = offsetof(struct draft, vm.member)
+#define EXCLUDED(name, which) .decode = decode_excluded, .key = (name), .excluded = (which)
 
 static const struct section sections[] = {
-    {"boot-source", SINGLE(cfg_object_boot_source, boot_source), .required = true},
-    {"drives", decode_drives, .required = true},
-    {"machine-config", SINGLE(cfg_object_machine, machine)},
-    {"cpu-config", decode_cpu_template, .object = &cfg_object_cpu_template,
-     .off = offsetof(struct draft, vm.cpu_template), HAS(has_cpu_template)},
-    {"network-interfaces", decode_nics},
-    {"vsock", SINGLE(cfg_object_vsock, vsock), HAS(has_vsock)},
-    {"mmds-config", SINGLE(cfg_object_mmds, mmds), HAS(has_mmds)},
-    {"logger", SINGLE(cfg_object_logger, logger), HAS(has_logger)},
-    {"metrics", SINGLE(cfg_object_metrics, metrics), HAS(has_metrics)},
-    {"balloon", decode_excluded, .excluded = EXCLUDED_BALLOON},
-    {"entropy", decode_excluded, .excluded = EXCLUDED_ENTROPY},
-    {"pmem", decode_excluded, .excluded = EXCLUDED_PMEM},
-    {"memory-hotplug", decode_excluded, .excluded = EXCLUDED_MEMORY_HOTPLUG},
+    {SINGLE(boot_source), .required = true},
+    {.decode = decode_drives, .object = &cfg_object_drive, .required = true},
+    {SINGLE(machine)},
+    {.decode = decode_cpu_template,
+     .object = &cfg_object_cpu_template,
+     .off = offsetof(struct draft, vm.cpu_template),
+     HAS(has_cpu_template)},
+    {.decode = decode_nics, .object = &cfg_object_nic},
+    {SINGLE(vsock), HAS(has_vsock)},
+    {SINGLE(mmds), HAS(has_mmds)},
+    {SINGLE(logger), HAS(has_logger)},
+    {SINGLE(metrics), HAS(has_metrics)},
+    {EXCLUDED("balloon", EXCLUDED_BALLOON)},
+    {EXCLUDED("entropy", EXCLUDED_ENTROPY)},
+    {EXCLUDED("pmem", EXCLUDED_PMEM)},
+    {EXCLUDED("memory-hotplug", EXCLUDED_MEMORY_HOTPLUG)},
 };
+
+static const char *section_key(const struct section *section)
+{
+    return section->object ? section->object->key : section->key;
+}
 
 static void note_unknown_key(struct draft *draft, const char *key)
 {
@@ -223,7 +230,7 @@ static int decode_document(struct json_val root, struct draft *draft, struct err
     json_iter_init(&iter, root);
     while (json_iter_next(&iter, &item)) {
         size_t i = 0;
-        while (i < ARRAY_LEN(sections) && strcmp(sections[i].key, item.key) != 0)
+        while (i < ARRAY_LEN(sections) && strcmp(section_key(&sections[i]), item.key) != 0)
             i++;
         if (i == ARRAY_LEN(sections)) {
             note_unknown_key(draft, item.key);
@@ -237,7 +244,7 @@ static int decode_document(struct json_val root, struct draft *draft, struct err
     for (size_t i = 0; i < ARRAY_LEN(sections); i++) {
         if (sections[i].required && !seen[i])
             return json_err_at(root.doc, root.end_off, err, -EINVAL, "missing field `%s`",
-                               sections[i].key);
+                               section_key(&sections[i]));
     }
     return 0;
 }
