@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <malloc.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "vmm/app/args.h"
 #include "vmm/app/config_file.h"
 #include "vmm/app/exit_code.h"
+#include "vmm/app/logger.h"
 #include "vmm/app/run.h"
 #include "vmm/app/signals.h"
 #include "vmm/app/version.h"
@@ -74,18 +76,28 @@ static int fail(const struct err *err, int code)
     return code;
 }
 
+/* A text of the command line in a struct whose texts are otherwise its own. */
+static char *unconst(const char *text)
+{
+    return (char *)(uintptr_t)text;
+}
+
+/* All but the file, which fails otherwise than a wrong level does. */
 static int setup_log(const struct app_args *args, struct err *err)
 {
-    struct log_settings settings = log_get();
-    settings.show_level = args->show_level;
-    settings.show_origin = args->show_log_origin;
-    if (args->level && log_level_from_name(args->level, &settings.level) < 0)
+    const struct cfg_logger logger = {
+        .level = unconst(args->level),
+        .has_show_level = true,
+        .show_level = args->show_level,
+        .has_show_log_origin = true,
+        .show_log_origin = args->show_log_origin,
+        .module = unconst(args->module),
+    };
+    if (app_logger_apply(&logger, err) < 0)
         return err_set(err, -EINVAL,
                        "Invalid value for logger level: %s.Possible values: [Error, Warning, Info, "
                        "Debug]",
                        args->level);
-    log_set(&settings);
-    log_set_module(args->module);
     return 0;
 }
 

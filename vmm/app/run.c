@@ -18,8 +18,8 @@
 #include "devices/backend/console.h"
 #include "vmm/app/config_file.h"
 #include "vmm/app/flush.h"
+#include "vmm/app/logger.h"
 #include "vmm/app/signals.h"
-#include "vmm/config/cfg_text.h"
 #include "vmm/ctl/ctl.h"
 #include "vmm/ctl/mailbox.h"
 #include "vmm/loop/loop.h"
@@ -59,22 +59,7 @@ static void on_state(void *ctx, enum ctl_state state)
 static int apply_logger(void *ctx, const struct cfg_logger *logger, struct err *err)
 {
     (void)ctx; /* the log is the process's */
-    struct log_settings settings = log_get();
-    settings.level = LOG_LEVEL_INFO;
-    int rc = logger->level ? cfg_log_level_parse(logger->level, &settings.level, err) : 0;
-    if (rc < 0)
-        return rc;
-    if (logger->has_show_level)
-        settings.show_level = logger->show_level;
-    if (logger->has_show_log_origin)
-        settings.show_origin = logger->show_log_origin;
-    rc = logger->log_path ? log_open(logger->log_path, err) : 0;
-    if (rc < 0)
-        return rc;
-    log_set(&settings);
-    if (logger->module)
-        log_set_module(logger->module);
-    return 0;
+    return app_logger_apply(logger, err);
 }
 
 /* What each line says of this VM. They stay for the process's life, as the metrics do. */
