@@ -230,7 +230,7 @@ static int store_text(const struct cfg_field *field, const char *text, void *mem
         return ret;
     char *copy = strdup(text);
     if (!copy)
-        return err_set(err, -ENOMEM, "out of memory while storing the configuration");
+        return cfg_fail_memory(err);
     memcpy(member, &copy, sizeof(copy));
     return 0;
 }
@@ -292,7 +292,7 @@ static int decode_text_map(const struct cfg_field *field, struct json_val val, v
     if (ret == 0)
         memcpy((char *)obj + field->off, &text, sizeof(text));
     if (ret == -ENOMEM)
-        err_set(err, -ENOMEM, "out of memory while storing the configuration");
+        (void)cfg_fail_memory(err); /* ret says it */
     json_drop(map);
     free(items);
     return ret;
@@ -332,7 +332,7 @@ static int decode_list(const struct cfg_field *field, struct json_val val, void 
         return ret;
     void *scratch = list->object ? calloc(1, list->object->size) : NULL;
     if (list->object && !scratch)
-        return err_set(err, -ENOMEM, "out of memory while storing the configuration");
+        return cfg_fail_memory(err);
     json_iter_init(&iter, val);
     while (ret == 0 && json_iter_next(&iter, &item))
         ret = decode_element(list, item.val, owner, scratch, err);
@@ -454,7 +454,7 @@ int api_decode(const struct cfg_object *object, struct json_val val, void *ret_o
 {
     void *obj = calloc(1, object->size);
     if (!obj)
-        return err_set(err, -ENOMEM, "out of memory while storing the configuration");
+        return cfg_fail_memory(err);
 
     cfg_object_init(object, obj);
     int ret = decode_object(object, val, obj, err);

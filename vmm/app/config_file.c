@@ -72,11 +72,6 @@ int app_config_fail(enum app_config_part part, struct err *err)
                       categories[part]);
 }
 
-static int fail_memory(struct err *err)
-{
-    return err_set(err, -ENOMEM, "out of memory while reading the configuration");
-}
-
 /* ------------------------------------------------------------------ shape: one function a kind of
  * section */
 
@@ -109,7 +104,7 @@ static int decode_array(const struct cfg_object *object, struct json_val val, vo
         return ret;
     *objs = calloc(json_count(val) + 1, object->size); /* never of 0 bytes */
     if (!*objs)
-        return fail_memory(err);
+        return cfg_fail_memory(err);
     json_iter_init(&iter, val);
     while (json_iter_next(&iter, &item)) {
         ret = api_decode(object, item.val, (char *)*objs + (size_t)*count * object->size, err);
@@ -156,7 +151,7 @@ static int decode_cpu_template(const struct section *section, struct json_val va
         return json_err_at(val.doc, val.end_off, err, -EINVAL,
                            "invalid value: string, expected a path");
     draft->cpu_template_path = strdup(path);
-    return draft->cpu_template_path ? 0 : fail_memory(err);
+    return draft->cpu_template_path ? 0 : cfg_fail_memory(err);
 }
 
 /* null, and an empty list for what would be a list, say that the device is not wanted. */
@@ -397,7 +392,7 @@ int app_config_file_parse(const char *text, size_t len, const struct app_config_
     struct draft *draft = calloc(1, sizeof(*draft));
     if (!draft) {
         json_free(doc);
-        return fail_memory(err);
+        return cfg_fail_memory(err);
     }
     cfg_vm_init(&draft->vm);
     int ret = decode_document(json_root(doc), draft, err);

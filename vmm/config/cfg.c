@@ -17,6 +17,11 @@
 #define IFNAME_MAX_LEN 15u    /* IFNAMSIZ without the NUL */
 #define SUN_PATH_MAX_LEN 107u /* sockaddr_un.sun_path without the NUL */
 
+int cfg_fail_memory(struct err *err)
+{
+    return err_set(err, -ENOMEM, "out of memory while storing the configuration");
+}
+
 void cfg_vm_init(struct cfg_vm *vm)
 {
     memset(vm, 0, sizeof(*vm));

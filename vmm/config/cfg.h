@@ -284,6 +284,10 @@ struct cfg_vm {
     struct cfg_cpu_template cpu_template;
 };
 
+/* Sets the one sentence for memory that is short while a configuration is stored. Returns
+ * -ENOMEM. */
+int cfg_fail_memory(struct err *err);
+
 /* Defaults of an empty configuration: 1 vCPU, 128 MiB, nothing else. */
 void cfg_vm_init(struct cfg_vm *vm);
 

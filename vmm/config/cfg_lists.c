@@ -17,11 +17,6 @@ static int fail_full(struct err *err, const char *what, unsigned max)
     return err_set(err, -ENOSPC, "too many %s: at most %u are accepted", what, max);
 }
 
-static int fail_memory(struct err *err)
-{
-    return err_set(err, -ENOMEM, "out of memory while storing the configuration");
-}
-
 /* ------------------------------------------------------------------ interfaces of MMDS */
 
 static int mmds_nics_add(void *owner, const void *elem, struct err *err)
@@ -32,7 +27,7 @@ static int mmds_nics_add(void *owner, const void *elem, struct err *err)
         return fail_full(err, "network interfaces", CFG_MMDS_NICS_MAX);
     char *id = strdup(elem);
     if (!id)
-        return fail_memory(err);
+        return cfg_fail_memory(err);
     mmds->network_interfaces[mmds->network_interfaces_count++] = id;
     return 0;
 }
@@ -109,7 +104,7 @@ static int cpuid_add(void *owner, const void *elem, struct err *err)
         return fail_full(err, "CPUID modifiers", CFG_CPUID_LEAVES_MAX);
     struct cfg_cpuid_modifier *grown = reallocarray(tmpl->cpuid, count + 1u, sizeof(*grown));
     if (!grown)
-        return fail_memory(err);
+        return cfg_fail_memory(err);
     memcpy(&grown[count], elem, sizeof(*grown));
     tmpl->cpuid = grown;
     tmpl->cpuid_count = count + 1;
@@ -141,7 +136,7 @@ static int msrs_add(void *owner, const void *elem, struct err *err)
         return fail_full(err, "MSR modifiers", CFG_MSRS_MAX);
     struct cfg_msr_modifier *grown = reallocarray(tmpl->msrs, count + 1u, sizeof(*grown));
     if (!grown)
-        return fail_memory(err);
+        return cfg_fail_memory(err);
     memcpy(&grown[count], elem, sizeof(*grown));
     tmpl->msrs = grown;
     tmpl->msrs_count = count + 1;
@@ -178,7 +173,7 @@ static int overrides_add(void *owner, const void *elem, struct err *err)
     if (!iface_id || !host_dev_name) {
         free(iface_id);
         free(host_dev_name);
-        return fail_memory(err);
+        return cfg_fail_memory(err);
     }
     load->network_overrides[load->network_overrides_count++] = (struct cfg_nic_override){
         .iface_id = iface_id,
@@ -272,7 +267,7 @@ int cfg_drives_put(struct cfg_vm *vm, struct cfg_drive *drive, struct err *err)
     } else {
         struct cfg_drive *drives = realloc(vm->drives, (idx + 1) * sizeof(*drives));
         if (!drives)
-            return err_set(err, -ENOMEM, "no memory for another drive");
+            return cfg_fail_memory(err);
         vm->drives = drives;
         vm->drives_count++;
     }
@@ -325,7 +320,7 @@ int cfg_nics_put(struct cfg_vm *vm, struct cfg_nic *nic, struct err *err)
     } else {
         struct cfg_nic *nics = realloc(vm->nics, (idx + 1) * sizeof(*nics));
         if (!nics)
-            return err_set(err, -ENOMEM, "no memory for another network interface");
+            return cfg_fail_memory(err);
         vm->nics = nics;
     }
     vm->nics[vm->nics_count++] = *nic;
