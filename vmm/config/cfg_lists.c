@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The arrays inside objects (struct cfg_list) and the drive and interface lists of a VM, with their
- * rules for order and identity (api.md 7, 9). Thread: the one that builds the config.
+ * The arrays inside objects (struct cfg_list). Thread: the one that builds the config.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,7 +11,7 @@
 /* Elements of one "modifiers" array: four registers exist, repetition is legal. */
 #define REGISTER_MODIFIERS_MAX 64u
 
-static int fail_full(struct err *err, const char *what, unsigned max)
+int cfg_fail_full(struct err *err, const char *what, unsigned max)
 {
     return err_set(err, -ENOSPC, "too many %s: at most %u are accepted", what, max);
 }
@@ -24,7 +23,7 @@ static int mmds_nics_add(void *owner, const void *elem, struct err *err)
     struct cfg_mmds *mmds = owner;
 
     if (mmds->network_interfaces_count == CFG_MMDS_NICS_MAX)
-        return fail_full(err, "network interfaces", CFG_MMDS_NICS_MAX);
+        return cfg_fail_full(err, "network interfaces", CFG_MMDS_NICS_MAX);
     char *id = strdup(elem);
     if (!id)
         return cfg_fail_memory(err);
@@ -65,7 +64,7 @@ static int capabilities_add(void *owner, const void *elem, struct err *err)
     if (ret < 0)
         return ret;
     if (tmpl->caps_count == CFG_CAPABILITIES_MAX)
-        return fail_full(err, "KVM capabilities", CFG_CAPABILITIES_MAX);
+        return cfg_fail_full(err, "KVM capabilities", CFG_CAPABILITIES_MAX);
     tmpl->caps[tmpl->caps_count++] = capability;
     return 0;
 }
@@ -101,7 +100,7 @@ static int cpuid_add(void *owner, const void *elem, struct err *err)
     uint32_t count = tmpl->cpuid_count;
 
     if (count == CFG_CPUID_LEAVES_MAX)
-        return fail_full(err, "CPUID modifiers", CFG_CPUID_LEAVES_MAX);
+        return cfg_fail_full(err, "CPUID modifiers", CFG_CPUID_LEAVES_MAX);
     struct cfg_cpuid_modifier *grown = reallocarray(tmpl->cpuid, count + 1u, sizeof(*grown));
     if (!grown)
         return cfg_fail_memory(err);
@@ -133,7 +132,7 @@ static int msrs_add(void *owner, const void *elem, struct err *err)
     uint32_t count = tmpl->msrs_count;
 
     if (count == CFG_MSRS_MAX)
-        return fail_full(err, "MSR modifiers", CFG_MSRS_MAX);
+        return cfg_fail_full(err, "MSR modifiers", CFG_MSRS_MAX);
     struct cfg_msr_modifier *grown = reallocarray(tmpl->msrs, count + 1u, sizeof(*grown));
     if (!grown)
         return cfg_fail_memory(err);
@@ -167,7 +166,7 @@ static int overrides_add(void *owner, const void *elem, struct err *err)
     const struct cfg_nic_override *override = elem;
 
     if (load->network_overrides_count == CFG_NICS_MAX)
-        return fail_full(err, "network overrides", CFG_NICS_MAX);
+        return cfg_fail_full(err, "network overrides", CFG_NICS_MAX);
     char *iface_id = strdup(override->iface_id);
     char *host_dev_name = strdup(override->host_dev_name);
     if (!iface_id || !host_dev_name) {
@@ -199,131 +198,3 @@ const struct cfg_list cfg_list_overrides = {
     .add = overrides_add,
     .done = overrides_done,
 };
-
-/* ------------------------------------------------------------------ drives of a VM */
-
-/* Index of a drive's id, or drives_count. */
-static uint32_t drive_idx(const struct cfg_vm *vm, const char *drive_id)
-{
-    uint32_t idx = 0;
-
-    while (idx < vm->drives_count && strcmp(vm->drives[idx].drive_id, drive_id) != 0)
-        idx++;
-    return idx;
-}
-
-static void limiter_patch(struct cfg_rate_limiter *limiter, const struct cfg_rate_limiter *patch)
-{
-    if (!patch->present)
-        return;
-    limiter->present = true;
-    if (patch->bandwidth.present)
-        limiter->bandwidth = patch->bandwidth;
-    if (patch->ops.present)
-        limiter->ops = patch->ops;
-}
-
-int cfg_drives_patch(struct cfg_vm *vm, struct cfg_drive_patch *patch, struct err *err)
-{
-    uint32_t idx = drive_idx(vm, patch->drive_id);
-    if (idx == vm->drives_count)
-        return err_set(err, -ENOENT, "there is no drive of that id");
-    struct cfg_drive *drive = &vm->drives[idx];
-    if (patch->path_on_host) {
-        free(drive->path_on_host);
-        drive->path_on_host = patch->path_on_host;
-        patch->path_on_host = NULL;
-    }
-    limiter_patch(&drive->rate_limiter, &patch->rate_limiter);
-    return 0;
-}
-
-const struct cfg_drive *cfg_drives_find(const struct cfg_vm *vm, const char *drive_id)
-{
-    uint32_t idx = drive_idx(vm, drive_id);
-
-    return idx < vm->drives_count ? &vm->drives[idx] : NULL;
-}
-
-int cfg_drives_check(const struct cfg_vm *vm, const struct cfg_drive *drive, struct err *err)
-{
-    uint32_t idx = drive_idx(vm, drive->drive_id);
-
-    for (uint32_t i = 0; drive->is_root_device && i < vm->drives_count; i++) {
-        if (vm->drives[i].is_root_device && i != idx)
-            return err_set(err, -EEXIST, "A root block device already exists!");
-    }
-    return idx == CFG_DRIVES_MAX ? fail_full(err, "drives", CFG_DRIVES_MAX) : 0;
-}
-
-int cfg_drives_put(struct cfg_vm *vm, struct cfg_drive *drive, struct err *err)
-{
-    int ret = cfg_drives_check(vm, drive, err);
-    if (ret < 0)
-        return ret;
-    uint32_t idx = drive_idx(vm, drive->drive_id);
-    if (idx < vm->drives_count) {
-        cfg_object_done(&cfg_object_drive, &vm->drives[idx]);
-    } else {
-        struct cfg_drive *drives = realloc(vm->drives, (idx + 1) * sizeof(*drives));
-        if (!drives)
-            return cfg_fail_memory(err);
-        vm->drives = drives;
-        vm->drives_count++;
-    }
-    vm->drives[idx] = *drive;
-    *drive = (struct cfg_drive){0};
-    if (vm->drives[idx].is_root_device && idx != 0) {
-        struct cfg_drive first = vm->drives[0];
-        vm->drives[0] = vm->drives[idx];
-        vm->drives[idx] = first;
-    }
-    return 0;
-}
-
-/* ------------------------------------------------------------------ interfaces of a VM */
-
-/* Index of an interface's id, or nics_count. */
-static uint32_t nic_idx(const struct cfg_vm *vm, const char *iface_id)
-{
-    uint32_t idx = 0;
-
-    while (idx < vm->nics_count && strcmp(vm->nics[idx].iface_id, iface_id) != 0)
-        idx++;
-    return idx;
-}
-
-const struct cfg_nic *cfg_nics_find(const struct cfg_vm *vm, const char *iface_id)
-{
-    uint32_t idx = nic_idx(vm, iface_id);
-
-    return idx < vm->nics_count ? &vm->nics[idx] : NULL;
-}
-
-int cfg_nics_put(struct cfg_vm *vm, struct cfg_nic *nic, struct err *err)
-{
-    uint32_t idx = nic_idx(vm, nic->iface_id);
-
-    for (uint32_t i = 0; nic->has_guest_mac && i < vm->nics_count; i++) {
-        if (i != idx && vm->nics[i].has_guest_mac &&
-            memcmp(vm->nics[i].guest_mac, nic->guest_mac, sizeof(nic->guest_mac)) == 0)
-            return err_set(err, -EEXIST, "The MAC address is already in use: %s",
-                           cfg_mac_text(nic->guest_mac, (char[CFG_MAC_TEXT_SIZE]){0}));
-    }
-    if (idx == CFG_NICS_MAX)
-        return fail_full(err, "network interfaces", CFG_NICS_MAX);
-    if (idx < vm->nics_count) {
-        /* The old one goes first and the last takes its place, as in the reference. */
-        cfg_object_done(&cfg_object_nic, &vm->nics[idx]);
-        vm->nics_count--;
-        vm->nics[idx] = vm->nics[vm->nics_count];
-    } else {
-        struct cfg_nic *nics = realloc(vm->nics, (idx + 1) * sizeof(*nics));
-        if (!nics)
-            return cfg_fail_memory(err);
-        vm->nics = nics;
-    }
-    vm->nics[vm->nics_count++] = *nic;
-    *nic = (struct cfg_nic){0};
-    return 0;
-}

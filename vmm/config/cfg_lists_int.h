@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Private to vmm/config: how the arrays inside objects are stored. Any thread; constant data.
+ * Private to vmm/config: how the arrays inside objects are stored, and what the VM's own lists
+ * share with them. Any thread; constant data.
  */
 #pragma once
 
@@ -19,3 +20,6 @@ extern const struct cfg_list cfg_list_cpuid;        /* owner: struct cfg_cpu_tem
 extern const struct cfg_list cfg_list_msrs;         /* owner: struct cfg_cpu_template */
 extern const struct cfg_list cfg_list_registers;    /* owner: struct cfg_cpuid_modifier */
 extern const struct cfg_list cfg_list_overrides;    /* owner: struct cfg_snapshot_load */
+
+/* A list has all it may hold: "too many <what>: at most <max> are accepted". Returns -ENOSPC. */
+int cfg_fail_full(struct err *err, const char *what, unsigned max);
