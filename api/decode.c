@@ -458,6 +458,8 @@ int api_decode(const struct cfg_object *object, struct json_val val, void *ret_o
 
     cfg_object_init(object, obj);
     int ret = decode_object(object, val, obj, err);
+    if (ret == CFG_NUL_ERROR)
+        (void)err_prefix(err, "%s", object->category);
     if (ret < 0)
         cfg_object_done(object, obj);
     else

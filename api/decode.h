@@ -15,8 +15,8 @@
  * object itself are cfg_*_validate's. An array is read as the fields in table order, as the
  * reference does. ret_obj: struct of object->size bytes, overwritten on success only; the caller
  * releases it with cfg_object_done. Returns 0, -EINVAL (sentence ends in " at line L column C"),
- * CFG_NUL_ERROR (a sentence without position, from the field's nul_text), -ENOSPC (a list is too
- * long) or -ENOMEM.
+ * CFG_NUL_ERROR (a sentence without position: the object's category and the field's nul_text),
+ * -ENOSPC (a list is too long) or -ENOMEM.
  */
 MUST_CHECK int api_decode(const struct cfg_object *object, struct json_val val, void *ret_obj,
                           struct err *err);

@@ -100,8 +100,8 @@ int api_body_decode(const struct api_parse *parse, void *ret_obj, struct err *er
     int ret = api_decode_text(parse->route->object, parse->http->body, parse->http->body_len,
                               parse->body_max_size, ret_obj, err);
 
-    if (ret == CFG_NUL_ERROR) /* only the paths of the boot source have such a sentence */
-        return err_set(err, -EINVAL, "Boot source error: %s", err->msg);
+    if (ret == CFG_NUL_ERROR) /* its sentence is whole */
+        return err_set(err, -EINVAL, "%s", err->msg);
     return ret < 0 ? api_fail_json(err) : 0;
 }
 

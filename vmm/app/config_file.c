@@ -66,10 +66,14 @@ static const char *const excluded_texts[] = {
 };
 static_assert(ARRAY_LEN(excluded_texts) == EXCLUDED_COUNT, "one text an excluded key");
 
+static int fail_with(const char *category, struct err *err)
+{
+    return err_prefix(err, "Configuration for VMM from one single json failed: %s", category);
+}
+
 int app_config_fail(enum app_config_part part, struct err *err)
 {
-    return err_prefix(err, "Configuration for VMM from one single json failed: %s",
-                      categories[part]);
+    return fail_with(categories[part], err);
 }
 
 /* ------------------------------------------------------------------ shape: one function a kind of
@@ -397,8 +401,8 @@ int app_config_file_parse(const char *text, size_t len, const struct app_config_
     cfg_vm_init(&draft->vm);
     int ret = decode_document(json_root(doc), draft, err);
     json_free(doc);
-    if (ret == CFG_NUL_ERROR) /* only a path of the boot source has such a sentence */
-        ret = app_config_fail(APP_CONFIG_BOOT_SOURCE, err);
+    if (ret == CFG_NUL_ERROR)
+        ret = fail_with("", err); /* the object's category is there */
     else if (ret < 0)
         ret = app_config_fail(APP_CONFIG_JSON, err);
     else

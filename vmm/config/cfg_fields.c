@@ -87,6 +87,7 @@ CHECK_TABLE(boot_source_fields);
 const struct cfg_object cfg_object_boot_source = {
     .name = "BootSourceConfig",
     .key = "boot-source",
+    .category = "Boot source error: ",
     .strict = true,
     OBJECT(struct cfg_boot_source, boot_source_fields),
 };

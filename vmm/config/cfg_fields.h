@@ -80,14 +80,16 @@ struct cfg_field {
     const char *const *enum_names;   /* NULL-terminated, index = value */
     const struct cfg_object *object; /* CFG_TYPE_OBJECT */
     const struct cfg_list *list;     /* CFG_TYPE_LIST */
-    const char *nul_text; /* the reference's sentence for a NUL in this string, or NULL */
+    const char *nul_text; /* the reference's sentence for a NUL in this string, which its object's
+                           * category goes before; NULL: the decoder's */
 };
 
 struct cfg_object {
     const char *name; /* "MachineConfig", as sentences call it */
     const char *key; /* key of the object in config file and GET /vm/config; "" for inner objects */
-    bool strict;     /* unknown fields are refused */
-    uint16_t size;   /* bytes of the struct */
+    const char *category; /* before a field's nul_text; NULL: no field has one */
+    bool strict;          /* unknown fields are refused */
+    uint16_t size;        /* bytes of the struct */
     uint16_t fields_count;
     const struct cfg_field *fields;
     /* The struct says nothing and is shown as null; NULL: always shown. */

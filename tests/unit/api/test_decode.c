@@ -268,7 +268,8 @@ static void test_api_decode__nul_in_path__sentence_without_position(void **state
         decode(&cfg_object_boot_source, "{\"kernel_image_path\": \"a\\u0000b\"}", &obj, &err),
         CFG_NUL_ERROR);
     assert_string_equal(
-        err.msg, "The kernel file cannot be opened: file name contained an unexpected NUL byte");
+        err.msg, "Boot source error: The kernel file cannot be opened: file name contained an "
+                 "unexpected NUL byte");
     assert_int_equal(
         decode(&cfg_object_vsock, "{\"guest_cid\": 3, \"uds_path\": \"a\\u0000b\"}", &obj, &err),
         -EINVAL);

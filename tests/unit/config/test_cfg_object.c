@@ -35,6 +35,7 @@ static void test_cfg_objects__every_field__table_is_consistent(void **state)
             assert_false((field->flags & CFG_REQUIRED) && (field->flags & CFG_NULLABLE));
             if (cfg_type_max(field->type) > 0)
                 assert_true(field->max <= cfg_type_max(field->type) && field->min <= field->max);
+            assert_true(!field->nul_text || object->category);
             if (field->nul_text || field->default_text)
                 assert_true(cfg_type_is_text(field->type));
         }
