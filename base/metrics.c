@@ -121,7 +121,8 @@ static int reserve_all(void)
 }
 
 /* The group of device `id` in the list at `head`, made at need; the list stays sorted by id. */
-static void *instance_of(struct metrics_instance **head, const char *id, size_t group_size)
+static int instance_of(struct metrics_instance **head, const char *id, size_t group_size,
+                       void **ret_group)
 {
     struct metrics_instance **link = head;
     size_t count = 0;
@@ -131,40 +132,49 @@ static void *instance_of(struct metrics_instance **head, const char *id, size_t 
         count++;
     while (*link && (order = strcmp((*link)->id, id)) < 0)
         link = &(*link)->next;
-    if (*link && order == 0)
-        return (*link)->group;
+    if (*link && order == 0) {
+        *ret_group = (*link)->group;
+        return 0;
+    }
     if (count >= METRICS_INSTANCES_MAX)
-        return NULL;
+        return -ENOSPC;
 
     size_t id_size = strlen(id) + 1;
     struct metrics_instance *fresh = calloc(1, sizeof(*fresh) + group_size + id_size);
     if (!fresh)
-        return NULL;
+        return -ENOMEM;
     fresh->id = memcpy((char *)fresh->group + group_size, id, id_size);
     fresh->next = *link;
     *link = fresh;
     if (reserve_all() < 0) {
         *link = fresh->next;
         free(fresh);
-        return NULL;
+        return -ENOMEM;
     }
-    return fresh->group;
+    *ret_group = fresh->group;
+    return 0;
 }
 
-struct metrics_block *metrics_block_of(const char *id)
+int metrics_block_of(const char *id, struct metrics_block **ret_block)
 {
+    void *group;
     busy_wait();
-    void *group = instance_of(&state.instances.block, id, sizeof(struct metrics_block));
+    int rc = instance_of(&state.instances.block, id, sizeof(struct metrics_block), &group);
     busy_release();
-    return group;
+    if (rc == 0)
+        *ret_block = group;
+    return rc;
 }
 
-struct metrics_net *metrics_net_of(const char *id)
+int metrics_net_of(const char *id, struct metrics_net **ret_net)
 {
+    void *group;
     busy_wait();
-    void *group = instance_of(&state.instances.net, id, sizeof(struct metrics_net));
+    int rc = instance_of(&state.instances.net, id, sizeof(struct metrics_net), &group);
     busy_release();
-    return group;
+    if (rc == 0)
+        *ret_net = group;
+    return rc;
 }
 
 static int open_locked(const char *path, struct err *err)

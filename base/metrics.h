@@ -83,12 +83,12 @@ void metric_agg_record(metric_agg_t *agg, uint64_t us);
 
 /*
  * Per-device groups "block_<id>" and "net_<id>": they live until the process ends, and asking
- * again for an id yields the same counters (cli.md F.2). id: copied. Returns NULL when memory is
- * short or METRICS_INSTANCES_MAX is reached. Thread: vmm.
+ * again for an id yields the same counters (cli.md F.2). id: copied. Return 0, -ENOMEM, or -ENOSPC
+ * when METRICS_INSTANCES_MAX is reached. Thread: vmm.
  */
 #define METRICS_INSTANCES_MAX 64u
-struct metrics_block *metrics_block_of(const char *id);
-struct metrics_net *metrics_net_of(const char *id);
+MUST_CHECK int metrics_block_of(const char *id, struct metrics_block **ret_block);
+MUST_CHECK int metrics_net_of(const char *id, struct metrics_net **ret_net);
 
 /*
  * Opens the metrics file or FIFO (read-write, create, non-blocking, append); only once per process.

@@ -121,6 +121,18 @@ static void limiter_init(struct blk *blk, const struct cfg_rate_limiter *limiter
     rl_init(&blk->rl, configs, env->clock, env->loop, on_unblocked, blk);
 }
 
+/* For ever: of what can be opened only. */
+static int metrics_of(const char *drive_id, struct metrics_block **ret_block, struct err *err)
+{
+    int rc = metrics_block_of(drive_id, ret_block);
+    if (rc == -ENOSPC)
+        return err_set(err, rc, "no room for the metrics of block device %s: more than %u ids",
+                       drive_id, METRICS_INSTANCES_MAX);
+    if (rc < 0)
+        return err_set(err, rc, "no memory for the metrics of block device %s", drive_id);
+    return 0;
+}
+
 int blk_create(const struct cfg_drive *drive, const struct blk_env *env, struct blk **ret_blk,
                struct err *err)
 {
@@ -137,14 +149,13 @@ int blk_create(const struct cfg_drive *drive, const struct blk_env *env, struct 
     blk->disk_open = env->disk_open;
     rc = blk->disk_open(drive->path_on_host, drive->is_read_only, blk->ring, blk_on_complete, blk,
                         &blk->disk, err);
-    if (rc < 0)
+    if (rc < 0) {
+        (void)err_prefix(err, BLK_OPEN_FAILED);
         goto err_free;
-    blk->metrics = metrics_block_of(drive->drive_id); /* for ever: of what can be opened only */
-    if (!blk->metrics) {
-        rc = err_set(err, -ENOMEM, "no room for the metrics of block device %s: more than %u ids",
-                     drive->drive_id, METRICS_INSTANCES_MAX);
-        goto err_close;
     }
+    rc = metrics_of(drive->drive_id, &blk->metrics, err);
+    if (rc < 0)
+        goto err_close;
     blk->dev.activate_fails = &blk->metrics->activate_fails;
     blk->cache = drive->cache_type;
     blk->clock = env->clock;

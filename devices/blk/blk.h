@@ -36,8 +36,9 @@ struct blk_env {
 
 /*
  * Opens the drive's file and makes the device; a bad path fails here. drive: read once, not kept.
- * Returns 0 with *ret_blk (blk_free) or -errno with the sentence of api.md 7 (without the
- * category). Thread: vmm.
+ * Returns 0 with *ret_blk (blk_free), -ENOSPC (METRICS_INSTANCES_MAX ids have been seen), -ENOMEM
+ * or -errno of disk_open; only the last has api.md 7's "Virtio backend error: ..." before it.
+ * Thread: vmm.
  */
 MUST_CHECK int blk_create(const struct cfg_drive *drive, const struct blk_env *env,
                           struct blk **ret_blk, struct err *err);
@@ -48,7 +49,7 @@ void blk_free(struct blk *blk);
 /*
  * Opens `path` with the mode and engine the device has and swaps it in: what is in flight on the
  * old file completes first, capacity and serial are the new file's, a running driver is told. The
- * same path again re-reads the size. Returns 0, or -errno with the sentence of disk_open, or
+ * same path again re-reads the size. Returns 0, or -errno of disk_open with that prefix, or
  * -ETIMEDOUT or -errno of the engine when that does not complete (30 s); then the old file stays.
  * Thread: vmm. Takes the lock.
  */

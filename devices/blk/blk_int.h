@@ -8,6 +8,9 @@
 #include "devices/blk/blk.h"
 #include "devices/blk/blk_req.h"
 
+/* Before the sentences of disk_open (api.md 7, drives). */
+#define BLK_OPEN_FAILED "Virtio backend error: Error manipulating the backing file: "
+
 #define BLK_QUEUE 0u
 #define BLK_INLINE_IOVS 4u
 /* What is served before other devices get their turn: a chain costs 1, and 1 for each 64 KiB. */

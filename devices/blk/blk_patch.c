@@ -51,7 +51,9 @@ int blk_replace_file(struct blk *blk, const char *path, struct err *err)
 {
     struct disk disk = {0};
     int rc = blk->disk_open(path, blk->disk.read_only, blk->ring, blk_on_complete, blk, &disk, err);
-    if (rc == 0) {
+    if (rc < 0) {
+        (void)err_prefix(err, BLK_OPEN_FAILED);
+    } else {
         rc = swap_disk(blk, &disk);
         if (rc < 0)
             rc = err_set(err, rc, "%s: what is in flight on the old file does not finish: %s", path,

@@ -112,11 +112,7 @@ int ctl_patch_drive(struct ctl *ctl, struct ctl_action *action, struct err *err)
                        "Block: Running method expected different backend." PATCH_DRIVE_END);
     rc = machine_patch_drive(ctl->machine, patch, &why);
     if (rc < 0)
-        return err_set(err, rc,
-                       PATCH_DRIVE_FAILED
-                       "Block: Virtio backend error: Error manipulating the backing file: "
-                       "%s" PATCH_DRIVE_END,
-                       why.msg);
+        return err_set(err, rc, PATCH_DRIVE_FAILED "Block: %s" PATCH_DRIVE_END, why.msg);
     return cfg_drives_patch(ctl->config, patch, err); /* for GET /vm/config */
 }
 

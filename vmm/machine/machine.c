@@ -176,8 +176,7 @@ int machine_stage_drive(struct machine *machine, const struct cfg_drive *drive,
     struct blk *blk = NULL;
     rc = blk_create(drive, &env, &blk, err);
     if (rc < 0)
-        return err_prefix(err, "Unable to create the virtio block device: Virtio backend error: "
-                               "Error manipulating the backing file: ");
+        return err_prefix(err, "Unable to create the virtio block device: ");
     uint32_t tail_size = blk_invisible_tail_size(blk);
     for (uint32_t i = 0; i < machine->drives_count; i++) {
         if (strcmp(machine->drives[i].id, drive->drive_id) == 0) {

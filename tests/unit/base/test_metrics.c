@@ -129,6 +129,19 @@ static const char *skip_value(const char *at, unsigned depth, unsigned *numbers_
     return at && *at == '}' ? at + 1 : NULL;
 }
 
+/* NULL: there is none. */
+static struct metrics_block *block_of(const char *id)
+{
+    struct metrics_block *block;
+    return metrics_block_of(id, &block) == 0 ? block : NULL;
+}
+
+static struct metrics_net *net_of(const char *id)
+{
+    struct metrics_net *net;
+    return metrics_net_of(id, &net) == 0 ? net : NULL;
+}
+
 static int body_fresh_line(void)
 {
     static const char *const groups[] = {
@@ -226,11 +239,11 @@ static void test_metric_agg_record__samples__life_min_max_delta_sum(void **state
 static int body_instances(void)
 {
     CHECK(metrics_open(path, NULL) == 0);
-    struct metrics_block *root = metrics_block_of("rootfs");
-    struct metrics_block *odd = metrics_block_of("a\"b\\c\n");
-    struct metrics_net *eth = metrics_net_of("eth0");
+    struct metrics_block *root = block_of("rootfs");
+    struct metrics_block *odd = block_of("a\"b\\c\n");
+    struct metrics_net *eth = net_of("eth0");
     CHECK(root && odd && eth && root != odd);
-    CHECK(metrics_block_of("rootfs") == root && metrics_net_of("eth0") == eth);
+    CHECK(block_of("rootfs") == root && net_of("eth0") == eth);
 
     metric_add(&root->read_bytes, 4096);
     metric_add(&odd->read_bytes, 512);
@@ -269,19 +282,22 @@ static void test_metrics_block_of__two_devices__own_groups_and_sum(void **state)
 static int body_many_instances(void)
 {
     static char id[4097];
+    struct metrics_block *none_block = NULL;
+    struct metrics_net *none_net = NULL;
     CHECK(metrics_open(path, NULL) == 0);
     /* Ids may be long file paths, all control bytes at worst; every value as long as can be. */
     memset(id, '\x01', sizeof(id) - 1);
     for (unsigned i = 0; i < METRICS_INSTANCES_MAX; i++) {
         (void)snprintf(id, 8, "%07u", i);
         id[7] = '\x01';
-        struct metrics_net *net = metrics_net_of(id);
-        CHECK(net && metrics_block_of(id));
+        struct metrics_net *net = net_of(id);
+        CHECK(net && block_of(id));
         for (size_t off = 0; off < sizeof(*net); off += sizeof(uint64_t))
             memcpy((char *)net + off, &(uint64_t){UINT64_MAX - 1}, sizeof(uint64_t));
     }
-    CHECK(!metrics_net_of("one more") && !metrics_block_of("one more"));
-    CHECK(metrics_net_of(id));
+    CHECK(metrics_net_of("one more", &none_net) == -ENOSPC && none_net == NULL);
+    CHECK(metrics_block_of("one more", &none_block) == -ENOSPC && none_block == NULL);
+    CHECK(net_of(id));
     CHECK(metrics_flush(NULL) == 0);
     struct stat st;
     CHECK(stat(path, &st) == 0 && st.st_size > 128 * 4096 * 6);

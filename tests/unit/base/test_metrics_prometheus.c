@@ -87,6 +87,19 @@ static bool file_has_line(const char *file, const char *line)
     return has;
 }
 
+/* NULL: there is none. */
+static struct metrics_block *block_of(const char *id)
+{
+    struct metrics_block *block;
+    return metrics_block_of(id, &block) == 0 ? block : NULL;
+}
+
+static struct metrics_net *net_of(const char *id)
+{
+    struct metrics_net *net;
+    return metrics_net_of(id, &net) == 0 ? net : NULL;
+}
+
 static int body_monotonic(void)
 {
     CHECK(metrics_open(line_path, NULL) == 0);
@@ -124,9 +137,9 @@ static int body_devices(void)
                                   "mayfly_block_read_count_total{id=\"a\",drive=\"root\"} 2\n"
                                   "# TYPE ";
     CHECK(metrics_prometheus_open(NULL, "a", 0, NULL) == 0);
-    struct metrics_block *root = metrics_block_of("root");
-    struct metrics_block *odd = metrics_block_of("o\"d\\d\n");
-    struct metrics_net *eth = metrics_net_of("eth0");
+    struct metrics_block *root = block_of("root");
+    struct metrics_block *odd = block_of("o\"d\\d\n");
+    struct metrics_net *eth = net_of("eth0");
     CHECK(root && odd && eth);
     metric_add(&root->read_count, 2);
     metric_add(&odd->read_count, 3);
@@ -195,7 +208,7 @@ static int body_longest(void)
     for (unsigned i = 0; i < METRICS_INSTANCES_MAX; i++) {
         char drive_id[65];
         (void)snprintf(drive_id, sizeof(drive_id), "%064u", i);
-        struct metrics_block *block = metrics_block_of(drive_id);
+        struct metrics_block *block = block_of(drive_id);
         CHECK(block);
         memset(block, 0xff, sizeof(*block));
     }

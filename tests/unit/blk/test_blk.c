@@ -2,6 +2,8 @@
 /*
  * virtio-blk's requests, engines, limiter and reset. Single thread.
  */
+#include <stdio.h>
+
 #include "devices/blk/blk_req.h"
 #include "tests/unit/blk/blk_fixture.h"
 
@@ -34,7 +36,11 @@ static void test_blk_create__disk_cannot_be_opened__error_passed_on(void **state
     (void)state;
     struct cfg_drive drive = plain_drive();
     fix.open_result = -EACCES;
-    assert_int_equal(create(&drive), -EACCES);
+    const struct blk_env env = {fix.loop, &fake_clock, NULL, fake_open};
+    struct err err = ERR_INIT;
+    assert_int_equal(blk_create(&drive, &env, &fix.blk, &err), -EACCES);
+    assert_string_equal(err.msg,
+                        "Virtio backend error: Error manipulating the backing file: no /disk");
     assert_null(fix.blk);
 }
 
@@ -379,6 +385,30 @@ static void test_blk_free__writeback_disk__flushed_once(void **state)
     assert_int_equal(fix.disk.flushes, 1);
 }
 
+/* Uses the groups up: the last test of all. */
+static void test_blk_create__more_ids_than_groups__refused_and_closed(void **state)
+{
+    (void)state;
+    const struct blk_env env = {fix.loop, &fake_clock, NULL, fake_open};
+    struct cfg_drive drive = plain_drive();
+    struct err err = ERR_INIT;
+    char id[16];
+    drive.drive_id = id;
+    int rc = 0;
+    for (unsigned i = 0; rc == 0 && i <= METRICS_INSTANCES_MAX; i++) {
+        blk_free(fix.blk);
+        fix.blk = NULL;
+        fix.disk.closes = 0;
+        (void)snprintf(id, sizeof(id), "many%u", i);
+        rc = blk_create(&drive, &env, &fix.blk, &err);
+    }
+    assert_int_equal(rc, -ENOSPC);
+    assert_non_null(strstr(err.msg, "no room for the metrics of block device many"));
+    assert_non_null(strstr(err.msg, ": more than 64 ids"));
+    assert_null(fix.blk);
+    assert_int_equal(fix.disk.closes, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -409,6 +439,7 @@ int main(void)
         BARE(test_blk_limiter__ops_spent__rest_after_the_timer),
         TEST(test_blk_queue__bad_head__device_broken),
         BARE(test_blk_free__writeback_disk__flushed_once),
+        BARE(test_blk_create__more_ids_than_groups__refused_and_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
