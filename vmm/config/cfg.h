@@ -61,7 +61,9 @@ struct cfg_machine_patch {
 struct cfg_boot_source {
     char *kernel_image_path;
     char *initrd_path; /* NULL: none */
-    char *boot_args;   /* NULL: the default command line; "" stays empty */
+    /* NULL: the default command line; "" stays empty. Any characters: the reference takes line ends
+     * and UTF-8 here (recorded), and only the words that we add have to be printable ASCII. */
+    char *boot_args;
 };
 
 /* "No limit" when !present or size or refill_time_ms is 0. */
