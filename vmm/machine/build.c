@@ -31,7 +31,13 @@ static int build_memory(struct machine *machine, const struct cfg_machine *confi
                          config->track_dirty_pages, &machine->gmem, err);
     if (rc < 0)
         return err_prefix(err, "Invalid Memory Configuration: ");
-    return hv_vm_add_memory(&machine->vm, machine->gmem, config->track_dirty_pages, err);
+    rc = hv_vm_add_memory(&machine->vm, machine->gmem, config->track_dirty_pages, err);
+    if (rc == -EINVAL || rc == -ENOMEM) /* the ranges are good: there is too much of them */
+        return err_prefix(err,
+                          "Invalid Memory Configuration: this host's KVM does not take %llu MiB; "
+                          "lower mem_size_mib: ",
+                          (unsigned long long)config->mem_size_mib);
+    return rc < 0 ? err_prefix(err, "Invalid Memory Configuration: ") : 0;
 }
 
 static int build_vm(struct machine *machine, const struct cfg_vm *config, struct err *err)

@@ -77,6 +77,21 @@ static void test_ctl_start__fails_for_each_reason__then_a_good_one_runs(void **s
     assert_int_equal(fixture->ctl->phase, CTL_PHASE_RUNNING);
 }
 
+static void test_ctl_start__more_memory_than_kvm_takes__what_to_lower(void **state)
+{
+    struct fixture *fixture = *state;
+    expect_ok(fixture, boot_source_action(kernel.path));
+    expect_ok(fixture, machine_action(1, 9738880));
+    assert_true(carry(fixture, start_action) < 0);
+    if (strstr(fixture->reply.err.msg, "Cannot create mmap region"))
+        skip(); /* this host does not even map it */
+    static const char sentence[] =
+        "Start microvm error: Invalid Memory Configuration: this host's KVM does not take 9738880 "
+        "MiB; lower mem_size_mib: guest memory of ";
+    assert_memory_equal(fixture->reply.err.msg, sentence, strlen(sentence));
+    start(fixture);
+}
+
 static void test_ctl_pause__twice__paused_and_the_owner_hears_once(void **state)
 {
     struct fixture *fixture = *state;
@@ -226,6 +241,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_ctl_start__good_guest__running),
         TEST(test_ctl_start__fails_for_each_reason__then_a_good_one_runs),
+        TEST(test_ctl_start__more_memory_than_kvm_takes__what_to_lower),
         TEST(test_ctl_pause__twice__paused_and_the_owner_hears_once),
         TEST(test_ctl_resume__twice__running_and_the_owner_hears_once),
         TEST(test_ctl_send_ctrl_alt_del__guest_reads_nothing__full_with_category),
