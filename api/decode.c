@@ -116,17 +116,36 @@ static int fail_unknown_field(const struct cfg_object *object, const struct json
                      err);
 }
 
-static int fail_unknown_variant(const struct cfg_field *field, struct json_val val,
-                                const char *quoted, struct err *err)
+/* The names that an enum takes. Returns how many. */
+static uint32_t variants_text(const struct cfg_field *field, char ret_names[static NAMES_MAX_SIZE])
 {
-    char names[NAMES_MAX_SIZE] = "";
     uint32_t count = 0;
 
+    ret_names[0] = '\0';
     while (field->enum_names[count])
         count++;
     for (uint32_t i = 0; i < count; i++)
-        names_add(names, field->enum_names[i], count == 2 ? " or " : ", ");
+        names_add(ret_names, field->enum_names[i], count == 2 ? " or " : ", ");
+    return count;
+}
+
+static int fail_unknown_variant(const struct cfg_field *field, struct json_val val,
+                                const char *quoted, struct err *err)
+{
+    char names[NAMES_MAX_SIZE];
+    uint32_t count = variants_text(field, names);
+
     return fail_name(val.doc, val.end_off, "variant", quoted, names, count, err);
+}
+
+/* No string where a name has to be. The reference says its first two words and the place only. */
+static int fail_no_variant(const struct cfg_field *field, struct json_val val, struct err *err)
+{
+    char names[NAMES_MAX_SIZE];
+    uint32_t count = variants_text(field, names);
+
+    return json_err_at(val.doc, val.begin_off + 1, err, -EINVAL, "expected value of `%s`: %s%s",
+                       field->name, count > 2 ? "one of " : "", names);
 }
 
 /* ------------------------------------------------------------------ single values */
@@ -161,7 +180,7 @@ static int decode_enum(const struct cfg_field *field, struct json_val val, void 
     size_t len;
 
     if (json_kind(val) != JSON_KIND_STRING)
-        return json_err_at(val.doc, val.begin_off + 1, err, -EINVAL, "expected value");
+        return fail_no_variant(field, val, err);
     const char *text = json_as_text(val, &len);
     for (uint32_t i = 0; field->enum_names[i]; i++) {
         if (strlen(field->enum_names[i]) == len && memcmp(field->enum_names[i], text, len) == 0) {

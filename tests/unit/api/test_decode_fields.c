@@ -194,7 +194,7 @@ static void check_wrong_types(const struct cfg_object *object, uint32_t idx, voi
         char first = rows[i].value[0];
         const char *beginning = rows[i].beginning;
         if (field->type == CFG_TYPE_ENUM)
-            beginning = first == '"' ? "unknown variant `#`, expected " : "expected value";
+            beginning = first == '"' ? "unknown variant `#`, expected " : "expected value of `";
         bool integer = cfg_type_max(field->type) > 0;
         if ((first == '7' && integer) || (first == 'f' && field->type == CFG_TYPE_BOOL))
             continue; /* the right type */
@@ -249,7 +249,8 @@ static void check_null(const struct cfg_object *object, uint32_t idx, void *obj)
 
     if (!(field->flags & CFG_NULLABLE)) {
         refuse(object, idx, "null", obj,
-               field->type == CFG_TYPE_ENUM ? "expected value" : "invalid type: null, expected ");
+               field->type == CFG_TYPE_ENUM ? "expected value of `"
+                                            : "invalid type: null, expected ");
         return;
     }
     assert_int_equal(decode_with(object, idx, "null", obj, &err), 0);
