@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One HTTP request -> one action: route, path id, JSON body, all without a socket or a thread, so
- * that unit tests, the fuzzer and the recorded conversations drive it. Thread: api. Spec: api.md 2,
+ * One HTTP request -> one action: route, path id, JSON body, all without a socket, a thread or the
+ * VM, so that unit tests, the fuzzer and the recorded conversations drive it. What it leaves behind
+ * beside its result: counters, and a log line for what is deprecated. Thread: api. Spec: api.md 2,
  * 3, 4, 7, 12; deltas.md 1, 2, 6.
  */
 #pragma once

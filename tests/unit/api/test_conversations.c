@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Replays the recorded exchanges with Firecracker (tests/data/conversations.jsonl) through the pure
- * half of the API. What that half answers alone (paths, ids, JSON) must be the recorded bytes; for
- * what it hands on, the recorded outcome is put in, and the bytes made of it compared.
+ * Replays the recorded exchanges with Firecracker (tests/data/conversations.jsonl) through the half
+ * of the API that needs no VM. What that half answers alone (paths, ids, JSON) must be the recorded
+ * bytes; for what it hands on, the recorded outcome is put in, and the bytes made of it compared.
  */
 #include <errno.h>
 #include <limits.h>
