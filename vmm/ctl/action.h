@@ -100,5 +100,4 @@ struct ctl_reply {
     struct err err; /* the whole fault_message, category included */
     enum ctl_state state;
     const struct cfg_vm *vm;
-    bool exits; /* the process ends once this reply is written (a failed load) */
 };

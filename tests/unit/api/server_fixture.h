@@ -51,7 +51,6 @@ struct world {
     struct cfg_vm vm;
     atomic_uint served;
     atomic_bool gated;  /* serve says `entered` and waits for `go` */
-    atomic_bool exits;  /* what replies say */
     atomic_int refused; /* replies' code */
     sem_t entered;
     sem_t go;
@@ -81,7 +80,6 @@ static inline void serve(void *ctx, struct ctl_action *action, struct ctl_reply 
     if (world->refused)
         ret_reply->code = err_set(&ret_reply->err, world->refused, "Refused: no\nway");
     ret_reply->vm = &world->vm;
-    ret_reply->exits = world->exits;
     atomic_fetch_add(&world->served, 1);
 }
 

@@ -18,7 +18,7 @@ static void *read_big_reply(void *arg)
     return NULL;
 }
 
-static void test_api_server_free__reply_that_exits__written_whole(void **state)
+static void test_api_server_free__reply_under_way__written_whole(void **state)
 {
     (void)state;
     struct world *world = world_make();
@@ -27,7 +27,6 @@ static void test_api_server_free__reply_that_exits__written_whole(void **state)
 
     world_fill(world);
     world->gated = true;
-    world->exits = true;
     client_send(reader.fd, GET_VM GET_VERSION);
     assert_int_equal(sem_wait(&world->entered), 0);
     assert_int_equal(pthread_create(&thread, NULL, read_big_reply, &reader), 0);
@@ -153,7 +152,7 @@ static void test_api_server_free__never_started_or_null__fine(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_api_server_free__reply_that_exits__written_whole),
+        cmocka_unit_test(test_api_server_free__reply_under_way__written_whole),
         cmocka_unit_test(test_api_server_free__peer_that_does_not_read__ends_in_time),
         cmocka_unit_test(test_api_server_free__idle_and_half_read_connections__end_of_file),
         cmocka_unit_test(test_api_server__mailbox_closed__connection_closed_without_reply),
