@@ -132,9 +132,9 @@ int api_reply_render(const struct api_identity *identity, const struct api_reque
     return ret;
 }
 
-int api_fault_render(const struct err *err, bool deprecated, char **ret_text, size_t *ret_len)
+int api_fault_render(const struct err *err, char **ret_text, size_t *ret_len)
 {
-    return render_fault(400, err, deprecated, ret_text, ret_len);
+    return render_fault(400, err, false, ret_text, ret_len);
 }
 
 int api_protocol_error_render(const struct err *err, char **ret_text, size_t *ret_len)

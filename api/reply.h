@@ -23,8 +23,7 @@ MUST_CHECK int api_reply_render(const struct api_identity *identity,
                                 char **ret_text, size_t *ret_len);
 
 /* 400 with a fault_message, for a request that api_request_parse refused. */
-MUST_CHECK int api_fault_render(const struct err *err, bool deprecated, char **ret_text,
-                                size_t *ret_len);
+MUST_CHECK int api_fault_render(const struct err *err, char **ret_text, size_t *ret_len);
 
 /* 400 with the protocol's own body (api.md 3.2), which is not JSON. */
 MUST_CHECK int api_protocol_error_render(const struct err *err, char **ret_text, size_t *ret_len);

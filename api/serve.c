@@ -87,7 +87,7 @@ int api_serve_request(const struct api_server_options *options, struct ctl_mailb
     api_trace_request(http);
     if (api_request_parse(http, options->body_max_size, &request, &err) < 0) {
         api_trace_error(&err);
-        return api_fault_render(&err, false, ret_text, ret_len);
+        return api_fault_render(&err, ret_text, ret_len);
     }
     int rc = carry_out(mailbox, &request, &reply);
     if (rc == 0)

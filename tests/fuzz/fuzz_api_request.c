@@ -37,7 +37,7 @@ static void check_refusal(int ret, const struct err *err)
     FUZZ_CHECK(ret == -EINVAL && err->code == ret && err->msg[0] != '\0');
     char *text = NULL;
     size_t len = 0;
-    FUZZ_CHECK(api_fault_render(err, false, &text, &len) == 0 && len > 0);
+    FUZZ_CHECK(api_fault_render(err, &text, &len) == 0 && len > 0);
     free(text);
 }
 

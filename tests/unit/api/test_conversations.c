@@ -217,7 +217,7 @@ static void check_refused(const struct exchange *exchange, const struct err *err
     char *text = NULL;
     size_t len;
 
-    assert_int_equal(api_fault_render(err, false, &text, &len), 0);
+    assert_int_equal(api_fault_render(err, &text, &len), 0);
     if (strcmp(text, exchange->expected) == 0)
         counts->exact++;
     else if (strstr(exchange->expected, " column ") &&

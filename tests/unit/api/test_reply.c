@@ -114,7 +114,7 @@ static void test_api_fault_render__sentence_is_no_utf8__still_json(void **state)
     size_t len = 0;
 
     (void)err_set(&err, -EINVAL, "a\xff\xc3\xa9\xe2\x82");
-    assert_int_equal(api_fault_render(&err, false, &text, &len), 0);
+    assert_int_equal(api_fault_render(&err, &text, &len), 0);
     assert_string_equal(text, HEAD("400") JSON_HEAD("26") "{\"fault_message\":\"a?\xc3\xa9??\"}");
     free(text);
 }
