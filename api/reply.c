@@ -56,15 +56,16 @@ static int render_pair(const char *key, const char *value, char **ret_text, size
 }
 
 /* The document of a request that has one: *ret_text stays NULL for the others. */
-static int render_document(const struct api_identity *identity, const struct api_request *request,
-                           const struct ctl_reply *reply, char **ret_text, size_t *ret_len)
+static int render_document(const struct api_identity *identity, enum ctl_state state,
+                           const struct api_request *request, const struct ctl_reply *reply,
+                           char **ret_text, size_t *ret_len)
 {
     enum ctl_action_kind kind = request->action.kind;
 
-    if (request->is_version)
+    if (request->answer == API_ANSWER_VERSION)
         return render_pair("firecracker_version", identity->version, ret_text, ret_len);
-    if (kind == CTL_INFO_GET)
-        return render_info(identity, reply->state, ret_text, ret_len);
+    if (request->answer == API_ANSWER_INFO)
+        return render_info(identity, state, ret_text, ret_len);
     if (kind == CTL_MACHINE_CONFIG_GET)
         return api_render_object(&cfg_object_machine, &reply->vm->machine, ret_text, ret_len);
     if (kind == CTL_VM_CONFIG_GET)
@@ -111,8 +112,9 @@ static int render_fault(uint32_t status, const struct err *err, bool deprecated,
     return ret;
 }
 
-int api_reply_render(const struct api_identity *identity, const struct api_request *request,
-                     const struct ctl_reply *reply, char **ret_text, size_t *ret_len)
+int api_reply_render(const struct api_identity *identity, enum ctl_state state,
+                     const struct api_request *request, const struct ctl_reply *reply,
+                     char **ret_text, size_t *ret_len)
 {
     char *body = NULL;
     size_t body_len = 0;
@@ -120,7 +122,7 @@ int api_reply_render(const struct api_identity *identity, const struct api_reque
     if (reply->code < 0)
         return render_fault(reply->code == -EMSGSIZE ? 413 : 400, &reply->err, request->deprecated,
                             ret_text, ret_len);
-    int ret = render_document(identity, request, reply, &body, &body_len);
+    int ret = render_document(identity, state, request, reply, &body, &body_len);
     if (ret < 0)
         return ret;
     ret = http_response_render(&(struct http_response){.status = body ? 200 : 204,

@@ -16,9 +16,10 @@ struct api_identity {
 
 /*
  * The whole response: 204, a JSON document with 200, or the fault_message with 400 (413 for
- * -EMSGSIZE, the MMDS limit). ret_text: the caller frees. Returns 0 or -ENOMEM.
+ * -EMSGSIZE, the MMDS limit). state: as published, for `GET /`; reply: zeroed where nothing was
+ * asked of ctl. ret_text: the caller frees. Returns 0 or -ENOMEM.
  */
-MUST_CHECK int api_reply_render(const struct api_identity *identity,
+MUST_CHECK int api_reply_render(const struct api_identity *identity, enum ctl_state state,
                                 const struct api_request *request, const struct ctl_reply *reply,
                                 char **ret_text, size_t *ret_len);
 

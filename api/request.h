@@ -14,9 +14,16 @@
 #include "base/http/http.h"
 #include "vmm/ctl/action.h"
 
+/* Who knows the answer. */
+enum api_answer {
+    API_ANSWER_CTL,     /* the action has to be carried out */
+    API_ANSWER_INFO,    /* GET /: the published state; action is not set */
+    API_ANSWER_VERSION, /* GET /version; action is not set */
+};
+
 /* What a request came to. */
 struct api_request {
-    bool is_version; /* GET /version: answered without ctl; action is not set */
+    enum api_answer answer;
     bool deprecated; /* the reply says so (api.md 3.4) */
     struct ctl_action action;
 };

@@ -100,11 +100,19 @@ static int decode_mmds_value(const struct api_parse *parse, struct api_request *
 
 /* ------------------------------------------------------------------ last checks, deprecations */
 
+static int finish_info(struct api_request *request, const char **ret_deprecated, struct err *err)
+{
+    (void)ret_deprecated;
+    (void)err;
+    request->answer = API_ANSWER_INFO;
+    return 0;
+}
+
 static int finish_version(struct api_request *request, const char **ret_deprecated, struct err *err)
 {
     (void)ret_deprecated;
     (void)err;
-    request->is_version = true;
+    request->answer = API_ANSWER_VERSION;
     return 0;
 }
 
@@ -212,7 +220,7 @@ static int refuse_snapshot(const struct api_path *path, struct err *err)
 #define SHAPE(table) .decode = decode_excluded, .object = &cfg_object_##table
 
 const struct api_route api_routes[] = {
-    {GET(""), GET_COUNTED(instance_info), .kind = CTL_INFO_GET},
+    {GET(""), GET_COUNTED(instance_info), .finish = finish_info},
     {GET("version"), GET_COUNTED(vmm_version), .finish = finish_version},
     {GET("vm"), WORD("config"), .kind = CTL_VM_CONFIG_GET},
     {GET("machine-config"), GET_COUNTED(machine_cfg), .kind = CTL_MACHINE_CONFIG_GET},

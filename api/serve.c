@@ -22,7 +22,7 @@ static void timed_of(const struct api_request *request, struct timed *ret_timed)
 {
     struct metrics_latencies_us *us = &metrics.latencies_us;
 
-    if (request->is_version)
+    if (request->answer != API_ANSWER_CTL)
         return;
     enum ctl_action_kind kind = request->action.kind;
     if (kind == CTL_PAUSE)
@@ -53,12 +53,8 @@ static int carry_out(struct ctl_mailbox *mailbox, struct api_request *request,
 {
     struct timed timed = {.name = NULL};
 
-    if (request->is_version)
+    if (request->answer != API_ANSWER_CTL)
         return 0;
-    if (request->action.kind == CTL_INFO_GET) {
-        ret_reply->state = ctl_state_read(mailbox);
-        return 0;
-    }
     timed_of(request, &timed);
     uint64_t start_ns = timed.name ? clock_mono_ns() : 0;
     int rc = ctl_post(mailbox, &request->action, ret_reply);
@@ -89,9 +85,12 @@ int api_serve_request(const struct api_server_options *options, struct ctl_mailb
         api_trace_error(&err);
         return api_fault_render(&err, ret_text, ret_len);
     }
+    enum ctl_state state = CTL_STATE_NOT_STARTED;
+    if (request.answer == API_ANSWER_INFO)
+        state = ctl_state_read(mailbox);
     int rc = carry_out(mailbox, &request, &reply);
     if (rc == 0)
-        rc = api_reply_render(&options->identity, &request, &reply, ret_text, ret_len);
+        rc = api_reply_render(&options->identity, state, &request, &reply, ret_text, ret_len);
     if (rc == 0)
         trace_outcome(&reply, *ret_text);
     else

@@ -40,7 +40,6 @@ static const struct cfg_object *owner_table(enum ctl_action_kind kind)
         return &cfg_object_snapshot_create;
     case CTL_SNAPSHOT_LOAD:
         return &cfg_object_snapshot_load;
-    case CTL_INFO_GET:
     case CTL_MACHINE_CONFIG_GET:
     case CTL_VM_CONFIG_GET:
     case CTL_MMDS_GET:

@@ -15,7 +15,6 @@
 
 /* One request kind each; ctl_rules[] has one row each. Order: api.md 5. */
 enum ctl_action_kind {
-    CTL_INFO_GET,           /* GET / */
     CTL_MACHINE_CONFIG_GET, /* GET /machine-config */
     CTL_VM_CONFIG_GET,      /* GET /vm/config */
     CTL_MMDS_GET,
@@ -90,14 +89,12 @@ struct ctl_action {
 /* Frees what the action owns and zeroes it. */
 void ctl_action_done(struct ctl_action *action);
 
-/* What `GET /` calls the VM. */
+/* What `GET /` calls the VM: published (vmm/ctl/mailbox.h), not asked for by an action. */
 enum ctl_state { CTL_STATE_NOT_STARTED, CTL_STATE_RUNNING, CTL_STATE_PAUSED };
 
-/* The answer. `vm` and `state` are for GETs: borrowed from ctl and unchanged until the next action
- * is posted. */
+/* The answer. `vm` is for GETs: borrowed from ctl and unchanged until the next action is posted. */
 struct ctl_reply {
     int code;       /* 0, or -errno with err */
     struct err err; /* the whole fault_message, category included */
-    enum ctl_state state;
     const struct cfg_vm *vm;
 };

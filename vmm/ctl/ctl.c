@@ -18,7 +18,6 @@
 #define RULE(prefix, function) .category = (prefix), .handler = (function)
 
 const struct ctl_rule ctl_rules[CTL_ACTIONS_COUNT] = {
-    [CTL_INFO_GET] = {.phases = CTL_PHASES_ALL},
     [CTL_MACHINE_CONFIG_GET] = {.phases = CTL_PHASES_ALL},
     [CTL_VM_CONFIG_GET] = {.phases = CTL_PHASES_ALL},
     [CTL_MMDS_GET] = {.phases = CTL_PHASES_ALL, RULE("MMDS error: ", ctl_get_mmds)},
@@ -94,7 +93,6 @@ void ctl_do(void *ctx, struct ctl_action *action, struct ctl_reply *ret_reply)
     *ret_reply = (struct ctl_reply){0};
     assert(action->kind < CTL_ACTIONS_COUNT);
     ret_reply->code = carry_out(ctl, action, &ret_reply->err);
-    ret_reply->state = state_of(ctl->phase);
     ret_reply->vm = ctl->config;
     ctl_action_done(action);
 }

@@ -20,16 +20,22 @@
 
 static const struct api_identity identity = {.id = "an \"id\"", .version = "1.16.1"};
 
-static void assert_reply(const struct api_request *request, const struct ctl_reply *reply,
-                         const char *wanted)
+static void assert_reply_in(enum ctl_state vm_state, const struct api_request *request,
+                            const struct ctl_reply *reply, const char *wanted)
 {
     char *text = NULL;
     size_t len = 0;
 
-    assert_int_equal(api_reply_render(&identity, request, reply, &text, &len), 0);
+    assert_int_equal(api_reply_render(&identity, vm_state, request, reply, &text, &len), 0);
     assert_string_equal(text, wanted);
     assert_int_equal(len, strlen(wanted));
     free(text);
+}
+
+static void assert_reply(const struct api_request *request, const struct ctl_reply *reply,
+                         const char *wanted)
+{
+    assert_reply_in(CTL_STATE_RUNNING, request, reply, wanted);
 }
 
 static void test_api_reply_render__no_document__204(void **state)
@@ -61,23 +67,21 @@ static void test_api_reply_render__failed__400_or_413(void **state)
 static void test_api_reply_render__info__each_state(void **state)
 {
     (void)state;
-    const struct api_request request = {.action.kind = CTL_INFO_GET};
-    struct ctl_reply reply = {.state = CTL_STATE_NOT_STARTED};
+    const struct api_request request = {.answer = API_ANSWER_INFO};
+    const struct ctl_reply reply = {0};
 
-    assert_reply(&request, &reply,
-                 HEAD("200") JSON_HEAD("88") "{\"id\":\"an \\\"id\\\"\",\"state\":\"Not "
-                                             "started\",\"vmm_version\":\"1.16.1\",\"app_name\":"
-                                             "\"Firecracker\"}");
-    reply.state = CTL_STATE_RUNNING;
-    assert_reply(&request, &reply,
-                 HEAD("200") JSON_HEAD("84") "{\"id\":\"an \\\"id\\\"\",\"state\":\"Running\","
-                                             "\"vmm_version\":\"1.16.1\",\"app_name\":"
-                                             "\"Firecracker\"}");
-    reply.state = CTL_STATE_PAUSED;
-    assert_reply(&request, &reply,
-                 HEAD("200") JSON_HEAD("83") "{\"id\":\"an \\\"id\\\"\",\"state\":\"Paused\","
-                                             "\"vmm_version\":\"1.16.1\",\"app_name\":"
-                                             "\"Firecracker\"}");
+    assert_reply_in(CTL_STATE_NOT_STARTED, &request, &reply,
+                    HEAD("200") JSON_HEAD("88") "{\"id\":\"an \\\"id\\\"\",\"state\":\"Not "
+                                                "started\",\"vmm_version\":\"1.16.1\",\"app_name\":"
+                                                "\"Firecracker\"}");
+    assert_reply_in(CTL_STATE_RUNNING, &request, &reply,
+                    HEAD("200") JSON_HEAD("84") "{\"id\":\"an \\\"id\\\"\",\"state\":\"Running\","
+                                                "\"vmm_version\":\"1.16.1\",\"app_name\":"
+                                                "\"Firecracker\"}");
+    assert_reply_in(CTL_STATE_PAUSED, &request, &reply,
+                    HEAD("200") JSON_HEAD("83") "{\"id\":\"an \\\"id\\\"\",\"state\":\"Paused\","
+                                                "\"vmm_version\":\"1.16.1\",\"app_name\":"
+                                                "\"Firecracker\"}");
 }
 
 static void test_api_reply_render__machine_config__template_only_when_active(void **state)
