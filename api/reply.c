@@ -55,6 +55,21 @@ static int render_pair(const char *key, const char *value, char **ret_text, size
     return render_members(object, json_put(object, key, json_new_text(value)), ret_text, ret_len);
 }
 
+static bool has_document(const struct api_request *request)
+{
+    enum ctl_action_kind kind = request->action.kind;
+
+    return request->answer != API_ANSWER_CTL || kind == CTL_MACHINE_CONFIG_GET ||
+           kind == CTL_VM_CONFIG_GET || kind == CTL_MMDS_GET;
+}
+
+uint32_t api_reply_status(const struct api_request *request, const struct ctl_reply *reply)
+{
+    if (reply->code < 0)
+        return reply->code == -EMSGSIZE ? 413 : 400;
+    return has_document(request) ? 200 : 204;
+}
+
 /* The document of a request that has one: *ret_text stays NULL for the others. */
 static int render_document(const struct api_identity *identity, enum ctl_state state,
                            const struct api_request *request, const struct ctl_reply *reply,
@@ -116,16 +131,17 @@ int api_reply_render(const struct api_identity *identity, enum ctl_state state,
                      const struct api_request *request, const struct ctl_reply *reply,
                      char **ret_text, size_t *ret_len)
 {
+    uint32_t status = api_reply_status(request, reply);
     char *body = NULL;
     size_t body_len = 0;
 
     if (reply->code < 0)
-        return render_fault(reply->code == -EMSGSIZE ? 413 : 400, &reply->err, request->deprecated,
-                            ret_text, ret_len);
+        return render_fault(status, &reply->err, request->deprecated, ret_text, ret_len);
     int ret = render_document(identity, state, request, reply, &body, &body_len);
     if (ret < 0)
         return ret;
-    ret = http_response_render(&(struct http_response){.status = body ? 200 : 204,
+    assert((body != NULL) == (status == 200));
+    ret = http_response_render(&(struct http_response){.status = status,
                                                        .deprecation = request->deprecated,
                                                        .body = body,
                                                        .body_len = body_len},

@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <stdint.h>
+
 #include "api/request.h"
 #include "base/attr.h"
 #include "vmm/ctl/action.h"
@@ -14,10 +16,14 @@ struct api_identity {
     const char *version; /* the Firecracker version whose API this is, as "1.16.1" */
 };
 
+/* The status of its response: 204, 200 with a document, 400, or 413 for -EMSGSIZE, the MMDS
+ * limit. */
+uint32_t api_reply_status(const struct api_request *request, const struct ctl_reply *reply);
+
 /*
- * The whole response: 204, a JSON document with 200, or the fault_message with 400 (413 for
- * -EMSGSIZE, the MMDS limit). state: as published, for `GET /`; reply: zeroed where nothing was
- * asked of ctl. ret_text: the caller frees. Returns 0 or -ENOMEM.
+ * The whole response, of the status that api_reply_status tells: a JSON document, a fault_message
+ * or neither. state: as published, for `GET /`; reply: zeroed where nothing was asked of ctl.
+ * ret_text: the caller frees. Returns 0 or -ENOMEM.
  */
 MUST_CHECK int api_reply_render(const struct api_identity *identity, enum ctl_state state,
                                 const struct api_request *request, const struct ctl_reply *reply,

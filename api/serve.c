@@ -4,7 +4,6 @@
  * tells is answered here, without the vmm thread. Thread: api; no state. Spec: api.md 1.1, 10.
  */
 #include <errno.h>
-#include <string.h>
 
 #include "api/server_int.h"
 #include "base/clock.h"
@@ -63,14 +62,14 @@ static int carry_out(struct ctl_mailbox *mailbox, struct api_request *request,
     return rc;
 }
 
-static void trace_outcome(const struct ctl_reply *reply, const char *text)
+static void trace_outcome(const struct api_request *request, const struct ctl_reply *reply)
 {
-    static const char no_content[] = "HTTP/1.1 204";
+    uint32_t status = api_reply_status(request, reply);
 
     if (reply->code < 0)
-        api_trace_error(&reply->err);
+        api_trace_error(status, &reply->err);
     else
-        api_trace_success(strncmp(text, no_content, strlen(no_content)) == 0 ? 204 : 200);
+        api_trace_success(status);
 }
 
 int api_serve_request(const struct api_server_options *options, struct ctl_mailbox *mailbox,
@@ -82,7 +81,7 @@ int api_serve_request(const struct api_server_options *options, struct ctl_mailb
 
     api_trace_request(http);
     if (api_request_parse(http, options->body_max_size, &request, &err) < 0) {
-        api_trace_error(&err);
+        api_trace_error(400, &err);
         return api_fault_render(&err, ret_text, ret_len);
     }
     enum ctl_state state = CTL_STATE_NOT_STARTED;
@@ -92,7 +91,7 @@ int api_serve_request(const struct api_server_options *options, struct ctl_mailb
     if (rc == 0)
         rc = api_reply_render(&options->identity, state, &request, &reply, ret_text, ret_len);
     if (rc == 0)
-        trace_outcome(&reply, *ret_text);
+        trace_outcome(&request, &reply);
     else
         log_warn("The API request was not answered: %s", ERR_OS(rc));
     api_request_done(&request);
@@ -101,6 +100,6 @@ int api_serve_request(const struct api_server_options *options, struct ctl_mailb
 
 int api_serve_breach(const struct err *err, char **ret_text, size_t *ret_len)
 {
-    api_trace_error(err);
+    api_trace_error(400, err);
     return api_protocol_error_render(err, ret_text, ret_len);
 }

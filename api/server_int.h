@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "api/server.h"
 #include "base/http/http.h"
@@ -78,10 +79,10 @@ MUST_CHECK int api_serve_breach(const struct err *err, char **ret_text, size_t *
 void api_trace_request(const struct http_request *http);
 
 /* "The request was executed successfully. ..." status: 200 or 204. */
-void api_trace_success(unsigned status);
+void api_trace_success(uint32_t status);
 
-/* "Received Error. ..." with the sentence, fit for one line. */
-void api_trace_error(const struct err *err);
+/* "Received Error. ..." with the sentence, fit for one line. status: 400 or 413. */
+void api_trace_error(uint32_t status, const struct err *err);
 
 /* "Listening on API socket (...)." kind: "API" or "metrics"; path: as bound, no NUL at its end. */
 void api_trace_listening(const char *kind, const char *path, size_t len);

@@ -3,7 +3,6 @@
  * The API's log lines, in the reference's words (api.md 10). Text from outside is shown as Rust's
  * Debug shows a string, so that a line stays one line. Any thread; no state.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -157,18 +156,18 @@ void api_trace_request(const struct http_request *http)
     log_info("%s", message.text);
 }
 
-void api_trace_success(unsigned status)
+void api_trace_success(uint32_t status)
 {
     log_info("The request was executed successfully. Status code: %u %s.", status,
              status == 204 ? "No Content" : "OK");
 }
 
-void api_trace_error(const struct err *err)
+void api_trace_error(uint32_t status, const struct err *err)
 {
     struct message message = {.len = 0};
 
     put(&message, "Received Error. Status code: ");
-    put(&message, err->code == -EMSGSIZE ? "413 Payload too large" : "400 Bad Request");
+    put(&message, status == 413 ? "413 Payload too large" : "400 Bad Request");
     put(&message, ". Message: ");
     if (!put_escaped(&message, err->msg, strlen(err->msg), false))
         put(&message, "..."); /* cut by err_set inside a character */

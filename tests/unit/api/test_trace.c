@@ -127,10 +127,10 @@ static void test_api_trace_error__sentence__one_line_with_its_status(void **stat
 
     level_set(LOG_LEVEL_ERROR);
     (void)err_set(&err, -EINVAL, "no \"file\"\nhere");
-    api_trace_error(&err);
+    api_trace_error(400, &err);
     check_line("Received Error. Status code: 400 Bad Request. Message: no \"file\"\\nhere");
     (void)err_set(&err, -EMSGSIZE, "too large");
-    api_trace_error(&err);
+    api_trace_error(413, &err);
     check_line("Received Error. Status code: 413 Payload too large. Message: too large");
 }
 
