@@ -103,12 +103,11 @@ struct json *api_render_value(const struct cfg_object *object, const void *obj)
     return value;
 }
 
-/* Text of a value that it drops; NULL is no memory. */
-static int render_and_drop(struct json *value, char **ret_text, size_t *ret_len)
+int api_render_drop(struct json *value, int put_ret, char **ret_text, size_t *ret_len)
 {
     if (!value)
         return -ENOMEM;
-    int ret = json_render(value, ret_text, ret_len);
+    int ret = put_ret < 0 ? -ENOMEM : json_render(value, ret_text, ret_len);
     json_drop(value);
     return ret;
 }
@@ -116,7 +115,7 @@ static int render_and_drop(struct json *value, char **ret_text, size_t *ret_len)
 int api_render_object(const struct cfg_object *object, const void *obj, char **ret_text,
                       size_t *ret_len)
 {
-    return render_and_drop(api_render_value(object, obj), ret_text, ret_len);
+    return api_render_drop(api_render_value(object, obj), 0, ret_text, ret_len);
 }
 
 /* count structs of one table, one behind the other. */
@@ -165,9 +164,5 @@ int api_render_vm(const struct cfg_vm *vm, char **ret_text, size_t *ret_len)
     ret |= json_put(root, "entropy", json_new_null());
     ret |= json_put(root, "pmem", json_new_array());
     ret |= json_put(root, "memory-hotplug", json_new_null());
-    if (ret < 0) {
-        json_drop(root);
-        return -ENOMEM;
-    }
-    return render_and_drop(root, ret_text, ret_len);
+    return api_render_drop(root, ret, ret_text, ret_len);
 }

@@ -13,6 +13,10 @@
  * number from 2^63 up. */
 struct json *api_render_value(const struct cfg_object *object, const void *obj);
 
+/* Compact text of a value, which is dropped in any case. put_ret: of the json_puts that filled it,
+ * or'ed. ret_text: the caller frees. Returns 0, or -ENOMEM: also for NULL and a put that failed. */
+MUST_CHECK int api_render_drop(struct json *value, int put_ret, char **ret_text, size_t *ret_len);
+
 /* Compact text of one object. ret_text: the caller frees. Returns 0 or -ENOMEM. */
 MUST_CHECK int api_render_object(const struct cfg_object *object, const void *obj, char **ret_text,
                                  size_t *ret_len);

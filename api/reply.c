@@ -23,15 +23,6 @@ static const char *const state_names[] = {
 };
 static_assert(ARRAY_LEN(state_names) == CTL_STATE_PAUSED + 1, "one name a state");
 
-/* Text of an object whose members are put, which it drops. put_ret: of the puts, or'ed. */
-static int render_members(struct json *object, int put_ret, char **ret_text, size_t *ret_len)
-{
-    int ret = put_ret < 0 ? -ENOMEM : json_render(object, ret_text, ret_len);
-
-    json_drop(object);
-    return ret;
-}
-
 static int render_info(const struct api_identity *identity, enum ctl_state state, char **ret_text,
                        size_t *ret_len)
 {
@@ -43,7 +34,7 @@ static int render_info(const struct api_identity *identity, enum ctl_state state
     ret |= json_put(info, "state", json_new_text(state_names[state]));
     ret |= json_put(info, "vmm_version", json_new_text(identity->version));
     ret |= json_put(info, "app_name", json_new_text(APP_NAME));
-    return render_members(info, ret, ret_text, ret_len);
+    return api_render_drop(info, ret, ret_text, ret_len);
 }
 
 /* An object with one text. */
@@ -52,7 +43,7 @@ static int render_pair(const char *key, const char *value, char **ret_text, size
     struct json *object = json_new_object();
     if (!object)
         return -ENOMEM;
-    return render_members(object, json_put(object, key, json_new_text(value)), ret_text, ret_len);
+    return api_render_drop(object, json_put(object, key, json_new_text(value)), ret_text, ret_len);
 }
 
 static bool has_document(const struct api_request *request)
