@@ -5,21 +5,12 @@
  */
 #include "api/request.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
 #include "api/decode.h"
 #include "api/request_int.h"
 #include "base/log.h"
-
-static const char *const method_names[] = {
-    [HTTP_METHOD_GET] = "GET",
-    [HTTP_METHOD_PUT] = "PUT",
-    [HTTP_METHOD_PATCH] = "PATCH",
-    [HTTP_METHOD_DELETE] = "DELETE",
-};
-static_assert(ARRAY_LEN(method_names) == HTTP_METHODS_COUNT, "one name a method");
 
 /* ------------------------------------------------------------------ paths */
 
@@ -83,7 +74,7 @@ static int fail_route(const struct http_request *http, const struct api_path *pa
     if (http->method == HTTP_METHOD_DELETE && http->body)
         return err_set(err, -EINVAL, "Empty Delete request.");
     return err_set(err, -EINVAL, "Invalid request method and/or path: %s %.*s.",
-                   method_names[http->method], (int)first->len, first->at ? first->at : "");
+                   http_method_name(http->method), (int)first->len, first->at ? first->at : "");
 }
 
 /* ------------------------------------------------------------------ bodies */

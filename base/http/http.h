@@ -22,6 +22,9 @@
 enum http_method { HTTP_METHOD_GET, HTTP_METHOD_PUT, HTTP_METHOD_PATCH, HTTP_METHOD_DELETE };
 #define HTTP_METHODS_COUNT (HTTP_METHOD_DELETE + 1)
 
+/* "GET", as in a request line. */
+const char *http_method_name(enum http_method method);
+
 /* One whole request. Borrowed from the reader, until its next call. */
 struct http_request {
     enum http_method method;

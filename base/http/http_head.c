@@ -4,6 +4,7 @@
  * http-parser, which is given a request line of ours and each header line as it came. Sentences are
  * those of the reference where it has one. Any thread; no state. Spec: api.md 1.2; deltas.md 7.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,7 +24,12 @@ static const char *const method_names[] = {
     [HTTP_METHOD_PATCH] = "PATCH",
     [HTTP_METHOD_DELETE] = "DELETE",
 };
-_Static_assert(ARRAY_LEN(method_names) == HTTP_METHODS_COUNT, "one name a method");
+static_assert(ARRAY_LEN(method_names) == HTTP_METHODS_COUNT, "one name a method");
+
+const char *http_method_name(enum http_method method)
+{
+    return method_names[method];
+}
 
 static const char *const version_names[] = {"HTTP/1.0", "HTTP/1.1"}; /* by minor number */
 

@@ -12,14 +12,6 @@
 /* JSON integers end there (deltas.md 7). */
 #define JSON_INTEGER_MAX ((uint64_t)INT64_MAX)
 
-static const char *const method_names[] = {
-    [HTTP_METHOD_GET] = "get",
-    [HTTP_METHOD_PUT] = "put",
-    [HTTP_METHOD_PATCH] = "patch",
-    [HTTP_METHOD_DELETE] = "delete",
-};
-static_assert(ARRAY_LEN(method_names) == HTTP_METHODS_COUNT, "one name a method");
-
 static const char *const type_names[] = {
     [CFG_TYPE_BOOL] = "bool",         [CFG_TYPE_U8] = "integer",
     [CFG_TYPE_U16] = "integer",       [CFG_TYPE_U32] = "integer",
@@ -112,7 +104,7 @@ static void print_object(const struct cfg_object *object)
 
 static void print_route(const struct api_route *route)
 {
-    printf("{\"method\":\"%s\",\"first\":\"%s\"", method_names[route->method], route->first);
+    printf("{\"method\":\"%s\",\"first\":\"%s\"", http_method_name(route->method), route->first);
     printf(",\"id\":%s", truth(route->second_rule == API_TOKEN_ID));
     print_word("second", route->second);
     print_word("third", route->third);

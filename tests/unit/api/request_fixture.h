@@ -34,14 +34,7 @@ static inline const char *request_json(const char *text, char buf[static REQUEST
 /* What is printed of a row: a format, and what it takes. */
 #define REQUEST_FMT "%s %s %s"
 #define REQUEST_ARGS(row)                                                                          \
-    request_method_name((row)->method), (row)->path, (row)->body ? (row)->body : ""
-
-static inline const char *request_method_name(enum http_method method)
-{
-    static const char *const names[] = {
-        [GET] = "GET", [PUT] = "PUT", [PATCH] = "PATCH", [DELETE] = "DELETE"};
-    return names[method];
-}
+    http_method_name((row)->method), (row)->path, (row)->body ? (row)->body : ""
 
 /* body: NULL: none; otherwise as it is. */
 static inline int request_parse(enum http_method method, const char *path, const char *body,
@@ -91,5 +84,5 @@ static inline void request_taken(enum http_method method, const char *path, cons
     char json[REQUEST_TEXT_MAX_SIZE];
 
     if (request_parse(method, path, request_json(body, json), ret_request, &err) != 0)
-        fail_msg("%s %s %s: %s", request_method_name(method), path, body ? body : "", err.msg);
+        fail_msg("%s %s %s: %s", http_method_name(method), path, body ? body : "", err.msg);
 }

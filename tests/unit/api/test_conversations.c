@@ -128,10 +128,8 @@ static void read_response(struct json_val record, struct exchange *exchange)
 
 static enum http_method method_of(const char *name)
 {
-    static const char *const names[] = {"GET", "PUT", "PATCH", "DELETE"};
-
     for (int i = 0; i < HTTP_METHODS_COUNT; i++) {
-        if (strcmp(names[i], name) == 0)
+        if (strcmp(http_method_name((enum http_method)i), name) == 0)
             return (enum http_method)i;
     }
     fail_msg("the recording has a method %s", name);
