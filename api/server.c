@@ -25,6 +25,12 @@
 /* What a peer that does not read its last reply may cost at the end, all of them together. */
 #define STOP_WAIT_NS NS_PER_S
 
+/* What one connection too many is told (api.md 1.1). No space behind 503, unlike in every other
+ * status line. */
+static const char too_many_connections[] =
+    "HTTP/1.1 503\r\nServer: Firecracker API\r\nConnection: close\r\nContent-Length: 40\r\n\r\n"
+    "{ \"error\": \"Too many open connections\" }";
+
 struct api_server {
     struct api_server_options options;
     struct ctl_mailbox *mailbox;
@@ -106,7 +112,7 @@ static void conn_refuse(int fd)
     char scratch[API_READ_SIZE];
 
     IGNORE_RESULT(recv(fd, scratch, sizeof(scratch), MSG_DONTWAIT)); /* as good as it gets */
-    IGNORE_RESULT(send(fd, http_too_many_connections, strlen(http_too_many_connections),
+    IGNORE_RESULT(send(fd, too_many_connections, strlen(too_many_connections),
                        MSG_DONTWAIT | MSG_NOSIGNAL) < 0); /* a new socket has room */
     log_warn("API connection refused: %u are open", API_CONNECTIONS_MAX);
 }

@@ -96,6 +96,3 @@ MUST_CHECK int http_response_render(const struct http_response *response, char *
  * length. */
 #define HTTP_CONTINUE_MAX_SIZE 96u
 size_t http_continue_render(uint32_t minor, char *buf);
-
-/* What the eleventh connection is told (api.md 1.1); constant. */
-extern const char http_too_many_connections[];

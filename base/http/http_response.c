@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What goes back: byte for byte what the reference sends. Any thread; no state. Spec: api.md 1.1,
- * 1.2, 1.3.
+ * What goes back: byte for byte what the reference sends. Any thread; no state. Spec: api.md 1.2,
+ * 1.3.
  */
 #include <assert.h>
 #include <errno.h>
@@ -13,11 +13,6 @@
 
 #define SERVER_LINE "Server: Firecracker API\r\n"
 #define KEEP_ALIVE_LINE "Connection: keep-alive\r\n"
-
-/* No space behind 503, unlike in every other status line. */
-const char http_too_many_connections[] = "HTTP/1.1 503\r\n" SERVER_LINE "Connection: close\r\n"
-                                         "Content-Length: 40\r\n\r\n"
-                                         "{ \"error\": \"Too many open connections\" }";
 
 /* Bytes of the longest head with its NUL, for a content type of HTTP_CONTENT_TYPE_MAX_LEN. */
 #define HEAD_MAX_SIZE 256u
