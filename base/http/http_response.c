@@ -14,13 +14,18 @@
 #define SERVER_LINE "Server: Firecracker API\r\n"
 #define KEEP_ALIVE_LINE "Connection: keep-alive\r\n"
 
-/* Bytes of the longest head with its NUL, for a content type of HTTP_CONTENT_TYPE_MAX_LEN. */
-#define HEAD_MAX_SIZE 256u
+#define DEPRECATION_LINE "Deprecation: true\r\n"
+
+/* Bytes of the longest head with its NUL. */
+#define HEAD_MAX_SIZE                                                                              \
+    (sizeof("HTTP/1.1 4294967295 \r\n" SERVER_LINE KEEP_ALIVE_LINE DEPRECATION_LINE                \
+            "Content-Type: \r\nContent-Length: 18446744073709551615\r\n\r\n") +                    \
+     HTTP_CONTENT_TYPE_MAX_LEN)
 
 /* Returns the length. */
 static size_t print_head(const struct http_response *response, char buf[static HEAD_MAX_SIZE])
 {
-    const char *deprecation = response->deprecation ? "Deprecation: true\r\n" : "";
+    const char *deprecation = response->deprecation ? DEPRECATION_LINE : "";
     const char *type = response->content_type ? response->content_type : "application/json";
     int len;
 
