@@ -17,7 +17,7 @@
 
 #define HTTP_LINE_MAX_SIZE 1024u         /* request line or one header line, with its CRLF */
 #define HTTP_HEAD_MAX_SIZE (80u * 1024u) /* request line and all header lines */
-#define HTTP_BODY_DEFAULT_MAX_SIZE 51200u
+#define HTTP_BODY_DEFAULT_MAX_SIZE 51200 /* bytes; also as text: a number and no more */
 
 enum http_method { HTTP_METHOD_GET, HTTP_METHOD_PUT, HTTP_METHOD_PATCH, HTTP_METHOD_DELETE };
 #define HTTP_METHODS_COUNT (HTTP_METHOD_DELETE + 1)

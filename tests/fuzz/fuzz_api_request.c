@@ -15,7 +15,6 @@
 #include "base/log.h"
 #include "tests/fuzz/fuzz_check.h"
 
-#define BODY_MAX_SIZE (50u * 1024)
 #define INPUT_MAX_SIZE (64u * 1024)
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -69,8 +68,8 @@ static void check_request(const struct http_request *http)
     struct api_request again = {0};
     struct err err = ERR_INIT;
     struct err err_again = ERR_INIT;
-    int ret = api_request_parse(http, BODY_MAX_SIZE, &first, &err);
-    FUZZ_CHECK(api_request_parse(http, BODY_MAX_SIZE, &again, &err_again) == ret);
+    int ret = api_request_parse(http, HTTP_BODY_DEFAULT_MAX_SIZE, &first, &err);
+    FUZZ_CHECK(api_request_parse(http, HTTP_BODY_DEFAULT_MAX_SIZE, &again, &err_again) == ret);
     if (ret < 0) {
         check_refusal(ret, &err);
         FUZZ_CHECK(strcmp(err.msg, err_again.msg) == 0);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/ck.h"
+#include "base/http/http.h"
 #include "base/log.h"
 #include "base/utf8.h"
 
@@ -32,6 +33,10 @@ struct option {
         n, false, offsetof(struct app_args, member), NULL, req, excl, text                         \
     }
 
+/* Text of a macro that is a number. */
+#define NUMBER_TEXT(number) NUMBER_TEXT_(number)
+#define NUMBER_TEXT_(number) #number
+
 /* Alphabetical: requirements are checked in this order (cli.md A.1). */
 static const struct option options[] = {
     VALUE("api-sock", api_sock, "/run/firecracker.socket", NULL, NULL,
@@ -43,7 +48,8 @@ static const struct option options[] = {
           "Print the format version of the given snapshot state file. Refused by this build."),
     FLAG("enable-pci", enable_pci, NULL, NULL, "Warns; devices stay on the MMIO transport."),
     FLAG("help", help, NULL, NULL, "Print this text; so does -h."),
-    VALUE("http-api-max-payload-size", http_api_max_payload_size, "51200", NULL, NULL,
+    VALUE("http-api-max-payload-size", http_api_max_payload_size,
+          NUMBER_TEXT(HTTP_BODY_DEFAULT_MAX_SIZE), NULL, NULL,
           "Largest body of an API request, in bytes."),
     VALUE("id", id, "anonymous-instance", NULL, NULL, "Identifier of this VM."),
     VALUE("irqchip", irqchip, "split", NULL, NULL,

@@ -16,7 +16,6 @@
 #define PATCH HTTP_METHOD_PATCH
 #define DELETE HTTP_METHOD_DELETE
 
-#define BODY_MAX_SIZE 51200u
 #define REQUEST_TEXT_MAX_SIZE 512u
 
 /* JSON in C text: a copy in which each ' is a ". NULL stays. */
@@ -43,7 +42,7 @@ static inline int request_parse(enum http_method method, const char *path, const
     const struct http_request http = {
         .method = method, .path = path, .body = body, .body_len = body ? strlen(body) : 0};
 
-    return api_request_parse(&http, BODY_MAX_SIZE, ret_request, err);
+    return api_request_parse(&http, HTTP_BODY_DEFAULT_MAX_SIZE, ret_request, err);
 }
 
 /* A request that is refused. body: NULL: none; ' stands for ". */

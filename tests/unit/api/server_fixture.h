@@ -24,7 +24,6 @@
 #include "base/log.h"
 #include "tests/unit/unit.h"
 
-#define BODY_MAX_SIZE 51200u
 #define GET_VERSION "GET /version HTTP/1.1\r\n\r\n"
 #define GET_INFO "GET / HTTP/1.1\r\n\r\n"
 #define GET_MACHINE "GET /machine-config HTTP/1.1\r\n\r\n"
@@ -117,7 +116,7 @@ static inline struct api_server_options world_options(const struct world *world)
 {
     return (struct api_server_options){
         .socket_path = world->path,
-        .body_max_size = BODY_MAX_SIZE,
+        .body_max_size = HTTP_BODY_DEFAULT_MAX_SIZE,
         .identity = {.id = "anonymous-instance", .version = "1.16.1"},
     };
 }

@@ -305,7 +305,7 @@ static void replay(const struct exchange *exchange, struct counts *counts)
     struct api_request request;
     struct err err = ERR_INIT;
 
-    if (api_request_parse(&http, BODY_MAX_SIZE, &request, &err) < 0) {
+    if (api_request_parse(&http, HTTP_BODY_DEFAULT_MAX_SIZE, &request, &err) < 0) {
         check_refused(exchange, &err, counts);
         return;
     }

@@ -243,22 +243,22 @@ static void test_api_conn__body_of_the_limit__read_whole(void **state)
     (void)state;
     struct world *world = world_make();
     int fd = client_connect(world);
-    char *body = malloc(BODY_MAX_SIZE + 2);
+    char *body = malloc(HTTP_BODY_DEFAULT_MAX_SIZE + 2);
     char head[128];
 
     assert_non_null(body);
-    memset(body, ' ', BODY_MAX_SIZE);
+    memset(body, ' ', HTTP_BODY_DEFAULT_MAX_SIZE);
     memcpy(body, "{\"kernel_image_path\":\"k\"}", 25);
-    body[BODY_MAX_SIZE] = '\0';
-    (void)snprintf(head, sizeof(head), "PUT /boot-source HTTP/1.1\r\nContent-Length: %u\r\n\r\n",
-                   BODY_MAX_SIZE);
+    body[HTTP_BODY_DEFAULT_MAX_SIZE] = '\0';
+    (void)snprintf(head, sizeof(head), "PUT /boot-source HTTP/1.1\r\nContent-Length: %d\r\n\r\n",
+                   HTTP_BODY_DEFAULT_MAX_SIZE);
     for (unsigned i = 0; i < 3; i++) {
         client_send(fd, head);
         client_send(fd, body);
         check_reply(fd, STATUS_204, "Server");
     }
-    (void)snprintf(head, sizeof(head), "PUT /boot-source HTTP/1.1\r\nContent-Length: %u\r\n\r\n",
-                   BODY_MAX_SIZE + 1);
+    (void)snprintf(head, sizeof(head), "PUT /boot-source HTTP/1.1\r\nContent-Length: %d\r\n\r\n",
+                   HTTP_BODY_DEFAULT_MAX_SIZE + 1);
     check_exchange(fd, head, STATUS_400, "error");
     free(body);
     fd_close(&fd);

@@ -103,14 +103,14 @@ static void test_api_trace_request__odd_text__one_line(void **state)
 static void test_api_trace_request__long_body__cut(void **state)
 {
     (void)state;
-    char *body = malloc(BODY_MAX_SIZE + 1);
+    char *body = malloc(HTTP_BODY_DEFAULT_MAX_SIZE + 1);
     char *text = NULL;
     size_t len = 0;
     struct err err = ERR_INIT;
 
     assert_non_null(body);
-    memset(body, '\n', BODY_MAX_SIZE);
-    body[BODY_MAX_SIZE] = '\0';
+    memset(body, '\n', HTTP_BODY_DEFAULT_MAX_SIZE);
+    body[HTTP_BODY_DEFAULT_MAX_SIZE] = '\0';
     level_set(LOG_LEVEL_INFO);
     trace(HTTP_METHOD_PUT, "/vsock", body);
     assert_int_equal(fd_read_file(log_path, 1u << 20, &text, &len, &err), 0);
