@@ -4,16 +4,12 @@
  * twice, unknown. A field added to a table is covered here without a new line.
  */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "api/decode.h"
+#include "tests/unit/unit.h"
 
 #define TEXT_MAX_SIZE 4096u
 

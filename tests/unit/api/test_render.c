@@ -4,16 +4,12 @@
  * is shown can be read back.
  */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "api/decode.h"
 #include "api/render.h"
+#include "tests/unit/unit.h"
 
 #define ROOMY_SIZE (1024u * 1024u)
 #define MACHINE_DEFAULT                                                                            \

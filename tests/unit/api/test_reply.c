@@ -4,15 +4,11 @@
  * test_conversations and test_render.
  */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "api/reply.h"
+#include "tests/unit/unit.h"
 #include "vmm/config/cfg_fields.h"
 
 #define HEAD(code) "HTTP/1.1 " code " \r\nServer: Firecracker API\r\nConnection: keep-alive\r\n"

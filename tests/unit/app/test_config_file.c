@@ -3,15 +3,11 @@
  * vmm/app/config_file.c: keys of the file, order of application, refusals with their wrapper.
  */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
+#include "tests/unit/unit.h"
 #include "vmm/app/config_file.h"
 
 #define WRAPPER "Configuration for VMM from one single json failed: "

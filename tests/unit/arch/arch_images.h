@@ -6,19 +6,14 @@
 #pragma once
 
 #include <elf.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "base/fd.h"
 #include "tests/unit/peek.h"
+#include "tests/unit/unit.h"
 #include "vmm/arch/x86_64/arch.h"
 
 #define MIB (1024ull * 1024)

@@ -3,17 +3,11 @@
  * Unit tests of base/ck.h (checked arithmetic) and base/le.h (little-endian values): edges of each
  * type.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <string.h>
 
 #include "base/ck.h"
 #include "base/le.h"
+#include "tests/unit/unit.h"
 
 static void test_ck_add__edges__fits_or_refused(void **state)
 {

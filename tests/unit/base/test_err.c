@@ -3,17 +3,11 @@
  * Unit tests of base/err.c: sentences, prefixes, cutting, and the errno texts that clients match
  * (api.md 3.1).
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <errno.h>
 #include <string.h>
 
 #include "base/err.h"
+#include "tests/unit/unit.h"
 
 static void test_err_set__arguments__code_and_sentence(void **state)
 {

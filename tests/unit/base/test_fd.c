@@ -3,13 +3,6 @@
  * Unit tests of base/fd.c (and the real clock of base/clock.c): pipes, eventfds, whole files, the
  * fd table.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -24,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "tests/unit/unit.h"
 
 /* A file in memory with `len` bytes, readable through the path put into `path`. */
 static int make_file(const void *bytes, size_t len, char *path, size_t path_size)

@@ -3,13 +3,6 @@
  * Unit tests of base/log.c: the line's form by regular expression, levels, module filter, sinks
  * that fail, limited lines, quoting. Every test opens a sink of its own.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -23,6 +16,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "tests/unit/unit.h"
 
 #define TIME_RE "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{9} "
 

@@ -2,18 +2,12 @@
 /*
  * Unit tests of base/log_limit.c with a clock of our own: burst, refill, what is dropped, threads.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <pthread.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "tests/unit/unit.h"
 
 #define START_NS (1000 * NS_PER_S)
 #define STEP_NS (500 * NS_PER_MS)

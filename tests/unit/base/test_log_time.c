@@ -2,19 +2,13 @@
 /*
  * Unit tests of base/log_time.c: our calendar against libc's, offsets, the local zone.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/log_int.h"
+#include "tests/unit/unit.h"
 
 static void test_log_time_format__days_to_2150__as_libc(void **state)
 {

@@ -4,13 +4,6 @@
  * deltas and stores, per-device groups and their sums, sinks that fail. Metrics open once in a
  * process, so every test runs in a child of its own.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -27,6 +20,7 @@
 
 #include "base/fd.h"
 #include "base/metrics.h"
+#include "tests/unit/unit.h"
 
 static int say_failed(int line, const char *cond)
 {

@@ -4,13 +4,6 @@
  * grow, labels, phases, the file. It opens once in a process, so every test runs in a child of its
  * own.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +14,7 @@
 
 #include "base/fd.h"
 #include "base/metrics.h"
+#include "tests/unit/unit.h"
 
 static int say_failed(int line, const char *cond)
 {

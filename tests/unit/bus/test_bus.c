@@ -3,16 +3,10 @@
  * Unit tests of vmm/bus/bus.c: placing ranges, refusing overlaps, finding the one range of an
  * access.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <errno.h>
 #include <string.h>
 
+#include "tests/unit/unit.h"
 #include "vmm/bus/bus.h"
 
 /* What a handler saw last. */

@@ -2,17 +2,11 @@
 /*
  * Unit tests of vmm/bus/irq.c: edges arrive in the eventfd and are counted.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <fcntl.h>
 #include <unistd.h>
 
 #include "base/metrics.h"
+#include "tests/unit/unit.h"
 #include "vmm/bus/irq.h"
 
 static void test_irq_raise__open_line__edge_and_count(void **state)

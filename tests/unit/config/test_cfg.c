@@ -3,14 +3,10 @@
  * vmm/config/cfg.c: defaults of a VM and the rules of its objects with the reference's sentences.
  */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
+#include "tests/unit/unit.h"
 #include "vmm/config/cfg.h"
 
 #define VCPUS_TEXT                                                                                 \

@@ -3,15 +3,11 @@
  * vmm/config/cfg_devices.c: order, identity and limits of drives and interfaces.
  */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
+#include "tests/unit/unit.h"
 #include "vmm/config/cfg_fields.h"
 
 static int vm_setup(void **state)

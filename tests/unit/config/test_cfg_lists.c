@@ -3,14 +3,10 @@
  * vmm/config/cfg_lists.c: limits of the arrays inside objects, and folding of CPU template lists.
  */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
+#include "tests/unit/unit.h"
 #include "vmm/config/cfg_lists_int.h"
 
 static int vm_setup(void **state)

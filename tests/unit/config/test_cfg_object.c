@@ -4,14 +4,10 @@
  * with their defaults and give back what they own.
  */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
+#include "tests/unit/unit.h"
 #include "vmm/config/cfg_fields.h"
 
 static void test_cfg_objects__every_field__table_is_consistent(void **state)

@@ -4,14 +4,10 @@
  * request comes to (api.md 7).
  */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
+#include "tests/unit/unit.h"
 #include "vmm/config/cfg_fields.h"
 
 static const struct cfg_machine before = {

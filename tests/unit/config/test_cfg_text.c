@@ -3,14 +3,10 @@
  * vmm/config/cfg_text.c: the small grammars inside requests, good and bad.
  */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
+#include "tests/unit/unit.h"
 #include "vmm/config/cfg_text.h"
 
 static void test_cfg_mac_parse__good__bytes_and_lower_case_text(void **state)

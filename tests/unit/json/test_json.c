@@ -4,15 +4,11 @@
  * positions.
  */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "base/json/json.h"
+#include "tests/unit/unit.h"
 
 #define ROOMY_SIZE 65536u
 

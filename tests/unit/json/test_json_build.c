@@ -3,15 +3,11 @@
  * base/json/json_build.c: compact rendering in the order put, ownership on failure.
  */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "base/json/json.h"
+#include "tests/unit/unit.h"
 
 static void assert_renders(struct json *value, const char *expected)
 {

@@ -3,15 +3,11 @@
  * base/json/json_scan.c: text walks, positions, quoting of outside text.
  */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "base/json/json_int.h"
+#include "tests/unit/unit.h"
 
 static void test_json_scan_value__values__end_behind_last_byte(void **state)
 {
