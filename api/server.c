@@ -70,6 +70,19 @@ static void conn_settle(struct api_server *server, struct api_conn *conn, int rc
         loop_timer_arm(server->loop, &server->turns, 0);
 }
 
+/* The peer's end, and whether a request of its was lost by it. Looks only when it is to be told. */
+static void log_peer_gone(const struct api_conn *conn)
+{
+    char byte;
+
+    if (!log_on(LOG_LEVEL_DEBUG))
+        return;
+    if (api_conn_has_turn(conn) || recv(conn->src.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
+        log_debug("API connection closed by its peer before its last request was answered");
+    else
+        log_debug("API connection closed by its peer");
+}
+
 static void on_conn(struct loop_src *src, uint32_t revents)
 {
     struct api_server *server = src->ctx;
@@ -78,6 +91,7 @@ static void on_conn(struct loop_src *src, uint32_t revents)
 
     /* A peer that will not read or send any more: what it has sent is dropped. */
     if (revents & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)) {
+        log_peer_gone(conn);
         conn_drop(server, conn);
         return;
     }
