@@ -45,7 +45,8 @@ class Client:
         wait_until(f"a connection to {path}", lambda: self._try_connect(path))
 
     def _try_connect(self, path):
-        """The path is there a moment before the socket listens (row 36: clients try again)."""
+        """The path is there from bind on, a moment before listen; the kernel refuses between (row 36: clients try
+        again)."""
         try:
             self.socket.connect(path)
             return True

@@ -68,7 +68,8 @@ def api_default_socket_path(t):
 
 @case
 def api_socket_is_ready_soon(t):
-    """Row 18: a connect works as soon as the file is there, and is answered."""
+    """Row 18: a client that waits for the file, and tries again while it is refused (row 36), is answered soon. The
+    kernel refuses for a moment: the path is there from bind on, connections are taken from listen on."""
     for index in range(20):
         start = time.monotonic()
         served = Served(t, name=f"{index}.sock")
