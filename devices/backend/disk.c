@@ -36,8 +36,8 @@ static int refuse_type(mode_t mode, const char *path, struct err *err)
     if (S_ISDIR(mode))
         return err_set(err, -EISDIR, "%s %s", ERR_OS(EISDIR), path);
     return err_set(err, -EINVAL,
-                   "%s is %s (EINVAL): a disk is a regular file or a block device; name one", path,
-                   unfit_name(mode));
+                   "%s %s: a disk is a regular file or a block device, name one instead of %s.",
+                   ERR_OS(EINVAL), path, unfit_name(mode));
 }
 
 /* open() itself fails on a socket with an errno that says little. */

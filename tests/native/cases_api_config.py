@@ -58,6 +58,9 @@ def api_patch_drive_while_running_and_paused(t):
     equal("capacities while paused", [0, 100, 200], capacities(served))
     client.refused("PATCH", "/drives/d", {"drive_id": "d", "path_on_host": "none"},
                    PATCH_DRIVE + f"backing file: {NO_FILE} none Please verify the request arguments.")
+    client.refused("PATCH", "/drives/d", {"drive_id": "d", "path_on_host": "/dev/zero"},
+                   PATCH_DRIVE + "backing file: " + NO_DISK.format("/dev/zero", "a character device")
+                   + " Please verify the request arguments.")
     equal("path shown after a refusal", "large", drives(client)[0]["path_on_host"])
     client.state("Resumed")
     await_capacity(served, 300)
@@ -302,13 +305,14 @@ def make_strange_files(t):
     return listener
 
 
+NO_DISK = "Invalid argument (os error 22) {}: a disk is a regular file or a block device, name one instead of {}."
 STRANGE_DRIVES = [
     ("none", f"{NO_FILE} none"),
     ("", f"{NO_FILE} "),
     ("directory", "Is a directory (os error 21) directory"),
-    ("fifo", "fifo is a FIFO (EINVAL): a disk is a regular file or a block device; name one"),
-    ("/dev/zero", "/dev/zero is a character device (EINVAL): a disk is a regular file or a block device; name one"),
-    ("socket", "socket is a socket (EINVAL): a disk is a regular file or a block device; name one"),
+    ("fifo", NO_DISK.format("fifo", "a FIFO")),
+    ("/dev/zero", NO_DISK.format("/dev/zero", "a character device")),
+    ("socket", NO_DISK.format("socket", "a socket")),
     ("none/disk", f"{NO_FILE} none/disk"),
     ("fifo/disk", "Not a directory (os error 20) fifo/disk"),
     ("x" * 5000, "Filename too long (os error 36) "),

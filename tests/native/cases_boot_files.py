@@ -217,8 +217,8 @@ def disk_is_no_disk(t):
     for path, kind in (("fifo", "a FIFO"), ("/dev/zero", "a character device")):
         for read_only in (False, True):
             disk_config(t, path, is_read_only=read_only)
-            t.expect_error(t.run_vm(), f"{OPEN_DISK}{path} is {kind} (EINVAL): a disk is a regular file or a block "
-                           "device; name one")
+            t.expect_error(t.run_vm(), f"{OPEN_DISK}Invalid argument (os error 22) {path}: a disk is a regular file or a "
+                           f"block device, name one instead of {kind}.")
 
 
 @case

@@ -72,8 +72,8 @@ static void test_disk_open__fifo__refused_without_blocking(void **state)
     char path[128];
     (void)snprintf(path, sizeof(path), "%s/fifo", folder);
     assert_int_equal(mkfifo(path, 0600), 0);
-    assert_int_equal(open_fails(path, true, "is a FIFO"), EINVAL);
-    assert_int_equal(open_fails(path, false, "is a FIFO"), EINVAL);
+    assert_int_equal(open_fails(path, true, "instead of a FIFO."), EINVAL);
+    assert_int_equal(open_fails(path, false, "instead of a FIFO."), EINVAL);
     unlink(path);
 }
 
@@ -85,7 +85,7 @@ static void test_disk_open__socket__refused(void **state)
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
     assert_int_equal(bind(fd, (const struct sockaddr *)&addr, sizeof(addr)), 0);
-    assert_int_equal(open_fails(addr.sun_path, false, "is a socket"), EINVAL);
+    assert_int_equal(open_fails(addr.sun_path, false, "instead of a socket."), EINVAL);
     unlink(addr.sun_path);
     close(fd);
 }
@@ -93,8 +93,14 @@ static void test_disk_open__socket__refused(void **state)
 static void test_disk_open__character_device__refused(void **state)
 {
     (void)state;
-    assert_int_equal(open_fails("/dev/null", false, "/dev/null is a character device"), EINVAL);
-    assert_int_equal(open_fails("/dev/full", true, "/dev/full is a character device"), EINVAL);
+    assert_int_equal(open_fails("/dev/null", false,
+                                "/dev/null: a disk is a regular file or a block device, name one "
+                                "instead of a character device."),
+                     EINVAL);
+    assert_int_equal(open_fails("/dev/full", true,
+                                "/dev/full: a disk is a regular file or a block device, name one "
+                                "instead of a character device."),
+                     EINVAL);
 }
 
 static void test_disk_open__no_permission__eacces(void **state)
