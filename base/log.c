@@ -20,8 +20,6 @@
 #include "base/log_int.h"
 #include "base/metrics.h"
 
-#define LOG_MODULE_MAX_LEN 128u
-
 /* Longest thread name and origin path that a line shows. */
 #define LOG_THREAD_MAX_LEN 32
 #define LOG_PATH_MAX_LEN 160

@@ -46,8 +46,10 @@ void log_init(const char *id);
 void log_set(const struct log_settings *settings);
 struct log_settings log_get(void);
 
-/* Keeps only lines whose file path begins with `prefix` (at most 128 bytes, copied); NULL or ""
- * keeps all. */
+/* Keeps only lines whose file path begins with `prefix` (copied); NULL or "" keeps all. A prefix is
+ * cut to LOG_MODULE_MAX_LEN bytes, which changes nothing: no file's path is as long, so that it
+ * keeps no line either way, as in the reference. */
+#define LOG_MODULE_MAX_LEN 128u
 void log_set_module(const char *prefix);
 
 /*

@@ -221,6 +221,12 @@ static void test_log_set_module__prefix__only_its_files(void **state)
     log_line(LOG_LEVEL_INFO, "vmm", 1, "three");
     log_set_module("src/vmm/bus");
     log_line(LOG_LEVEL_INFO, "../vmm/bus/bus.c", 1, "four");
+    char longer[LOG_MODULE_MAX_LEN + 2];
+    memset(longer, 'v', sizeof(longer) - 1);
+    longer[sizeof(longer) - 1] = '\0';
+    memcpy(longer, "vmm/bus/", strlen("vmm/bus/"));
+    log_set_module(longer);
+    log_line(LOG_LEVEL_INFO, "../vmm/bus/bus.c", 1, "too long a prefix");
     log_set_module("");
     log_line(LOG_LEVEL_INFO, "vmm", 1, "five");
     assert_sink_matches("one\n[^\n]* four\n[^\n]* five\n$");
