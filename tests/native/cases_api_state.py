@@ -7,8 +7,10 @@ import resource
 import signal
 import time
 
+import yaml
+
 from api import AFTER_START, BEFORE_START, NO_PCI, Served, drive, read_metrics
-from native import case, contains, equal, guest, is_static_build, lacks, messages, skip, wait_until
+from native import ROOT, case, contains, equal, guest, is_static_build, lacks, messages, skip, wait_until
 
 DONE = None  # 200 or 204
 UNSUPPORTED = "The requested operation is not supported: "
@@ -122,6 +124,34 @@ def api_state_matrix(t):
     ask_all(client, "Paused", 2)
     client.state("Resumed")
     equal("state", "Running", client.get("/")["state"])
+    served.stop()
+
+
+def not_yet():
+    """(state, method, path, body, sentence) of the operations that api/openapi.yaml marks as refused by this build."""
+    with open(os.path.join(ROOT, "api/openapi.yaml"), encoding="utf-8") as file:
+        paths = yaml.safe_load(file)["paths"]
+    for path, item in paths.items():
+        for method, operation in item.items():
+            if method != "parameters" and "x-not-yet" in operation:
+                body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
+                mark = operation["x-not-yet"]
+                yield mark["state"], method.upper(), path.replace("{iface_id}", "eth0"), body, mark["answer"]
+
+
+@case
+def api_reference_marks_what_is_refused(t):
+    """An operation whose description says "not yet" answers what the description says."""
+    served = Served(t)
+    client = served.connect()
+    marked = list(not_yet())
+    steps = {"before": lambda: None, "running": lambda: client.boot(guest("count")),
+             "paused": lambda: client.state("Paused")}
+    equal("states", set(steps), {row[0] for row in marked})
+    for state, begin in steps.items():
+        begin()
+        for method, path, body, answer in (row[1:] for row in marked if row[0] == state):
+            client.refused(method, path, body, answer)
     served.stop()
 
 
