@@ -9,14 +9,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/metrics_int.h"
 
 struct metrics metrics;
@@ -31,30 +34,23 @@ static struct {
     char *line;
     size_t line_size;
     bool torn; /* the last write ended inside a line */
-    /* The Prometheus text. All but the buffer is set before there are other threads. */
+    /* Held with `busy` while a group is put into a list, and alone by who renders a text beside a
+     * flush: that one never makes a flush give up. */
+    pthread_mutex_t list_lock;
+    /* The Prometheus text. All but its file is set before there are other threads. */
     struct metrics_subject subject; /* id NULL: nobody wants it */
     const char *text_path;          /* NULL: no file */
+    bool text_failed;               /* it was said */
     char *text_temp_path;
     char *text;
     size_t text_size;
     _Atomic uint64_t phases_ns[METRICS_PHASES_COUNT];
-} state = {.busy = ATOMIC_FLAG_INIT, .fd = FD_NONE, .labels = ""};
+} state = {
+    .busy = ATOMIC_FLAG_INIT, .fd = FD_NONE, .labels = "", .list_lock = PTHREAD_MUTEX_INITIALIZER};
 
 static bool busy_try(void)
 {
     return !atomic_flag_test_and_set_explicit(&state.busy, memory_order_acquire);
-}
-
-/* For as long as another thread may take over a text, and no longer: in a signal handler it may
- * be the interrupted thread that holds it. */
-static bool busy_try_long(void)
-{
-    for (int tries = 0; tries < 1000; tries++) {
-        if (busy_try())
-            return true;
-        sched_yield();
-    }
-    return false;
 }
 
 /* Never in a signal handler: the interrupted thread may hold it. */
@@ -115,7 +111,7 @@ static int reserve_all(void)
     int rc = 0;
     if (atomic_load_explicit(&state.fd, memory_order_relaxed) != FD_NONE)
         rc = line_reserve();
-    if (rc == 0 && state.subject.id)
+    if (rc == 0 && state.text_path)
         rc = text_reserve();
     return rc;
 }
@@ -155,12 +151,21 @@ static int instance_of(struct metrics_instance **head, const char *id, size_t gr
     return 0;
 }
 
+static int instance_of_locked(struct metrics_instance **head, const char *id, size_t group_size,
+                              void **ret_group)
+{
+    busy_wait();
+    (void)pthread_mutex_lock(&state.list_lock);
+    int rc = instance_of(head, id, group_size, ret_group);
+    (void)pthread_mutex_unlock(&state.list_lock);
+    busy_release();
+    return rc;
+}
+
 int metrics_block_of(const char *id, struct metrics_block **ret_block)
 {
     void *group;
-    busy_wait();
-    int rc = instance_of(&state.instances.block, id, sizeof(struct metrics_block), &group);
-    busy_release();
+    int rc = instance_of_locked(&state.instances.block, id, sizeof(struct metrics_block), &group);
     if (rc == 0)
         *ret_block = group;
     return rc;
@@ -169,12 +174,19 @@ int metrics_block_of(const char *id, struct metrics_block **ret_block)
 int metrics_net_of(const char *id, struct metrics_net **ret_net)
 {
     void *group;
-    busy_wait();
-    int rc = instance_of(&state.instances.net, id, sizeof(struct metrics_net), &group);
-    busy_release();
+    int rc = instance_of_locked(&state.instances.net, id, sizeof(struct metrics_net), &group);
     if (rc == 0)
         *ret_net = group;
     return rc;
+}
+
+/* Is what is open there the file at `path`? */
+static bool is_file(int fd, const char *path)
+{
+    struct stat open_st;
+    struct stat path_st;
+    return fd != FD_NONE && fstat(fd, &open_st) == 0 && stat(path, &path_st) == 0 &&
+           open_st.st_dev == path_st.st_dev && open_st.st_ino == path_st.st_ino;
 }
 
 static int open_locked(const char *path, struct err *err)
@@ -189,6 +201,10 @@ static int open_locked(const char *path, struct err *err)
     int fd = open(path, O_RDWR | O_CREAT | O_NONBLOCK | O_APPEND | O_CLOEXEC | O_NOCTTY, 0644);
     if (fd < 0)
         return err_set(err, -errno, "%s: %s", what, ERR_OS(errno));
+    if (state.text_path && is_file(fd, state.text_path)) {
+        fd_close(&fd);
+        return err_set(err, -EEXIST, "%s: %s is the file of --prometheus-path", what, path);
+    }
     atomic_store_explicit(&state.fd, fd, memory_order_release);
     return 0;
 }
@@ -230,21 +246,30 @@ static bool take_back(int fd, size_t n)
     return end >= (off_t)n && lseek(fd, 0, SEEK_END) == end && ftruncate(fd, end - (off_t)n) == 0;
 }
 
-/* Writes the bytes in one go, or again from where the first write stopped, to learn why. Returns
+/* Why a file took only a part: its limit, beyond which another write would be a signal, or its
+ * disk. */
+static int part_reason(int fd)
+{
+    struct rlimit limit;
+    off_t end = lseek(fd, 0, SEEK_END);
+    bool at_limit =
+        getrlimit(RLIMIT_FSIZE, &limit) == 0 && end >= 0 && (rlim_t)end >= limit.rlim_cur;
+    return at_limit ? -EFBIG : -ENOSPC;
+}
+
+/* Writes the bytes in one go. What a file took of them is taken back; a FIFO keeps it. Returns
  * 0, or -errno with *ret_torn telling whether a part was written and stays. */
 static int write_line(int fd, const char *buf, size_t len, bool *ret_torn)
 {
-    size_t done = 0;
-    ssize_t n = 0;
+    ssize_t n = write_some(fd, buf, len);
 
-    for (int tries = 0; tries < 2 && done < len && n >= 0; tries++) {
-        n = write_some(fd, buf + done, len - done);
-        done += n > 0 ? (size_t)n : 0;
-    }
-    if (done == len)
+    if (n == (ssize_t)len)
         return 0;
-    *ret_torn = done > 0 && !take_back(fd, done);
-    return n < 0 ? (int)n : -EIO;
+    if (n <= 0)
+        return n < 0 ? (int)n : -EIO;
+    int rc = part_reason(fd);
+    *ret_torn = !take_back(fd, (size_t)n);
+    return *ret_torn ? -EAGAIN : rc;
 }
 
 static int line_flush_locked(int fd)
@@ -270,40 +295,44 @@ static int line_flush_locked(int fd)
     return 0;
 }
 
-static int text_render(size_t *ret_len)
-{
-    return metrics_prometheus_render(&state.instances, &state.subject, state.text, state.text_size,
-                                     ret_len);
-}
-
-static int text_flush_locked(void)
+static int text_write_locked(void)
 {
     size_t len = 0;
-    int rc = text_render(&len);
+    int rc = metrics_prometheus_render(&state.instances, &state.subject, state.text,
+                                       state.text_size, &len);
     if (rc == 0)
         rc = metrics_prometheus_write(state.text_path, state.text_temp_path, state.text, len);
-    if (rc < 0)
-        metric_inc(&metrics.logger.missed_metrics_count);
     return rc;
+}
+
+/* Nobody is told but the log, and that once: the line is what was asked for. */
+static void text_flush_locked(void)
+{
+    int rc = text_write_locked();
+    if (rc < 0 && !state.text_failed)
+        log_error("Failed to write the Prometheus metrics to %s: %s", state.text_path, ERR_OS(rc));
+    if (rc == 0 && state.text_failed)
+        log_info("The Prometheus metrics are written to %s again.", state.text_path);
+    state.text_failed = rc < 0;
 }
 
 int metrics_prometheus_text(char **ret_text, size_t *ret_len)
 {
-    size_t len = 0;
-    char *copy = NULL;
+    int rc = -ENOMEM;
 
-    busy_wait();
-    int rc = text_render(&len);
-    if (rc == 0)
-        copy = malloc(len + 1);
-    if (copy) {
-        memcpy(copy, state.text, len);
-        copy[len] = '\0';
-    }
-    busy_release();
-    if (rc < 0 || !copy)
+    (void)pthread_mutex_lock(&state.list_lock);
+    size_t size = metrics_prometheus_bound(&state.instances, &state.subject);
+    char *text = malloc(size + 1);
+    size_t len = 0;
+    if (text)
+        rc = metrics_prometheus_render(&state.instances, &state.subject, text, size, &len);
+    (void)pthread_mutex_unlock(&state.list_lock);
+    if (rc < 0) {
+        free(text);
         return -ENOMEM;
-    *ret_text = copy;
+    }
+    text[len] = '\0';
+    *ret_text = text;
     *ret_len = len;
     return 0;
 }
@@ -322,6 +351,8 @@ static int check_text_path(const char *path, struct err *err)
         return err_set(err, -EEXIST,
                        "%s is there and no regular file (a socket is asked for by unix:PATH)",
                        path);
+    if (is_file(state.fd, path))
+        return err_set(err, -EEXIST, "%s is the file of the JSON lines", path);
     if (asprintf(&state.text_temp_path, "%s.tmp", path) < 0)
         return err_set(err, -ENOMEM, "no memory");
     return 0;
@@ -335,26 +366,14 @@ int metrics_prometheus_open(const char *path, const char *id, uint64_t start_ns,
         return err_prefix(err, "%s: ", what);
     state.subject =
         (struct metrics_subject){.id = id, .start_ns = start_ns, .phases_ns = state.phases_ns};
-    rc = text_reserve();
     state.text_path = path;
+    if (path)
+        rc = text_reserve();
     if (rc == 0 && path)
-        rc = text_flush_locked();
+        rc = text_write_locked();
     return rc < 0 ? err_set(err, rc, "%s%s%s: %s", what, path ? " to " : "", path ? path : "",
                             ERR_OS(rc))
                   : 0;
-}
-
-/* Both, whatever becomes of the other. Returns 0 or the first failure's -errno. */
-static int flush_all(int fd, struct err *err)
-{
-    int text_rc = state.text_path ? text_flush_locked() : 0;
-    int line_rc = fd != FD_NONE ? line_flush_locked(fd) : 0;
-    if (line_rc < 0)
-        return err_set(err, line_rc, "Failed to write the metrics line: %s", ERR_OS(line_rc));
-    if (text_rc < 0)
-        return err_set(err, text_rc, "Failed to write the Prometheus metrics to %s: %s",
-                       state.text_path, ERR_OS(text_rc));
-    return 0;
 }
 
 int metrics_flush(struct err *err)
@@ -363,11 +382,13 @@ int metrics_flush(struct err *err)
     if (fd == FD_NONE && !state.text_path)
         return 0;
 
-    if (!busy_try_long()) {
+    if (!busy_try()) {
         metric_inc(&metrics.logger.missed_metrics_count);
         return err_set(err, -EBUSY, "Failed to write the metrics line: %s", ERR_OS(EBUSY));
     }
-    int rc = flush_all(fd, err);
+    int rc = fd != FD_NONE ? line_flush_locked(fd) : 0;
+    if (state.text_path)
+        text_flush_locked();
     busy_release();
-    return rc;
+    return rc < 0 ? err_set(err, rc, "Failed to write the metrics line: %s", ERR_OS(rc)) : 0;
 }

@@ -131,9 +131,10 @@ MUST_CHECK int metrics_prometheus_text(char **ret_text, size_t *ret_len);
 
 /*
  * Writes one JSON line with every group, and the Prometheus file; what is not open is left out. On
- * a failed write no delta is lost, logger.missed_metrics_count counts it. Both are tried, the first
- * failure is told. Thread: vmm, or a fatal signal handler. Returns 0, -EBUSY in a signal handler
- * that has interrupted a flush (then that one's line tells), or -errno of the write. A file ends in
- * a whole line in any case; in a FIFO that took half a line the next begins with a line feed.
+ * a failed write no delta is lost, logger.missed_metrics_count counts it. A text that could not be
+ * written is only said in the log. Thread: vmm, or a fatal signal handler. Returns 0, -EBUSY in a
+ * signal handler that has interrupted a flush (then that one's line tells), or -errno of the write.
+ * A file ends in a whole line in any case; in a FIFO that took half a line the next begins with a
+ * line feed.
  */
 MUST_CHECK int metrics_flush(struct err *err);

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -179,13 +180,29 @@ size_t metrics_prometheus_bound(const struct metrics_instances *instances,
     return out.bound;
 }
 
+/* As a write, but a limit of the file's size is an error like others and not a signal. */
+static int write_within_limit(int fd, const char *buf, size_t len)
+{
+    static const struct timespec at_once = {0};
+    sigset_t xfsz;
+    sigset_t before;
+    sigemptyset(&xfsz);
+    sigaddset(&xfsz, SIGXFSZ);
+    (void)pthread_sigmask(SIG_BLOCK, &xfsz, &before); /* valid arguments: cannot fail */
+    int rc = fd_write_full(fd, buf, len);
+    if (rc == -EFBIG && !sigismember(&before, SIGXFSZ))
+        (void)sigtimedwait(&xfsz, NULL, &at_once); /* takes the signal away */
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return rc;
+}
+
 int metrics_prometheus_write(const char *path, const char *temp_path, const char *buf, size_t len)
 {
-    FD_AUTO int fd =
-        open(temp_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
+    (void)unlink(temp_path); /* whatever somebody has put there; if it stays, the open says so */
+    FD_AUTO int fd = open(temp_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (fd < 0)
         return -errno;
-    int rc = fd_write_full(fd, buf, len);
+    int rc = write_within_limit(fd, buf, len);
     if (rc == 0 && rename(temp_path, path) < 0)
         rc = -errno;
     if (rc < 0)

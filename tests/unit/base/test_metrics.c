@@ -429,7 +429,7 @@ static int body_torn_file(void)
     CHECK(metrics_flush(NULL) == 0);
     size_t whole = strlen(text_of_file());
     struct rlimit old;
-    CHECK(getrlimit(RLIMIT_FSIZE, &old) == 0 && signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+    CHECK(getrlimit(RLIMIT_FSIZE, &old) == 0 && signal(SIGXFSZ, SIG_DFL) != SIG_ERR);
     CHECK(setrlimit(RLIMIT_FSIZE, &(struct rlimit){whole + whole / 2, old.rlim_max}) == 0);
     metric_add(&metrics.uart.read_count, 5);
     CHECK(metrics_flush(&err) == -EFBIG);
