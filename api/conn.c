@@ -13,6 +13,9 @@
 #include "api/server_int.h"
 #include "base/fd.h"
 
+/* Reads of API_READ_SIZE before a connection is closed: more than a socket holds. */
+#define END_READS_MAX 64
+
 int api_conn_open(int *fd, size_t body_max_size, struct api_conn **ret_conn)
 {
     struct api_conn *conn = malloc(sizeof(*conn));
@@ -128,8 +131,10 @@ static int go_on(struct api_conn *conn)
 {
     if (!conn->ends)
         return look(conn);
-    IGNORE_RESULT(
-        recv(conn->src.fd, conn->in, sizeof(conn->in), MSG_DONTWAIT)); /* as good as it gets */
+    for (int i = 0; i < END_READS_MAX; i++) {
+        if (recv(conn->src.fd, conn->in, sizeof(conn->in), MSG_DONTWAIT) <= 0)
+            break; /* as good as it gets */
+    }
     return -ECONNABORTED;
 }
 
@@ -153,8 +158,10 @@ int api_conn_serve(struct api_conn *conn, const struct api_server_options *optio
     size_t len = 0;
     int rc;
 
-    if (conn->found < 0)
-        rc = api_serve_breach(&conn->err, &text, &len);
+    if (conn->found < 0 && options->scrapes)
+        rc = api_serve_scrape_breach(&conn->err, conn->ends, &text, &len);
+    else if (conn->found < 0)
+        rc = api_serve_breach(&conn->err, conn->ends, &text, &len);
     else if (options->scrapes)
         rc = api_serve_scrape(&conn->request, &text, &len);
     else

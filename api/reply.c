@@ -146,7 +146,7 @@ int api_fault_render(const struct err *err, char **ret_text, size_t *ret_len)
     return render_fault(400, err, false, ret_text, ret_len);
 }
 
-int api_protocol_error_render(const struct err *err, char **ret_text, size_t *ret_len)
+int api_protocol_error_render(const struct err *err, bool closes, char **ret_text, size_t *ret_len)
 {
     char body[ERR_MSG_MAX_SIZE + 96];
 
@@ -155,6 +155,7 @@ int api_protocol_error_render(const struct err *err, char **ret_text, size_t *re
                        "{ \"error\": \"%s\nAll previous unanswered requests will be dropped.\" }",
                        err->msg);
     return http_response_render(
-        &(struct http_response){.status = 400, .body = body, .body_len = (size_t)len}, ret_text,
-        ret_len);
+        &(struct http_response){
+            .status = 400, .closes = closes, .body = body, .body_len = (size_t)len},
+        ret_text, ret_len);
 }

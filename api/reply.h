@@ -33,4 +33,5 @@ MUST_CHECK int api_reply_render(const struct api_identity *identity, enum ctl_st
 MUST_CHECK int api_fault_render(const struct err *err, char **ret_text, size_t *ret_len);
 
 /* 400 with the protocol's own body (api.md 3.2), which is not JSON. */
-MUST_CHECK int api_protocol_error_render(const struct err *err, char **ret_text, size_t *ret_len);
+MUST_CHECK int api_protocol_error_render(const struct err *err, bool closes, char **ret_text,
+                                         size_t *ret_len);

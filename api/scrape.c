@@ -3,10 +3,12 @@
  * What a server that scrapes answers: the metrics as Prometheus' text, and nothing else. Thread:
  * that server's; no state.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/server_int.h"
+#include "base/log.h"
 #include "base/metrics.h"
 
 #define SCRAPE_TEXT "text/plain; version=0.0.4; charset=utf-8"
@@ -40,4 +42,18 @@ int api_serve_scrape(const struct http_request *http, char **ret_text, size_t *r
     int rc = http_response_render(&response, ret_text, ret_len);
     free(metrics_text);
     return rc;
+}
+
+int api_serve_scrape_breach(const struct err *err, bool closes, char **ret_text, size_t *ret_len)
+{
+    char body[ERR_MSG_MAX_SIZE + 2];
+    int len = snprintf(body, sizeof(body), "%s\n", err->msg);
+
+    log_debug("A scrape was refused: %s", err->msg);
+    return http_response_render(&(struct http_response){.status = 400,
+                                                        .closes = closes,
+                                                        .content_type = "text/plain; charset=utf-8",
+                                                        .body = body,
+                                                        .body_len = (size_t)len},
+                                ret_text, ret_len);
 }

@@ -98,8 +98,8 @@ int api_serve_request(const struct api_server_options *options, struct ctl_mailb
     return rc;
 }
 
-int api_serve_breach(const struct err *err, char **ret_text, size_t *ret_len)
+int api_serve_breach(const struct err *err, bool closes, char **ret_text, size_t *ret_len)
 {
     api_trace_error(400, err);
-    return api_protocol_error_render(err, ret_text, ret_len);
+    return api_protocol_error_render(err, closes, ret_text, ret_len);
 }

@@ -121,14 +121,25 @@ static void on_turns(struct loop_timer *timer)
 
 /* The eleventh is told so. What it has sent is read first: closing with bytes unread would reset
  * the connection, and some peers would see that instead. */
-static void conn_refuse(int fd)
+static void conn_refuse(const struct api_server *server, int fd)
 {
     char scratch[API_READ_SIZE];
 
     IGNORE_RESULT(recv(fd, scratch, sizeof(scratch), MSG_DONTWAIT)); /* as good as it gets */
     IGNORE_RESULT(send(fd, too_many_connections, strlen(too_many_connections),
                        MSG_DONTWAIT | MSG_NOSIGNAL) < 0); /* a new socket has room */
-    log_warn("API connection refused: %u are open", API_CONNECTIONS_MAX);
+    if (server->options.scrapes)
+        log_debug("Metrics connection refused: %u are open", API_CONNECTIONS_MAX);
+    else
+        log_warn("API connection refused: %u are open", API_CONNECTIONS_MAX);
+}
+
+/* Has the peer ended its half already? What it has sent is dropped then, as when the loop tells. */
+static bool peer_is_gone(const struct api_conn *conn)
+{
+    struct pollfd pollfd = {.fd = conn->src.fd, .events = POLLRDHUP};
+
+    return poll(&pollfd, 1, 0) > 0;
 }
 
 static int conn_add(struct api_server *server, int *fd)
@@ -147,7 +158,7 @@ static int conn_add(struct api_server *server, int *fd)
 
     /* Most clients have sent by now: read before the loop is asked to tell. */
     int step_rc = api_conn_read(conn);
-    if (step_rc == 0 && api_conn_has_turn(conn))
+    if (step_rc == 0 && api_conn_has_turn(conn) && !peer_is_gone(conn))
         step_rc = api_conn_serve(conn, &server->options, server->mailbox);
     conn->src.events = api_conn_events(conn);
     rc = loop_add(server->loop, &conn->src);
@@ -167,7 +178,11 @@ static void on_accepts(struct loop_timer *timer)
 {
     struct api_server *server = timer->ctx;
 
-    IGNORE_RESULT(loop_modify(server->loop, &server->listener, EPOLLIN)); /* added: cannot fail */
+    int rc = loop_modify(server->loop, &server->listener, EPOLLIN);
+    if (rc < 0) { /* from silence it is a new registration, which the kernel may refuse */
+        accept_pause(server, rc);
+        return;
+    }
     FD_AUTO int fd = accept4(server->listener.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
         if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
@@ -175,10 +190,10 @@ static void on_accepts(struct loop_timer *timer)
         return;
     }
     if (server->conns_count == API_CONNECTIONS_MAX) {
-        conn_refuse(fd);
+        conn_refuse(server, fd);
         return;
     }
-    int rc = conn_add(server, &fd);
+    rc = conn_add(server, &fd);
     if (rc < 0)
         log_error("Cannot serve an API connection: %s", ERR_OS(rc));
 }
@@ -194,9 +209,11 @@ static void on_listener(struct loop_src *src, uint32_t revents)
         loop_timer_arm(server->loop, &server->accepts, 0);
 }
 
-/* Writes the replies that were due when the server was stopped. */
+/* Writes the replies that were due when the server was stopped. Nobody waits for a scraper. */
 static void finish_replies(struct api_server *server)
 {
+    if (server->options.scrapes)
+        return;
     uint64_t until_ns = clock_mono_ns() + STOP_WAIT_NS;
 
     for (uint32_t i = 0; i < API_CONNECTIONS_MAX; i++) {

@@ -39,6 +39,7 @@ MUST_CHECK int api_server_start(struct api_server *server, struct ctl_mailbox *m
 /*
  * Ends the thread and joins it: a reply that is due is written first (a peer that does not read it
  * is waited for up to a second), connections are closed. The mailbox has to be closed before, or a
- * request that waits in it is waited for. The socket file stays, as the reference's. NULL is fine.
+ * request that waits in it is waited for. The socket file stays, as the reference's.
+ * NULL is fine.
  */
 void api_server_free(struct api_server *server);

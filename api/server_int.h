@@ -72,8 +72,13 @@ MUST_CHECK int api_serve_request(const struct api_server_options *options,
  * frees) or -ENOMEM. */
 MUST_CHECK int api_serve_scrape(const struct http_request *http, char **ret_text, size_t *ret_len);
 
-/* Answers what is no HTTP request. err: the protocol's sentence. Returns 0 or -ENOMEM. */
-MUST_CHECK int api_serve_breach(const struct err *err, char **ret_text, size_t *ret_len);
+/* Answers what is no HTTP request. err: the protocol's sentence; closes: the connection ends
+ * behind the answer. Returns 0 or -ENOMEM. */
+MUST_CHECK int api_serve_breach(const struct err *err, bool closes, char **ret_text,
+                                size_t *ret_len);
+/* The same on a socket for metrics, whose clients write nothing into the VM's log. */
+MUST_CHECK int api_serve_scrape_breach(const struct err *err, bool closes, char **ret_text,
+                                       size_t *ret_len);
 
 /* "The API server received a Put request on ...": api.md 10. */
 void api_trace_request(const struct http_request *http);

@@ -284,7 +284,7 @@ static void drop_refused(struct http_reader *reader)
 
     /* Who asks before it sends a body does not send one that is refused, or does: RFC 9110
      * 10.1.1. */
-    if (reader->head.is_coded || (is_body && reader->head.expects_continue))
+    if (reader->head.is_coded || (is_body && reader->head.expects))
         reader->rest = HTTP_REST_CLOSE;
     else
         reader->rest = is_body ? HTTP_REST_SKIP : HTTP_REST_FORGET;

@@ -82,6 +82,7 @@ size_t http_reader_memory(const struct http_reader *reader);
 struct http_response {
     uint32_t status; /* 200, 204, 400, ... */
     bool deprecation;
+    bool closes;              /* the connection ends behind it */
     const char *content_type; /* at most HTTP_CONTENT_TYPE_MAX_LEN bytes; NULL: JSON */
     const char *body;
     size_t body_len;

@@ -231,6 +231,7 @@ static int take_length(struct http_head *head, const struct field *field, struct
 static int take_expect(struct http_head *head, const struct field *field, struct err *err)
 {
     (void)err; /* other expectations are ignored */
+    head->expects = true;
     if (text_is(text_trimmed(field->value), "100-continue"))
         head->expects_continue = true;
     return 0;

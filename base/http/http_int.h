@@ -20,6 +20,7 @@
 struct http_head {
     enum http_method method;
     uint32_t minor; /* HTTP version 1.x */
+    bool expects;   /* anything, which the reference may not know */
     bool expects_continue;
     bool is_coded;      /* the body is not a Content-Length long: it was refused */
     size_t len;         /* bytes of the lines so far, with their CRLF */

@@ -13,6 +13,7 @@
 
 #define SERVER_LINE "Server: Firecracker API\r\n"
 #define KEEP_ALIVE_LINE "Connection: keep-alive\r\n"
+#define CLOSE_LINE "Connection: close\r\n"
 
 #define DEPRECATION_LINE "Deprecation: true\r\n"
 
@@ -25,18 +26,19 @@
 /* Returns the length. */
 static size_t print_head(const struct http_response *response, char buf[static HEAD_MAX_SIZE])
 {
+    const char *connection = response->closes ? CLOSE_LINE : KEEP_ALIVE_LINE;
     const char *deprecation = response->deprecation ? DEPRECATION_LINE : "";
     const char *type = response->content_type ? response->content_type : "application/json";
     int len;
 
     if (response->body)
         len = snprintf(buf, HEAD_MAX_SIZE,
-                       "HTTP/1.1 %u \r\n" SERVER_LINE KEEP_ALIVE_LINE
-                       "%sContent-Type: %s\r\nContent-Length: %zu\r\n\r\n",
-                       response->status, deprecation, type, response->body_len);
+                       "HTTP/1.1 %u \r\n" SERVER_LINE
+                       "%s%sContent-Type: %s\r\nContent-Length: %zu\r\n\r\n",
+                       response->status, connection, deprecation, type, response->body_len);
     else
-        len = snprintf(buf, HEAD_MAX_SIZE, "HTTP/1.1 %u \r\n" SERVER_LINE KEEP_ALIVE_LINE "%s\r\n",
-                       response->status, deprecation);
+        len = snprintf(buf, HEAD_MAX_SIZE, "HTTP/1.1 %u \r\n" SERVER_LINE "%s%s\r\n",
+                       response->status, connection, deprecation);
     assert(len > 0 && (size_t)len < HEAD_MAX_SIZE);
     return (size_t)len;
 }

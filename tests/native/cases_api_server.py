@@ -171,7 +171,9 @@ def api_refused_body_is_no_request(t):
                 client.send(inside)
             except BrokenPipeError:
                 pass  # closed already
-            equal(f"reply to {header!r}", 400, client.receive().status)
+            reply = client.receive()
+            equal(f"reply to {header!r}", 400, reply.status)
+            contains("headers", "Connection: close", "\n".join(reply.headers))
             equal("the end", True, client.at_end())
     equal("vCPUs", 1, served.connect().get("/machine-config")["vcpu_count"])
     served.stop()

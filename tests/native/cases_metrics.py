@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Metrics of a VM that is driven through the API: what a flushed line says (cli.md F)."""
 
+import os
 import pathlib
+import socket
 
 from api import Client, Served, drive
-from native import case, contains, equal, guest
+from native import case, contains, equal, guest, wait_until
 
 
 @case
@@ -149,3 +151,34 @@ def prometheus_paths_that_cannot_be(t):
                           "already used.")):
         end = t.run_vm("--prometheus-path", path)
         equal("status and stderr", (1, f"Error: {sentence}\n"), (end.status, end.err))
+
+
+@case
+def prometheus_scrapers_trouble_neither_log_nor_end(t):
+    """Refused and unread scrapes: not a line in the log, and the VM's end waits for none of them."""
+    served = Served(t, "--prometheus-path", "unix:metrics.sock", may_leave={"metrics.sock"})
+    wait_until("start of the server", lambda: "API server started." in t.log)
+    before = t.read("log")
+    scraper = Client(t.path("metrics.sock"))
+    scraper.send("GET /metrics HTTP/1.1\r\nContent-Length: 1\r\n\r\nx" * 100)
+    reply = scraper.receive()
+    equal("a body", (400, "Request payload with size 1 is larger than the limit of 0 allowed by server.\n"),
+          (reply.status, reply.body))
+    greedy = Client(t.path("metrics.sock"))
+    greedy.send("GET /metrics HTTP/1.1\r\n\r\n" * 100)
+    wait_until("an answer that is not read", lambda: len(greedy.socket.recv(1, socket.MSG_PEEK)) == 1)
+    equal("log", before, t.read("log"))
+    client = served.connect()
+    client.boot(guest("power_off"))
+    t.expect_end(served.vm.wait())
+    greedy.close()
+
+
+@case
+def prometheus_wrong_path_leaves_no_socket(t):
+    """The second try must say the same as the first."""
+    os.mkdir(t.path("taken"))
+    for _ in range(2):
+        end = t.run("--api-sock", "api.sock", "--prometheus-path", "taken")
+        equal("stderr", "Error: Cannot write the Prometheus metrics: taken is there and no regular file (a socket is asked "
+                        "for by unix:PATH)\n", end.err)

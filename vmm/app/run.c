@@ -219,22 +219,33 @@ static uint64_t process_start_ns(const struct app_start_times *times)
     return clock_mono_ns() - clock_process_cpu_ns();
 }
 
-/* The socket has a thread of its own: it answers while the API waits for the VM. */
-static int open_prometheus(struct run *run, struct err *err)
+/* The socket's path of --prometheus-path, or NULL: a file, or nothing. */
+static const char *scrape_path(const struct app_run_options *options)
 {
     static const char scheme[] = "unix:";
-    const struct app_run_options *options = run->options;
     const char *path = options->prometheus_path;
-    if (!path)
+    return path && strncmp(path, scheme, strlen(scheme)) == 0 ? path + strlen(scheme) : NULL;
+}
+
+/* Before any socket is bound: what is wrong with a file is to be said again at the second try. */
+static int open_prometheus(const struct run *run, struct err *err)
+{
+    const struct app_run_options *options = run->options;
+    if (!options->prometheus_path)
         return 0;
-    bool is_socket = strncmp(path, scheme, strlen(scheme)) == 0;
-    int rc = metrics_prometheus_open(is_socket ? NULL : path, options->api.identity.id,
-                                     process_start_ns(&options->start_times), err);
-    if (rc < 0 || !is_socket)
-        return rc;
-    const struct api_server_options scrape = {.socket_path = path + strlen(scheme),
-                                              .scrapes = true};
-    rc = api_server_open(&scrape, &run->scrape, err);
+    return metrics_prometheus_open(scrape_path(options) ? NULL : options->prometheus_path,
+                                   options->api.identity.id,
+                                   process_start_ns(&options->start_times), err);
+}
+
+/* On a thread of its own: it answers while the API waits for the VM. */
+static int start_scrape(struct run *run, struct err *err)
+{
+    const struct api_server_options options = {.socket_path = scrape_path(run->options),
+                                               .scrapes = true};
+    if (!options.socket_path)
+        return 0;
+    int rc = api_server_open(&options, &run->scrape, err);
     if (rc == 0)
         rc = api_server_start(run->scrape, NULL, err);
     return rc < 0 ? err_prefix(err, "--prometheus-path: ") : 0;
@@ -265,9 +276,11 @@ int app_run(const struct app_run_options *options, struct err *err)
     if (rc == 0 && options->config_path)
         rc = load_config(&run, err);
     if (rc == 0)
+        rc = open_prometheus(&run, err);
+    if (rc == 0)
         rc = open_api(&run, err);
     if (rc == 0)
-        rc = open_prometheus(&run, err);
+        rc = start_scrape(&run, err);
     if (rc == 0)
         rc = console_open(options->console, err);
     if (rc == 0)

@@ -129,7 +129,7 @@ static void test_api_protocol_error_render__line_feed_is_a_byte(void **state)
     (void)err_set(&err, -EPROTO,
                   "Request payload with size 50000 is larger than the limit of 50 allowed by "
                   "server.");
-    assert_int_equal(api_protocol_error_render(&err, &text, &len), 0);
+    assert_int_equal(api_protocol_error_render(&err, false, &text, &len), 0);
     assert_string_equal(text, HEAD("400") JSON_HEAD("146") "{ \"error\": \"Request payload with "
                                                            "size 50000 is larger than the limit "
                                                            "of 50 allowed by server.\nAll "
@@ -137,7 +137,7 @@ static void test_api_protocol_error_render__line_feed_is_a_byte(void **state)
                                                            "dropped.\" }");
     free(text);
     memset(err.msg, 'x', sizeof(err.msg) - 1); /* as long as any */
-    assert_int_equal(api_protocol_error_render(&err, &text, &len), 0);
+    assert_int_equal(api_protocol_error_render(&err, false, &text, &len), 0);
     assert_string_equal(strstr(text, "x\n"),
                         "x\nAll previous unanswered requests will be dropped.\" }");
     free(text);

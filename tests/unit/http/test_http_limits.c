@@ -229,7 +229,7 @@ static void test_http_limits__body_beyond_the_limit_asked_for_before__to_be_clos
 {
     (void)state;
     struct http_reader *reader = case_reader(50);
-    case_say(reader, "PUT / HTTP/1.1\r\nContent-Length: 60\r\nExpect: 100-continue\r\n\r\n");
+    case_say(reader, "PUT / HTTP/1.1\r\nContent-Length: 60\r\nExpect: 100-Continue\r\n\r\n");
     case_expect_error(reader, "Request payload with size 60 is larger than the limit of 50 allowed "
                               "by server.");
     assert_int_equal(http_reader_rest(reader), HTTP_REST_CLOSE);

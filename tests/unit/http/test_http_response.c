@@ -49,6 +49,13 @@ static void test_http_response_render__content_type__instead_of_json(void **stat
                     "Content-Type: text/plain\r\nContent-Length: 2\r\n\r\nno");
 }
 
+static void test_http_response_render__closes__said(void **state)
+{
+    (void)state;
+    expect_rendered((struct http_response){.status = 400, .closes = true},
+                    "HTTP/1.1 400 \r\nServer: Firecracker API\r\nConnection: close\r\n\r\n");
+}
+
 static void test_http_response_render__empty_body__length_zero(void **state)
 {
     (void)state;
@@ -103,6 +110,7 @@ int main(void)
         cmocka_unit_test(test_http_response_render__body__type_and_length_come_last),
         cmocka_unit_test(test_http_response_render__deprecation__behind_connection),
         cmocka_unit_test(test_http_response_render__content_type__instead_of_json),
+        cmocka_unit_test(test_http_response_render__closes__said),
         cmocka_unit_test(test_http_response_render__empty_body__length_zero),
         cmocka_unit_test(test_http_response_render__body_with_nul__whole),
         cmocka_unit_test(test_http_response_render__large_body__in_one_piece),
