@@ -3,14 +3,17 @@
 """The part of perf that runs in the lab, as root: inside.py JOB RESULT.
 
 Everything measured is copied to a tmpfs and runs there in a chroot, so that no step of it waits for
-the host. A job is written by perf/boot, perf/blk or perf/budget.
+the host. A job is written by perf/boot, perf/blk, perf/load or perf/budget.
 """
 
+import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
@@ -163,12 +166,16 @@ def blk_run(argv, disk):
     raise SystemExit(f"perf: no figures from the guest's load: {output[-2000:]!r}")
 
 
+def fill(path, mib):
+    with open(path, "wb") as f:
+        for _ in range(mib):
+            f.write(os.urandom(1 << 20))
+
+
 def blk(job):
     """Each variant comes as a pair that differs in the number of operations alone."""
     results = {}
-    with open(ROOT + "/disk.fresh", "wb") as f:
-        for _ in range(job["disk_mib"]):
-            f.write(os.urandom(1 << 20))
+    fill(ROOT + "/disk.fresh", job["disk_mib"])
     for pair in job["pairs"]:
         say(pair["name"])
         few, many = (prepare(pair[which]) for which in ("few", "many"))
@@ -177,7 +184,145 @@ def blk(job):
     return results
 
 
-JOBS = {"boot": boot, "exits": exits, "where": where, "blk": blk}
+# ---- load --------------------------------------------------------------------------------------
+
+def start(argv, **streams):
+    return subprocess.Popen(argv, preexec_fn=lambda: os.chroot(ROOT), cwd="/", **streams)
+
+
+def thread_times(pid):
+    """By thread name: nanoseconds on a CPU, and how often it was put on one."""
+    found = {}
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/comm", encoding="utf-8") as f:
+            name = f.read().strip()
+        name = re.sub(r"^(iou-wrk|iou-sqp)-\d+$", r"\1", name)
+        with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as f:
+            ran, _, turns = (int(word) for word in f.read().split())
+        sums = found.setdefault(name, {"ns": 0, "turns": 0})
+        sums["ns"] += ran
+        sums["turns"] += turns
+    return found
+
+
+def await_socket(path):
+    end = time.monotonic() + 10
+    while not os.path.exists(path):
+        if time.monotonic() > end:
+            raise SystemExit(f"perf: nobody listens on {path}")
+        time.sleep(0.001)
+
+
+@contextlib.contextmanager
+def client_of(job, kind):
+    """A client that waits for the word to start, and the mayfly without a VM if it will ask that
+    one; None for what there is not."""
+    server = client = None
+    try:
+        if kind == "other":
+            server = start(job["other"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            await_socket(ROOT + job["other_socket"])
+        if kind != "none":
+            line = job["other_client" if kind == "other" else "client"]
+            client = start(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        yield client, server
+    finally:
+        for process in (client, server):
+            if process:
+                process.kill()
+                process.wait()
+        if server:
+            os.unlink(ROOT + job["other_socket"])
+
+
+def tell_to_start(client):
+    client.stdin.write(b"g")
+    client.stdin.flush()
+
+
+def end_client(client):
+    client.terminate()
+    text = client.communicate()[0]
+    if client.returncode != 0:
+        raise SystemExit(f"perf: the client ended with status {client.returncode}")
+    return json.loads(text)
+
+
+def spent(before, after):
+    none = {"ns": 0, "turns": 0}
+    return {name: {key: times[key] - before.get(name, none)[key] for key in none}
+            for name, times in after.items()}
+
+
+def load_run(job, argv, kind):
+    """One run: the guest's figures, the client's, and what the threads spent from the ready line
+    to the end of the guest's load."""
+    with client_of(job, kind) as (client, _):
+        monitor = start(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        try:
+            first = monitor.stdout.readline()
+            if not first.startswith(READY):
+                raise SystemExit(f"perf: instead of the ready line: {first[:2000]!r}")
+            if client:
+                tell_to_start(client)
+            before = thread_times(monitor.pid)
+            line = monitor.stdout.readline()
+            after = thread_times(monitor.pid)
+            asked = end_client(client) if client else None
+        finally:
+            monitor.kill()
+            monitor.wait()
+            monitor.stdout.close()
+            os.unlink(ROOT + job["socket"])
+    if not line.startswith(b"{"):
+        raise SystemExit(f"perf: no figures from the guest's load: {line[:2000]!r}")
+    return dict(json.loads(line), threads=spent(before, after), client=asked)
+
+
+def load_traced(job, argv, kind):
+    with kvmtrace.Tracing((), histogram=True) as tracing:
+        run = load_run(job, argv, kind)
+        return {"count": run["count"], "exits": tracing.histogram_by_reason(),
+                "client": run["client"]}
+
+
+def quiet_run(job, seconds):
+    """What a request takes while nothing else runs: the other mayfly is asked, no guest is there."""
+    with client_of(job, "other") as (client, server):
+        tell_to_start(client)
+        before = thread_times(server.pid)
+        time.sleep(seconds)
+        after = thread_times(server.pid)
+        return {"threads": spent(before, after), "client": end_client(client)}
+
+
+def load(job):
+    """Each variant comes as a pair, as for blk; each once for each client, in turn."""
+    fill(ROOT + job["disk"], job["disk_mib"])
+    for _ in range(3):  # the kernel moves a page between its lists at the first two reads
+        with open(ROOT + job["disk"], "rb") as f:
+            while f.read(1 << 20):
+                pass
+    quiet = {which: quiet_run(job, seconds) for which, seconds in (("few", 0.2), ("many", 1.2))}
+    cells = {}
+    for pair in job["pairs"]:
+        lines = {which: prepare(pair[which]) for which in ("few", "many")}
+        kinds = {kind: {"few": [], "many": []} for kind in job["clients"]}
+        load_run(job, lines["few"], "none")  # warm-up
+        for index in range(job["runs"]):
+            say(f"{pair['name']}: run {index + 1} of {job['runs']}")
+            for kind, found in kinds.items():
+                for which, argv in lines.items():
+                    found[which].append(load_run(job, argv, kind))
+        say(f"{pair['name']}: traced runs")
+        for kind, found in kinds.items():
+            found["traced"] = {which: load_traced(job, argv, kind)
+                               for which, argv in lines.items()}
+        cells[pair["name"]] = kinds
+    return {"quiet": quiet, "cells": cells}
+
+
+JOBS = {"boot": boot, "exits": exits, "where": where, "blk": blk, "load": load}
 
 
 def main():

@@ -242,6 +242,101 @@ def api(result):
         table(["before a VM", "Mayfly", "aim", "Firecracker 1.16.1, earlier"], counts)
 
 
+# ---- a busy API --------------------------------------------------------------------------------
+
+ASKED = {"none": "nobody", "this": "this mayfly", "other": "another mayfly"}
+
+
+def _vm_ns(run):
+    """Of the monitor's threads, all but the API's."""
+    return sum(times["ns"] for name, times in run["threads"].items() if name != "fc_api")
+
+
+def _api_ns(run):
+    return run["threads"]["fc_api"]["ns"]
+
+
+def _more(found, figure):
+    """What the many operations take beyond the few: one value for each run."""
+    few = statistics.median(figure(run) for run in found["few"])
+    return [figure(run) - few for run in found["many"]]
+
+
+def _each(found, figure):
+    """The same by operation."""
+    more = found["many"][0]["count"] - found["few"][0]["count"]
+    return [value / more for value in _more(found, figure)]
+
+
+def _exits_each(found):
+    few, many = found["traced"]["few"], found["traced"]["many"]
+    return (sum(many["exits"].values()) - sum(few["exits"].values())) \
+        / (many["count"] - few["count"])
+
+
+def busy_figures(found):
+    """By operation, lists of a value for each run: ns of the VM's threads, ns that passed, requests.
+    By request: ns of the API's thread and of the client."""
+    result = {"vm": _each(found, _vm_ns), "passed": _each(found, lambda run: run["took_ns"]),
+              "main": _each(found, lambda run: run["threads"]["mayfly"]["ns"]),
+              "exits": _exits_each(found), "requests": [0] * len(found["many"])}
+    if found["many"][0]["client"]:
+        requests = _more(found, lambda run: run["client"]["replies"])
+        took = _more(found, lambda run: run["client"]["took_ns"])
+        result["total"] = statistics.median(requests)
+        result["rate"] = statistics.median(n / ns * 1e9 for n, ns in zip(requests, took))
+        result["requests"] = _each(found, lambda run: run["client"]["replies"])
+        result["api"] = statistics.median(_more(found, _api_ns)) / result["total"]
+        result["client"] = statistics.median(_more(found, lambda run: run["client"]["own_ns"])) \
+            / result["total"]
+    return result
+
+
+def quiet_figures(quiet):
+    """ns a request of the API's thread and of the client, nothing else running."""
+    few, many = quiet["few"], quiet["many"]
+    requests = many["client"]["replies"] - few["client"]["replies"]
+    return ((_api_ns(many) - _api_ns(few)) / requests,
+            (many["client"]["own_ns"] - few["client"]["own_ns"]) / requests)
+
+
+def _us(values):
+    return f"{statistics.median(values) / 1000:.3f} ({min(values) / 1000:.3f}–" \
+           f"{max(values) / 1000:.3f})"
+
+
+def _busy_row(name, kind, now, base, quiet_ns):
+    vm, passed, requests = (statistics.median(now[key]) for key in ("vm", "passed", "requests"))
+    row = [name.replace(" ", ", depth "), ASKED[kind], _us(now["vm"]), _us(now["main"]),
+           _us(now["passed"]), f"{now['exits']:.3f}"]
+    if kind == "none":
+        return row + [""] * 7
+    base_vm, base_passed = (statistics.median(base[key]) for key in ("vm", "passed"))
+    rest = passed - requests * quiet_ns
+    return row + [
+        f"**{vm / base_vm - 1:+.2%}**", f"{passed / base_passed - 1:+.2%}",
+        f"{rest / base_passed - 1:+.2%}", f"{now['total']:.0f}; {now['rate']:.0f}",
+        f"{now['api'] / 1000:.1f}" if kind == "this" else "", f"{now['client'] / 1000:.1f}",
+        f"{(now['exits'] - base['exits']) / requests:.2f}"]
+
+
+def busy(result):
+    quiet = quiet_figures(result["quiet"])
+    rows = []
+    for name, kinds in result["cells"].items():
+        base = busy_figures(kinds["none"])
+        rows += [_busy_row(name, kind, busy_figures(found), base, sum(quiet))
+                 for kind, found in kinds.items()]
+    head = ["reads", "asked is", "VM's threads, µs an operation", "of it the vmm thread",
+            "passed, µs an operation", "exits an operation",
+            f"**rise of the VM's threads** (aim ≤ {result['aim_rise']:.0%})", "rise of what passed",
+            "… less requests as on an idle CPU", "requests; a second", "API thread, µs a request",
+            "client, µs a request", "exits more a request"]
+    return table(head, rows) + \
+        f"\nOn an idle CPU a request takes {quiet[0] / 1000:.1f} µs of the API's thread and " \
+        f"{quiet[1] / 1000:.1f} of the client.\n"
+
+
 # ---- where -------------------------------------------------------------------------------------
 
 def where(result):
