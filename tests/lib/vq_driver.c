@@ -40,14 +40,20 @@ static uint16_t get16(const struct vq_driver *driver, uint64_t addr)
 
 void vqd_init(struct vq_driver *driver, struct gmem *gmem, uint16_t size)
 {
-    *driver = (struct vq_driver){.gmem = gmem, .size = size};
-    if (gmem_zero(gmem, gpa(VQD_DESC), VQD_INDIRECT - VQD_DESC) < 0)
+    vqd_init_at(driver, gmem, size, 0);
+}
+
+void vqd_init_at(struct vq_driver *driver, struct gmem *gmem, uint16_t size, uint64_t base)
+{
+    *driver = (struct vq_driver){.gmem = gmem, .base = base, .size = size};
+    if (gmem_zero(gmem, gpa(base + VQD_DESC), VQD_INDIRECT - VQD_DESC) < 0)
         abort();
 }
 
 struct vq_setup vqd_setup(const struct vq_driver *driver)
 {
-    return (struct vq_setup){driver->size, true, VQD_DESC, VQD_AVAIL, VQD_USED};
+    return (struct vq_setup){driver->size, true, driver->base + VQD_DESC, driver->base + VQD_AVAIL,
+                             driver->base + VQD_USED};
 }
 
 void vqd_desc(struct vq_driver *driver, uint64_t table, uint16_t idx, uint64_t addr, uint32_t len,
@@ -64,39 +70,39 @@ void vqd_desc(struct vq_driver *driver, uint64_t table, uint16_t idx, uint64_t a
 
 void vqd_offer(struct vq_driver *driver, uint16_t head)
 {
-    put16(driver, VQD_AVAIL + 4 + 2ull * (driver->avail_idx % driver->size), head);
+    put16(driver, driver->base + VQD_AVAIL + 4 + 2ull * (driver->avail_idx % driver->size), head);
     vqd_set_avail_idx(driver, (uint16_t)(driver->avail_idx + 1));
 }
 
 void vqd_set_avail_idx(struct vq_driver *driver, uint16_t idx)
 {
     driver->avail_idx = idx;
-    put16(driver, VQD_AVAIL + 2, idx);
+    put16(driver, driver->base + VQD_AVAIL + 2, idx);
 }
 
 void vqd_set_avail_flags(struct vq_driver *driver, uint16_t flags)
 {
-    put16(driver, VQD_AVAIL, flags);
+    put16(driver, driver->base + VQD_AVAIL, flags);
 }
 
 void vqd_set_used_event(struct vq_driver *driver, uint16_t event)
 {
-    put16(driver, VQD_AVAIL + 4 + 2ull * driver->size, event);
+    put16(driver, driver->base + VQD_AVAIL + 4 + 2ull * driver->size, event);
 }
 
 uint16_t vqd_used_flags(const struct vq_driver *driver)
 {
-    return get16(driver, VQD_USED);
+    return get16(driver, driver->base + VQD_USED);
 }
 
 uint16_t vqd_avail_event(const struct vq_driver *driver)
 {
-    return get16(driver, VQD_USED + 4 + 8ull * driver->size);
+    return get16(driver, driver->base + VQD_USED + 4 + 8ull * driver->size);
 }
 
 uint16_t vqd_used_idx(const struct vq_driver *driver)
 {
-    return get16(driver, VQD_USED + 2);
+    return get16(driver, driver->base + VQD_USED + 2);
 }
 
 int vqd_take_used(struct vq_driver *driver, uint32_t *ret_id, uint32_t *ret_len)
@@ -107,7 +113,8 @@ int vqd_take_used(struct vq_driver *driver, uint32_t *ret_id, uint32_t *ret_len)
     } wire;
     if (driver->used_seen == vqd_used_idx(driver))
         return 0;
-    peek(driver, VQD_USED + 4 + 8ull * (driver->used_seen % driver->size), &wire, sizeof(wire));
+    peek(driver, driver->base + VQD_USED + 4 + 8ull * (driver->used_seen % driver->size), &wire,
+         sizeof(wire));
     driver->used_seen++;
     *ret_id = le32_get(wire.id);
     *ret_len = le32_get(wire.len);

@@ -18,6 +18,7 @@
 
 struct vq_driver {
     struct gmem *gmem;
+    uint64_t base; /* added to the rings' addresses */
     uint16_t size;
     uint16_t avail_idx;
     uint16_t used_seen;
@@ -25,11 +26,13 @@ struct vq_driver {
 
 /* Rings of `size` entries at the fixed addresses, zeroed. */
 void vqd_init(struct vq_driver *driver, struct gmem *gmem, uint16_t size);
+/* The same `base` bytes further on, for a second queue. */
+void vqd_init_at(struct vq_driver *driver, struct gmem *gmem, uint16_t size, uint64_t base);
 
 /* What the device is told about them. */
 struct vq_setup vqd_setup(const struct vq_driver *driver);
 
-/* Writes descriptor `idx` (of the table at `table`; VQD_DESC is the ring's own). */
+/* Writes descriptor `idx` (of the table at `table`; VQD_DESC, and base, is the ring's own). */
 void vqd_desc(struct vq_driver *driver, uint64_t table, uint16_t idx, uint64_t addr, uint32_t len,
               uint16_t flags, uint16_t next);
 

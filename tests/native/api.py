@@ -13,6 +13,7 @@ AFTER_START = "The requested operation is not supported after starting the micro
 BEFORE_START = "The requested operation is not supported before starting the microVM."
 NO_PCI = "PCI is not enabled"
 SOCKET = "api.sock"
+OWN_NETWORK = ("unshare", "--net")  # a prefix: the TAPs that the monitor asks for are made there
 
 
 class Reply:

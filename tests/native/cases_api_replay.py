@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 
-from api import Served
+from api import OWN_NETWORK, Served
 from native import ROOT, Mismatch, case, contains, equal, guest
 
 VERSION = "1.16.1"
@@ -90,7 +90,8 @@ def prepare(t):
 
 
 def serve(t, row, name):
-    return Served(t, "--id", "diffapi", *row["args"], name=name, may_leave=("l.log", "l2.log", "s.log"))
+    return Served(t, "--id", "diffapi", *row["args"], name=name, may_leave=("l.log", "l2.log", "s.log"),
+                  prefix=OWN_NETWORK)
 
 
 def replay(rows):

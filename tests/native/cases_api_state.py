@@ -9,7 +9,7 @@ import time
 
 import yaml
 
-from api import AFTER_START, BEFORE_START, NO_PCI, Served, drive, read_metrics
+from api import AFTER_START, BEFORE_START, NO_PCI, OWN_NETWORK, Served, drive, read_metrics
 from native import ROOT, case, contains, equal, guest, is_static_build, lacks, messages, skip, wait_until
 
 DONE = None  # 200 or 204
@@ -50,10 +50,12 @@ MATRIX = [
     ("PUT", "/machine-config", MACHINE, DONE, AFTER_START, AFTER_START),
     ("PATCH", "/machine-config", MACHINE, DONE, AFTER_START, AFTER_START),
     ("PUT", "/drives/d", drive("d"), DONE, NO_PCI, NO_PCI),
-    ("PUT", "/network-interfaces/n", NIC, "Network config error: network interfaces are" + NOT_YET, NO_PCI, NO_PCI),
+    ("PUT", "/network-interfaces/n", NIC, DONE, NO_PCI, NO_PCI),
     ("PUT", "/vsock", {"guest_cid": 3, "uds_path": "v"}, "Vsock config error: vsock is" + NOT_YET, AFTER_START,
      AFTER_START),
     ("PUT", "/mmds/config", {"network_interfaces": ["n"], "version": "V2"},
+     "MMMDS config error: the metadata service is" + NOT_YET, AFTER_START, AFTER_START),
+    ("PUT", "/mmds/config", {"network_interfaces": ["x"], "version": "V2"},
      "MMMDS config error: The list of network interface IDs provided contains at least one ID that does not "
      "correspond to any existing network interface.", AFTER_START, AFTER_START),
     ("PATCH", "/drives/d", {"drive_id": "d", "path_on_host": "disk"}, BEFORE_START, DONE, DONE),
@@ -63,7 +65,10 @@ MATRIX = [
     ("PATCH", "/drives/d", {"drive_id": "d"}, BEFORE_START,
      *2 * ("Drive config error: Unable to patch the block device: Block: Running method expected different backend."
            + VERIFY,)),
-    ("PATCH", "/network-interfaces/n", {"iface_id": "n"}, BEFORE_START,
+    ("PATCH", "/network-interfaces/n", {"iface_id": "n"}, BEFORE_START, DONE, DONE),
+    ("PATCH", "/network-interfaces/n", {"iface_id": "n", "rx_rate_limiter": {"ops": {"size": 9, "refill_time": 9}}},
+     BEFORE_START, DONE, DONE),
+    ("PATCH", "/network-interfaces/x", {"iface_id": "x"}, BEFORE_START,
      *2 * ("Network config error: Unable to update the net device: " + NOT_FOUND,)),
     ("DELETE", "/drives/d", None, BEFORE_START, NO_PCI, NO_PCI),
     ("DELETE", "/network-interfaces/n", None, BEFORE_START, NO_PCI, NO_PCI),
@@ -113,7 +118,7 @@ def ask_all(client, state, column):
 def api_state_matrix(t):
     """Rows 28, 29, 44, 45, 46, 49, 50, 51, 57."""
     t.disk()
-    served = Served(t)
+    served = Served(t, prefix=OWN_NETWORK)
     client = served.connect()
     ask_all(client, "Not started", 0)
     client.action("InstanceStart")
@@ -165,6 +170,8 @@ LATCHING = [
     ("PUT", "/machine-config", {"vcpu_count": 0, "mem_size_mib": 1}),
     ("PATCH", "/machine-config", {"vcpu_count": 2}),
     ("PATCH", "/machine-config", {"vcpu_count": 0}),
+    ("PUT", "/network-interfaces/n", NIC),
+    ("PUT", "/network-interfaces/n", {**NIC, "host_dev_name": "lo"}),
 ]
 HARMLESS = [
     ("GET", "/vm/config", None),
@@ -175,7 +182,6 @@ HARMLESS = [
     ("PUT", "/mmds", {}),
     ("PUT", "/entropy", {}),
     ("PUT", "/balloon", BALLOON),
-    ("PUT", "/network-interfaces/n", NIC),
     ("PUT", "/vsock", {"guest_cid": 3, "uds_path": "v"}),
     ("PUT", "/drives/a-b", drive("a-b")),
     ("PUT", "/boot-source", {"kernel_image": "x"}),
@@ -190,7 +196,7 @@ def api_boot_path_latch(t):
     """Row 72, as far as this build goes."""
     t.disk()
     for index, (method, path, body) in enumerate(LATCHING):
-        served = Served(t, name=f"{index}.sock")
+        served = Served(t, name=f"{index}.sock", prefix=OWN_NETWORK)
         client = served.connect()
         client.refused("PUT", "/snapshot/load", LOAD, SNAPSHOTS_NOT_YET)
         client.ask(method, path, body)

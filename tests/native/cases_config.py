@@ -97,8 +97,11 @@ REFUSED = [
     ("template_asks_for_what_kvm_lacks", document(cpu_config={"kvm_capabilities": ["56", "65000", "!1", "65001"]}),
      NOT_STARTED + "Kvm error: Missing KVM capabilities: 0xfde8, 0xfde9"),
     # Features of later builds, and devices that are not part of this one.
-    ("network", document(network_interfaces=[{"iface_id": "e", "host_dev_name": "tap0"}]),
-     NOT_SUPPORTED + "network-interfaces: not yet supported by this build."),
+    ("network", document(network_interfaces=[{"iface_id": "e", "host_dev_name": "lo"}]),
+     CONFIGURATION + "Network device error: Could not create the network device: Open tap device failed: Error while "
+     "creating ifreq structure: Invalid argument (os error 22). Invalid TUN/TAP Backend provided by lo. Check our "
+     "documentation on setting up the network devices. (there is an interface of that name and it is no tap: ip tuntap "
+     "add mode tap)"),
     ("vsock", document(vsock={"guest_cid": 3, "uds_path": "v"}),
      NOT_SUPPORTED + "vsock: not yet supported by this build."),
     ("balloon", document(balloon={"amount_mib": 1, "deflate_on_oom": False}),

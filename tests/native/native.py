@@ -105,7 +105,7 @@ def take_terminal():
 class Monitor:
     """One running or ended monitor. After wait(): status (negative: the signal that killed it), out, err."""
 
-    def __init__(self, test, command, stdin, stdout, may_leave, terminal):
+    def __init__(self, test, command, stdin, stdout, may_leave, terminal, pass_fds):
         self.test = test
         self.may_leave = set(os.listdir(test.dir)) | set(may_leave)
         self.out_file = tempfile.TemporaryFile()
@@ -113,7 +113,7 @@ class Monitor:
         self.watched = [(fd, flags(fd)) for fd in (stdin, stdout or self.out_file.fileno())
                         if isinstance(fd, int) and fd >= 0]
         self.process = subprocess.Popen(command, cwd=test.dir, stdin=stdin, stdout=stdout or self.out_file,
-                                        stderr=self.err_file, start_new_session=True,
+                                        stderr=self.err_file, start_new_session=True, pass_fds=pass_fds,
                                         preexec_fn=take_terminal if terminal else None)
         self.pid = self.process.pid
         self.status = None
@@ -226,10 +226,12 @@ class Test:
         return self.write("vm.json", json.dumps(document))
 
     def start(self, *args, stdin=subprocess.DEVNULL, stdout=None, prefix=(), program=BINARY, may_leave=(),
-              terminal=False):
+              terminal=False, pass_fds=()):
         """Starts the monitor with exactly these arguments. prefix: a command that runs it; program: another file to
-        run as the monitor; may_leave: files that it may make; terminal: stdin is the terminal of its session."""
-        monitor = Monitor(self, [*prefix, program, *args], stdin, stdout, {"log", "metrics", *may_leave}, terminal)
+        run as the monitor; may_leave: files that it may make; terminal: stdin is the terminal of its session;
+        pass_fds: descriptors that it inherits."""
+        monitor = Monitor(self, [*prefix, program, *args], stdin, stdout, {"log", "metrics", *may_leave}, terminal,
+                          pass_fds)
         self.monitors.append(monitor)
         return monitor
 

@@ -333,11 +333,18 @@ MUST_CHECK int cfg_drives_patch(struct cfg_vm *vm, struct cfg_drive_patch *patch
 /* The drive of an id, or NULL. Borrowed. */
 const struct cfg_drive *cfg_drives_find(const struct cfg_vm *vm, const char *drive_id);
 
-/*
- * Puts an interface into the list: an id that exists is taken out (the last takes its place) and
- * the new one goes to the end; a MAC of another interface is refused ("The MAC address is already
- * in use: <mac>"). Ownership as in cfg_drives_put. Returns 0, -EEXIST, -ENOSPC or -ENOMEM.
- */
+/* Could the interface be put? Returns 0, -EEXIST (a MAC of another interface: "The MAC address is
+ * already in use: <mac>") or -ENOSPC. */
+MUST_CHECK int cfg_nics_check(const struct cfg_vm *vm, const struct cfg_nic *nic, struct err *err);
+
+/* Takes an interface out of the list, the last takes its place; none of that id is fine. */
+void cfg_nics_drop(struct cfg_vm *vm, const char *iface_id);
+
+/* Notes what a PATCH has changed; none of that id is fine. */
+void cfg_nics_patch(struct cfg_vm *vm, const struct cfg_nic_patch *patch);
+
+/* Puts a checked interface at the end of the list, one of the same id is dropped. Ownership as in
+ * cfg_drives_put. Returns 0, -ENOMEM or as cfg_nics_check. */
 MUST_CHECK int cfg_nics_put(struct cfg_vm *vm, struct cfg_nic *nic, struct err *err);
 
 /* The interface of an id, or NULL. Borrowed. */

@@ -111,7 +111,7 @@ const struct cfg_nic *cfg_nics_find(const struct cfg_vm *vm, const char *iface_i
     return idx < vm->nics_count ? &vm->nics[idx] : NULL;
 }
 
-int cfg_nics_put(struct cfg_vm *vm, struct cfg_nic *nic, struct err *err)
+int cfg_nics_check(const struct cfg_vm *vm, const struct cfg_nic *nic, struct err *err)
 {
     uint32_t idx = nic_idx(vm, nic->iface_id);
 
@@ -123,17 +123,41 @@ int cfg_nics_put(struct cfg_vm *vm, struct cfg_nic *nic, struct err *err)
     }
     if (idx == CFG_NICS_MAX)
         return cfg_fail_full(err, "network interfaces", CFG_NICS_MAX);
-    if (idx < vm->nics_count) {
-        /* The old one goes first and the last takes its place, as in the reference. */
-        cfg_object_done(&cfg_object_nic, &vm->nics[idx]);
-        vm->nics_count--;
-        vm->nics[idx] = vm->nics[vm->nics_count];
-    } else {
-        struct cfg_nic *nics = realloc(vm->nics, (idx + 1) * sizeof(*nics));
-        if (!nics)
-            return cfg_fail_memory(err);
-        vm->nics = nics;
-    }
+    return 0;
+}
+
+void cfg_nics_drop(struct cfg_vm *vm, const char *iface_id)
+{
+    uint32_t idx = nic_idx(vm, iface_id);
+
+    if (idx == vm->nics_count)
+        return;
+    /* The last takes its place, as in the reference. */
+    cfg_object_done(&cfg_object_nic, &vm->nics[idx]);
+    vm->nics_count--;
+    vm->nics[idx] = vm->nics[vm->nics_count];
+}
+
+void cfg_nics_patch(struct cfg_vm *vm, const struct cfg_nic_patch *patch)
+{
+    uint32_t idx = nic_idx(vm, patch->iface_id);
+
+    if (idx == vm->nics_count)
+        return;
+    limiter_patch(&vm->nics[idx].rx_rate_limiter, &patch->rx_rate_limiter);
+    limiter_patch(&vm->nics[idx].tx_rate_limiter, &patch->tx_rate_limiter);
+}
+
+int cfg_nics_put(struct cfg_vm *vm, struct cfg_nic *nic, struct err *err)
+{
+    int rc = cfg_nics_check(vm, nic, err);
+    if (rc < 0)
+        return rc;
+    struct cfg_nic *nics = realloc(vm->nics, (vm->nics_count + 1) * sizeof(*nics));
+    if (!nics)
+        return cfg_fail_memory(err);
+    vm->nics = nics;
+    cfg_nics_drop(vm, nic->iface_id);
     vm->nics[vm->nics_count++] = *nic;
     *nic = (struct cfg_nic){0};
     return 0;

@@ -31,6 +31,7 @@ const struct ctl_rule ctl_rules[CTL_ACTIONS_COUNT] = {
                        RULE("Drive config error: ", ctl_put_drive)},
     [CTL_NIC_PUT] = {.phases = CTL_PHASES_PRE,
                      .refusal = CTL_NO_PCI,
+                     .latches = true,
                      RULE("Network config error: ", ctl_put_nic)},
     [CTL_VSOCK_PUT] = {PRE, RULE("Vsock config error: ", ctl_put_vsock)},
     [CTL_MMDS_CONFIG_PUT] = {PRE, RULE("MMMDS config error: ", ctl_put_mmds_config)},

@@ -4,6 +4,8 @@
  * request changes nothing. Thread: vmm. Spec: api.md 7.
  */
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "vmm/config/cfg_fields.h"
@@ -90,11 +92,44 @@ int ctl_put_drive(struct ctl *ctl, struct ctl_action *action, struct err *err)
     return rc < 0 ? rc : cfg_drives_put(ctl->config, asked, err);
 }
 
+/* The kernel may have chosen a name, "tap%d". What was inherited keeps its "fd:N": the name
+ * alone would not open it again. */
+static int echo_host_name(const struct ctl *ctl, struct cfg_nic *nic, struct err *err)
+{
+    const char *name = machine_nic_host_name(ctl->machine, nic->iface_id);
+    if (!name || strncmp(nic->host_dev_name, "fd:", 3) == 0 ||
+        strcmp(name, nic->host_dev_name) == 0)
+        return 0;
+    char *copy = strdup(name);
+    if (!copy)
+        return err_set(err, -ENOMEM, "no memory for the name of interface %s", nic->iface_id);
+    free(nic->host_dev_name);
+    nic->host_dev_name = copy;
+    return 0;
+}
+
+int ctl_stage_nic(struct ctl *ctl, struct cfg_nic *nic, struct err *err)
+{
+    int rc = machine_stage_nic(ctl->machine, nic, err);
+    return rc < 0 ? rc : echo_host_name(ctl, nic, err);
+}
+
 int ctl_put_nic(struct ctl *ctl, struct ctl_action *action, struct err *err)
 {
-    (void)ctl; /* nothing is kept yet */
-    int rc = cfg_nic_validate(&action->u.nic, err);
-    return rc < 0 ? rc : not_built_yet(err, "network interfaces are");
+    struct cfg_nic *asked = &action->u.nic;
+    int rc = cfg_nic_validate(asked, err);
+    if (rc == 0)
+        rc = cfg_nics_check(ctl->config, asked, err);
+    if (rc < 0)
+        return rc;
+    if (cfg_nics_find(ctl->config, asked->iface_id))
+        log_warn("The network interface %s is there already and is replaced.", asked->iface_id);
+    rc = ctl_stage_nic(ctl, asked, err);
+    if (rc == 0)
+        rc = cfg_nics_put(ctl->config, asked, err);
+    else
+        cfg_nics_drop(ctl->config, asked->iface_id); /* its TAP was closed for the new one */
+    return rc;
 }
 
 int ctl_put_vsock(struct ctl *ctl, struct ctl_action *action, struct err *err)

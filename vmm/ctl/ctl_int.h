@@ -54,6 +54,8 @@ int ctl_put_cpu_config(struct ctl *ctl, struct ctl_action *action, struct err *e
 int ctl_put_drive(struct ctl *ctl, struct ctl_action *action, struct err *err);
 /* Opens a drive's file, and says what of it the guest will not see. */
 MUST_CHECK int ctl_stage_drive(struct ctl *ctl, const struct cfg_drive *drive, struct err *err);
+/* Opens an interface's TAP, and puts the name that it has into *nic. */
+MUST_CHECK int ctl_stage_nic(struct ctl *ctl, struct cfg_nic *nic, struct err *err);
 int ctl_put_serial(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_put_nic(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_put_vsock(struct ctl *ctl, struct ctl_action *action, struct err *err);

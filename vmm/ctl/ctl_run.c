@@ -38,6 +38,10 @@ int ctl_start_config(struct ctl *ctl, struct cfg_vm *config, enum ctl_part *part
         *part = CTL_PART_DRIVE;
         rc = ctl_stage_drive(ctl, &config->drives[i], err);
     }
+    for (uint32_t i = 0; rc == 0 && i < config->nics_count; i++) {
+        *part = CTL_PART_NIC;
+        rc = ctl_stage_nic(ctl, &config->nics[i], err);
+    }
     if (rc < 0)
         return rc;
     *part = CTL_PART_START;
@@ -118,11 +122,12 @@ int ctl_patch_drive(struct ctl *ctl, struct ctl_action *action, struct err *err)
 
 int ctl_patch_nic(struct ctl *ctl, struct ctl_action *action, struct err *err)
 {
-    (void)ctl;
-    (void)action; /* no interface can have been configured yet */
-    return err_set(err, -ENOENT,
-                   "Unable to update the net device: Failed perform action on "
-                   "device: Device not found");
+    struct cfg_nic_patch *patch = &action->u.nic_patch;
+    int rc = machine_patch_nic(ctl->machine, patch, err);
+    if (rc < 0)
+        return err_prefix(err, "Unable to update the net device: ");
+    cfg_nics_patch(ctl->config, patch); /* for GET /vm/config */
+    return 0;
 }
 
 int ctl_delete_device(struct ctl *ctl, struct ctl_action *action, struct err *err)

@@ -95,6 +95,7 @@ void machine_free(struct machine *machine)
     for (uint32_t i = 0; i < machine->drives_count; i++)
         blk_free(machine->drives[i].blk);
     free(machine->drives);
+    machine_free_nics(machine);
     disk_ring_close(machine->ring);
     fd_close(&machine->kernel_fd);
     fd_close(&machine->initrd_fd);

@@ -73,6 +73,18 @@ MUST_CHECK int machine_stage_drive(struct machine *machine, const struct cfg_dri
                                    uint32_t *ret_tail_size, struct err *err);
 
 /*
+ * Opens an interface's TAP now. The same id's is closed before, and gone when the new one fails.
+ * Sentences of api.md, PUT /network-interfaces, without the category. Returns 0, -ENOMEM,
+ * -ENAMETOOLONG (the id), or -errno of tap_open.
+ */
+MUST_CHECK int machine_stage_nic(struct machine *machine, const struct cfg_nic *nic,
+                                 struct err *err);
+
+/* The name that the kernel gave a staged interface's TAP, or NULL. Borrowed until it is
+ * replaced. */
+const char *machine_nic_host_name(const struct machine *machine, const char *iface_id);
+
+/*
  * Builds the VM from what was staged and from `config` (borrowed for the call): everything up to
  * the first guest entry. A failure leaves what was staged, for another try. Returns 0,
  * -EINVAL (no boot source), -ENODEV (a drive of `config` that was not staged), -ENOSPC (more
@@ -112,6 +124,11 @@ void machine_resume(struct machine *machine);
  */
 MUST_CHECK int machine_patch_drive(struct machine *machine, const struct cfg_drive_patch *patch,
                                    struct err *err);
+
+/* PATCH of an interface: buckets that are there replace its own. Running or paused. Returns 0 or
+ * -ENOENT (no such interface). */
+MUST_CHECK int machine_patch_nic(struct machine *machine, const struct cfg_nic_patch *patch,
+                                 struct err *err);
 
 /* Stops and joins the vCPU threads; not started is fine. */
 void machine_stop(struct machine *machine);

@@ -15,6 +15,7 @@
 #include "devices/legacy/ioapic.h"
 #include "devices/legacy/pm.h"
 #include "devices/legacy/serial.h"
+#include "devices/net/net.h"
 #include "devices/virtio/vmmio.h"
 #include "vmm/arch/x86_64/acpi.h"
 #include "vmm/arch/x86_64/arch.h"
@@ -27,6 +28,12 @@
 struct staged_drive {
     char id[CFG_STRING_MAX_LEN + 1];
     struct blk *blk;
+};
+
+/* Likewise an interface. */
+struct staged_nic {
+    char id[CFG_STRING_MAX_LEN + 1];
+    struct net *net;
 };
 
 /* One placed virtio device: where it is, and its transport. */
@@ -77,6 +84,8 @@ struct machine {
     struct disk_ring *ring; /* made when the first Async drive asks */
     struct staged_drive *drives;
     uint32_t drives_count;
+    struct staged_nic *nics;
+    uint32_t nics_count;
     int kernel_fd;
     int initrd_fd;
 
@@ -98,6 +107,10 @@ struct machine {
     struct err end_reason; /* under end_lock; of the first error */
     struct loop_post end_post;
 };
+
+/* nics.c: the interface of that id, or NULL. Borrowed. */
+struct net *machine_find_nic(const struct machine *machine, const char *iface_id);
+void machine_free_nics(struct machine *machine);
 
 /* Notes how the guest ended and wakes the loop; the first end counts, but an error beats OK.
  * reason: NULL for OK. Any thread. */

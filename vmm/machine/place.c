@@ -149,9 +149,28 @@ static int place_drives(struct machine *machine, const struct cfg_vm *config,
     return 0;
 }
 
+static int place_nics(struct machine *machine, const struct cfg_vm *config,
+                      struct arch_cmdline *cmdline, struct err *err)
+{
+    for (uint32_t i = 0; i < config->nics_count; i++) {
+        struct net *net = machine_find_nic(machine, config->nics[i].iface_id);
+        if (!net)
+            return err_set(err, -ENODEV, "interface %s was not opened", config->nics[i].iface_id);
+        int rc = place_next(machine, net_virtio(net), cmdline, err);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
 static uint32_t drives_count(const struct cfg_vm *config)
 {
     return config->drives_count;
+}
+
+static uint32_t nics_count(const struct cfg_vm *config)
+{
+    return config->nics_count;
 }
 
 /* Every device class, in attach order (devices.md 2). */
@@ -164,6 +183,7 @@ struct device_class {
 
 static const struct device_class device_classes[] = {
     {"block", drives_count, place_drives},
+    {"net", nics_count, place_nics},
 };
 
 static uint32_t devices_count(const struct cfg_vm *config)

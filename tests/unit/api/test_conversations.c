@@ -188,7 +188,8 @@ static const char *listed_answer(struct json_val differences, const struct excha
     return NULL;
 }
 
-/* Those without an answer are documents with another value, which are ctl's. */
+/* Those without an answer are documents with another value, which are ctl's; others are the
+ * machine's. */
 static unsigned listed_answers_count(struct json_val differences)
 {
     struct json_iter iter;
@@ -197,7 +198,8 @@ static unsigned listed_answers_count(struct json_val differences)
 
     json_iter_init(&iter, differences);
     while (json_iter_next(&iter, &item))
-        count += json_kind(member(item.val, "answer")) == JSON_KIND_STRING;
+        count += json_kind(member(item.val, "answer")) == JSON_KIND_STRING &&
+                 strcmp(text_of(item.val, "from"), "request") == 0;
     return count;
 }
 
