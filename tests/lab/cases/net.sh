@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # timeout: 240
-# A Linux guest's network over a TAP in a namespace of its own: MAC and MTU, ping, a large file down and up with its
+# A Linux guest's network over a TAP in a namespace of its own: order of two, MAC and MTU, ping, a large file down and up with its
 # checksum, 200 streams at once, rate limiters within 5 %, the link down and up, the interface taken away.
 set -euo pipefail
 # shellcheck source=tests/lab/case.bash
@@ -84,12 +84,18 @@ for _ in $(seq 100); do
 done
 api PUT /boot-source "{\"kernel_image_path\":\"$guest/vmlinux-tuned\",\"initrd_path\":\"$guest/initrd-busybox.img\",\"boot_args\":\"console=ttyS0 quiet reboot=k mayfly.run=\\\"sh /dev/vda\\\"\"}"
 api PUT /drives/script "{\"drive_id\":\"script\",\"path_on_host\":\"$dir/script\",\"is_root_device\":false,\"is_read_only\":true}"
+in_netns ip tuntap add tap1 mode tap
+api PUT /network-interfaces/zz '{"iface_id":"zz","host_dev_name":"tap1","guest_mac":"06:00:ac:10:00:03"}'
+api PUT /network-interfaces/zz '{"iface_id":"zz","host_dev_name":"tap1","guest_mac":"06:00:ac:10:00:04"}'
 api PUT /network-interfaces/eth0 '{"iface_id":"eth0","host_dev_name":"tap0","guest_mac":"06:00:ac:10:00:02","mtu":9000}'
 api PUT /actions '{"action_type":"InstanceStart"}'
 
 what=boot
 await_line '^listening' "$out" "$pid" boot
 
+what='order of PUT'
+guest 'cat /sys/class/net/eth0/address && ip link set eth0 name other && ip link set eth1 name eth0'
+said 06:00:ac:10:00:04
 what=address
 guest 'cat /sys/class/net/eth0/address /sys/class/net/eth0/mtu'
 said 06:00:ac:10:00:02
