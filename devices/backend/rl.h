@@ -22,6 +22,15 @@ struct rl_bucket_config {
     uint64_t refill_time_ms; /* for `size` tokens */
 };
 
+/* From what a user says of one bucket, in whatever struct it came: absent is no limit. */
+static inline struct rl_bucket_config
+rl_bucket_asked(bool present, uint64_t size, uint64_t one_time_burst, uint64_t refill_time_ms)
+{
+    if (!present)
+        return (struct rl_bucket_config){0};
+    return (struct rl_bucket_config){size, one_time_burst, refill_time_ms};
+}
+
 /* Saved state of one bucket lives in rl_state.h. */
 struct rl_bucket {
     bool limited;

@@ -48,12 +48,10 @@ struct blk {
     struct blk_slot slots[VQ_SIZE_MAX]; /* by head */
 };
 
-/* What the user says of one bucket, as the limiter takes it: absent is no limit. */
 static inline struct rl_bucket_config blk_bucket_config(const struct cfg_bucket *bucket)
 {
-    if (!bucket->present)
-        return (struct rl_bucket_config){0};
-    return (struct rl_bucket_config){bucket->size, bucket->one_time_burst, bucket->refill_time_ms};
+    return rl_bucket_asked(bucket->present, bucket->size, bucket->one_time_burst,
+                           bucket->refill_time_ms);
 }
 
 static inline struct blk *blk_of(struct virtio_dev *dev)

@@ -158,9 +158,8 @@ static void fill_config(struct net *net, const struct cfg_nic *nic)
 
 static struct rl_bucket_config bucket_config(const struct cfg_bucket *bucket)
 {
-    if (!bucket->present)
-        return (struct rl_bucket_config){0};
-    return (struct rl_bucket_config){bucket->size, bucket->one_time_burst, bucket->refill_time_ms};
+    return rl_bucket_asked(bucket->present, bucket->size, bucket->one_time_burst,
+                           bucket->refill_time_ms);
 }
 
 static void limiter_init(struct rl *rl, const struct cfg_rate_limiter *limiter,

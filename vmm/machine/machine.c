@@ -199,11 +199,9 @@ int machine_stage_drive(struct machine *machine, const struct cfg_drive *drive,
 int machine_set_serial(struct machine *machine, const struct cfg_serial *serial, struct err *err)
 {
     fd_close(&machine->serial_out_fd);
-    machine->serial_limiter = (struct rl_bucket_config){0};
-    if (serial->rate_limiter.present)
-        machine->serial_limiter = (struct rl_bucket_config){serial->rate_limiter.size,
-                                                            serial->rate_limiter.one_time_burst,
-                                                            serial->rate_limiter.refill_time_ms};
+    const struct cfg_bucket *limit = &serial->rate_limiter;
+    machine->serial_limiter =
+        rl_bucket_asked(limit->present, limit->size, limit->one_time_burst, limit->refill_time_ms);
     if (!serial->serial_out_path)
         return 0;
     /* As the log: no truncation, and a FIFO without a reader does not block. */

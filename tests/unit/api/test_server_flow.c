@@ -265,6 +265,29 @@ static void test_api_conn__body_of_the_limit__read_whole(void **state)
     world_free(world);
 }
 
+static void test_api_server__peer_gone_before_its_accept__nothing_carried_out(void **state)
+{
+    (void)state;
+    struct world *world = world_make_without_server();
+    struct api_server_options options = world_options(world);
+    struct err err = ERR_INIT;
+    char byte;
+
+    assert_int_equal(api_server_open(&options, &world->server, &err), 0);
+    int gone = client_connect(world);
+    client_send(gone, PUT_BOOT);
+    assert_int_equal(shutdown(gone, SHUT_WR), 0);
+    int fd = client_connect(world);
+    client_send(fd, GET_VERSION);
+    assert_int_equal(api_server_start(world->server, world->mailbox, &err), 0);
+    check_reply(fd, STATUS_200, "firecracker_version"); /* accepted behind the other */
+    assert_int_equal(world->served, 0);
+    assert_true(recv(gone, &byte, 1, 0) <= 0); /* no reply */
+    fd_close(&gone);
+    fd_close(&fd);
+    world_free(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +302,7 @@ int main(void)
         cmocka_unit_test(test_api_conn__protocol_error__told_and_kept),
         cmocka_unit_test(test_api_conn__expects_continue__told_before_the_body),
         cmocka_unit_test(test_api_conn__body_of_the_limit__read_whole),
+        cmocka_unit_test(test_api_server__peer_gone_before_its_accept__nothing_carried_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

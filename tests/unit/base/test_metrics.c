@@ -14,26 +14,11 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "base/metrics.h"
-#include "tests/unit/unit.h"
-
-static int say_failed(int line, const char *cond)
-{
-    (void)fprintf(stderr, "line %d: %s\n", line, cond);
-    return 1;
-}
-
-/* In a child: leave with the line number as the failure. */
-#define CHECK(cond)                                                                                \
-    do {                                                                                           \
-        if (!(cond))                                                                               \
-            return say_failed(__LINE__, #cond);                                                    \
-    } while (0)
+#include "tests/unit/base/metrics_fixture.h"
 
 static char work_dir[64];
 static char path[96];
@@ -42,13 +27,9 @@ static int in_child(int (*body)(void))
 {
     (void)snprintf(path, sizeof(path), "%s/metrics", work_dir);
     (void)unlink(path);
-    pid_t pid = fork();
-    if (pid == 0)
-        exit(body());
-    int status = 0;
-    assert_true(pid > 0 && waitpid(pid, &status, 0) == pid);
+    int status = status_of_child(body);
     (void)unlink(path);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
+    return status;
 }
 
 /* The file's text; lives until the next call. */

@@ -6,31 +6,18 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "base/metrics.h"
-#include "tests/unit/unit.h"
-
-static int say_failed(int line, const char *cond)
-{
-    (void)fprintf(stderr, "line %d: %s\n", line, cond);
-    return 1;
-}
-
-/* In a child: leave with 1, having said where. */
-#define CHECK(cond)                                                                                \
-    do {                                                                                           \
-        if (!(cond))                                                                               \
-            return say_failed(__LINE__, #cond);                                                    \
-    } while (0)
+#include "tests/unit/base/metrics_fixture.h"
 
 static char work_dir[64];
 static char path[96];
@@ -39,16 +26,11 @@ static char line_path[128];
 
 static void in_child(int (*body)(void))
 {
-    pid_t pid = fork();
-    if (pid == 0)
-        exit(body());
-    int status = 0;
-    assert_true(pid > 0 && waitpid(pid, &status, 0) == pid);
+    int status = status_of_child(body);
     (void)unlink(path);
     (void)unlink(line_path);
     (void)rmdir(temp_path);
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 0);
+    assert_int_equal(status, 0);
 }
 
 /* The text as it is now; lives until the next call. */
@@ -334,6 +316,48 @@ static void test_metrics_prometheus_open__file_of_the_lines__refused(void **stat
     in_child(body_same_file);
 }
 
+static atomic_bool scrapes_end;
+
+static void *scrape_thread(void *arg)
+{
+    (void)arg;
+    while (!atomic_load(&scrapes_end)) {
+        char *text;
+        size_t len;
+        if (metrics_prometheus_text(&text, &len) < 0)
+            abort();
+        free(text);
+    }
+    return NULL;
+}
+
+static int body_scraped(void)
+{
+    pthread_t threads[3];
+    CHECK(metrics_open(line_path, NULL) == 0);
+    CHECK(metrics_prometheus_open(NULL, "a", 0, NULL) == 0);
+    for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+        CHECK(pthread_create(&threads[i], NULL, scrape_thread, NULL) == 0);
+    for (unsigned i = 0; i < 1000; i++) {
+        char id[16];
+        struct metrics_block *block;
+        (void)snprintf(id, sizeof(id), "d%u", i % METRICS_INSTANCES_MAX);
+        CHECK(metrics_block_of(id, &block) == 0);
+        CHECK(metrics_flush(NULL) == 0);
+    }
+    atomic_store(&scrapes_end, true);
+    for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    CHECK(metric_get(&metrics.logger.missed_metrics_count) == 0);
+    return 0;
+}
+
+static void test_metrics_flush__while_others_scrape__never_gives_up(void **state)
+{
+    (void)state;
+    in_child(body_scraped);
+}
+
 static int body_bad_paths(void)
 {
     struct err err = ERR_INIT;
@@ -365,6 +389,7 @@ int main(void)
         cmocka_unit_test(test_metrics_flush__planted_temporary__replaced),
         cmocka_unit_test(test_metrics_flush__limit_of_file_size__no_signal_for_the_text),
         cmocka_unit_test(test_metrics_prometheus_open__file_of_the_lines__refused),
+        cmocka_unit_test(test_metrics_flush__while_others_scrape__never_gives_up),
         cmocka_unit_test(test_metrics_prometheus_open__bad_path__sentence),
     };
 
