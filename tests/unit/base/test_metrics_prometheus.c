@@ -338,11 +338,14 @@ static int body_scraped(void)
     CHECK(metrics_prometheus_open(NULL, "a", 0, NULL) == 0);
     for (size_t i = 0; i < ARRAY_LEN(threads); i++)
         CHECK(pthread_create(&threads[i], NULL, scrape_thread, NULL) == 0);
-    for (unsigned i = 0; i < 1000; i++) {
+    for (unsigned i = 0; i < METRICS_INSTANCES_MAX; i++) {
         char id[16];
         struct metrics_block *block;
-        (void)snprintf(id, sizeof(id), "d%u", i % METRICS_INSTANCES_MAX);
+        (void)snprintf(id, sizeof(id), "d%u", i);
         CHECK(metrics_block_of(id, &block) == 0);
+    }
+    for (unsigned i = 0; i < 300; i++) {
+        (void)usleep(100); /* the others' turn, at any point of theirs */
         CHECK(metrics_flush(NULL) == 0);
     }
     atomic_store(&scrapes_end, true);
