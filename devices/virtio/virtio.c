@@ -159,6 +159,19 @@ void virtio_queue_flush(struct virtio_dev *dev, uint32_t idx)
         interrupt(dev, VIRTIO_IRQ_RING);
 }
 
+void virtio_queues_flush(struct virtio_dev *dev)
+{
+    bool wanted = false;
+    if (dev->broken)
+        return;
+    for (uint32_t i = 0; i < dev->queues_count; i++)
+        vq_publish(&dev->queues[i]);
+    for (uint32_t i = 0; i < dev->queues_count; i++)
+        wanted |= vq_needs_kick(&dev->queues[i]);
+    if (wanted)
+        interrupt(dev, VIRTIO_IRQ_RING);
+}
+
 void virtio_config_changed(struct virtio_dev *dev)
 {
     dev->config_generation++;

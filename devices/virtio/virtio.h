@@ -127,6 +127,9 @@ void virtio_kick_self(struct virtio_dev *dev, uint32_t idx);
  * the lock. */
 void virtio_queue_flush(struct virtio_dev *dev, uint32_t idx);
 
+/* The same for every queue, with one interrupt. A broken device is left alone. Under the lock. */
+void virtio_queues_flush(struct virtio_dev *dev);
+
 /* What the driver reads as its InterruptStatus. Any thread, no lock needed. */
 uint32_t virtio_irq_status_read(struct virtio_dev *dev);
 

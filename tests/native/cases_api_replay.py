@@ -90,7 +90,7 @@ def prepare(t):
 
 
 def serve(t, row, name):
-    return Served(t, "--id", "diffapi", *row["args"], name=name, may_leave=("l.log", "l2.log", "s.log"),
+    return Served(t, "--id", "diffapi", *row["args"], name=name, may_leave=("l.log", "l2.log", "s.log", "v.sock", "v4.sock"),
                   prefix=OWN_NETWORK)
 
 

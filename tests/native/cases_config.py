@@ -102,8 +102,9 @@ REFUSED = [
      "creating ifreq structure: Invalid argument (os error 22). Invalid TUN/TAP Backend provided by lo. Check our "
      "documentation on setting up the network devices. (there is an interface of that name and it is no tap: ip tuntap "
      "add mode tap)"),
-    ("vsock", document(vsock={"guest_cid": 3, "uds_path": "v"}),
-     NOT_SUPPORTED + "vsock: not yet supported by this build."),
+    ("vsock", document(vsock={"guest_cid": 3, "uds_path": "none/v"}),
+     CONFIGURATION + "Vsock device error: Cannot create backend for vsock device: Error binding to the host-side Unix "
+     "socket: No such file or directory (os error 2)"),
     ("balloon", document(balloon={"amount_mib": 1, "deflate_on_oom": False}),
      NOT_SUPPORTED + "virtio-balloon is not part of this VMM's device model."),
     ("entropy", document(entropy={}),

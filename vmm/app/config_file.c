@@ -327,9 +327,7 @@ static int check_built(const struct cfg_vm *vm, struct err *err)
 {
     const char *what = NULL;
 
-    if (vm->has_vsock)
-        what = "vsock";
-    else if (vm->has_mmds)
+    if (vm->has_mmds)
         what = "mmds-config";
     if (!what)
         return 0;

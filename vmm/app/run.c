@@ -133,6 +133,8 @@ static int fail_config(enum ctl_part part, struct err *err)
         return app_config_fail(APP_CONFIG_DRIVE, err);
     case CTL_PART_NIC:
         return app_config_fail(APP_CONFIG_NIC, err);
+    case CTL_PART_VSOCK:
+        return app_config_fail(APP_CONFIG_VSOCK, err);
     case CTL_PART_START:
         return err_prefix(err, "Could not Start MicroVM from one single json: ");
     }

@@ -340,6 +340,9 @@ MUST_CHECK int cfg_nics_check(const struct cfg_vm *vm, const struct cfg_nic *nic
 /* Takes an interface out of the list, the last takes its place; none of that id is fine. */
 void cfg_nics_drop(struct cfg_vm *vm, const char *iface_id);
 
+/* No vsock device is configured any more. */
+void cfg_vsock_drop(struct cfg_vm *vm);
+
 /* Notes what a PATCH has changed; none of that id is fine. */
 void cfg_nics_patch(struct cfg_vm *vm, const struct cfg_nic_patch *patch);
 

@@ -138,6 +138,13 @@ void cfg_nics_drop(struct cfg_vm *vm, const char *iface_id)
     vm->nics[idx] = vm->nics[vm->nics_count];
 }
 
+void cfg_vsock_drop(struct cfg_vm *vm)
+{
+    cfg_object_done(&cfg_object_vsock, &vm->vsock);
+    cfg_object_init(&cfg_object_vsock, &vm->vsock);
+    vm->has_vsock = false;
+}
+
 void cfg_nics_patch(struct cfg_vm *vm, const struct cfg_nic_patch *patch)
 {
     uint32_t idx = nic_idx(vm, patch->iface_id);

@@ -33,7 +33,7 @@ const struct ctl_rule ctl_rules[CTL_ACTIONS_COUNT] = {
                      .refusal = CTL_NO_PCI,
                      .latches = true,
                      RULE("Network config error: ", ctl_put_nic)},
-    [CTL_VSOCK_PUT] = {PRE, RULE("Vsock config error: ", ctl_put_vsock)},
+    [CTL_VSOCK_PUT] = {BOOT, RULE("Vsock config error: ", ctl_put_vsock)},
     [CTL_MMDS_CONFIG_PUT] = {PRE, RULE("MMMDS config error: ", ctl_put_mmds_config)},
     [CTL_LOGGER_PUT] = {PRE, RULE("Logger error: ", ctl_put_logger)},
     [CTL_METRICS_PUT] = {PRE, RULE("Metrics error: ", ctl_put_metrics)},

@@ -134,9 +134,18 @@ int ctl_put_nic(struct ctl *ctl, struct ctl_action *action, struct err *err)
 
 int ctl_put_vsock(struct ctl *ctl, struct ctl_action *action, struct err *err)
 {
-    (void)ctl;
-    int rc = cfg_vsock_validate(&action->u.vsock, err);
-    return rc < 0 ? rc : not_built_yet(err, "vsock is");
+    struct cfg_vsock *asked = &action->u.vsock;
+    int rc = cfg_vsock_validate(asked, err);
+    if (rc < 0)
+        return rc;
+    rc = machine_stage_vsock(ctl->machine, asked, err);
+    cfg_vsock_drop(ctl->config); /* gone for the new one, whatever becomes of that */
+    if (rc < 0)
+        return rc;
+    ctl->config->has_vsock = true;
+    ctl->config->vsock = *asked;
+    *asked = (struct cfg_vsock){0};
+    return 0;
 }
 
 int ctl_put_mmds_config(struct ctl *ctl, struct ctl_action *action, struct err *err)

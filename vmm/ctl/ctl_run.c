@@ -42,6 +42,10 @@ int ctl_start_config(struct ctl *ctl, struct cfg_vm *config, enum ctl_part *part
         *part = CTL_PART_NIC;
         rc = ctl_stage_nic(ctl, &config->nics[i], err);
     }
+    if (rc == 0 && config->has_vsock) {
+        *part = CTL_PART_VSOCK;
+        rc = machine_stage_vsock(ctl->machine, &config->vsock, err);
+    }
     if (rc < 0)
         return rc;
     *part = CTL_PART_START;

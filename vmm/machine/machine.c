@@ -96,6 +96,7 @@ void machine_free(struct machine *machine)
         blk_free(machine->drives[i].blk);
     free(machine->drives);
     machine_free_nics(machine);
+    vsock_free(machine->vsock);
     disk_ring_close(machine->ring);
     fd_close(&machine->kernel_fd);
     fd_close(&machine->initrd_fd);
@@ -194,6 +195,17 @@ int machine_stage_drive(struct machine *machine, const struct cfg_drive *drive,
     }
     *ret_tail_size = tail_size;
     return 0;
+}
+
+int machine_stage_vsock(struct machine *machine, const struct cfg_vsock *vsock, struct err *err)
+{
+    const struct vsock_env env = {machine->options.loop, machine->options.clock};
+    int rc = machine->vsock ? vsock_unlink(machine->vsock, err) : 0;
+    vsock_free(machine->vsock);
+    machine->vsock = NULL;
+    if (rc == 0)
+        rc = vsock_create(vsock, &env, &machine->vsock, err);
+    return rc < 0 ? err_prefix(err, "Cannot create backend for vsock device: ") : 0;
 }
 
 int machine_set_serial(struct machine *machine, const struct cfg_serial *serial, struct err *err)

@@ -80,6 +80,14 @@ MUST_CHECK int machine_stage_drive(struct machine *machine, const struct cfg_dri
 MUST_CHECK int machine_stage_nic(struct machine *machine, const struct cfg_nic *nic,
                                  struct err *err);
 
+/*
+ * Listens on the vsock device's socket now. One that was staged before goes first, with its
+ * socket's file, and is gone when the new one fails. Sentences of api.md, PUT /vsock, without the
+ * category. Returns 0, or -errno of unlink or of vsock_create.
+ */
+MUST_CHECK int machine_stage_vsock(struct machine *machine, const struct cfg_vsock *vsock,
+                                   struct err *err);
+
 /* The name that the kernel gave a staged interface's TAP, or NULL. Borrowed until it is
  * replaced. */
 const char *machine_nic_host_name(const struct machine *machine, const char *iface_id);

@@ -17,6 +17,7 @@
 #include "devices/legacy/serial.h"
 #include "devices/net/net.h"
 #include "devices/virtio/vmmio.h"
+#include "devices/vsock/vsock.h"
 #include "vmm/arch/x86_64/acpi.h"
 #include "vmm/arch/x86_64/arch.h"
 #include "vmm/arch/x86_64/cpu.h"
@@ -86,6 +87,7 @@ struct machine {
     uint32_t drives_count;
     struct staged_nic *nics;
     uint32_t nics_count;
+    struct vsock *vsock; /* NULL: none was asked for */
     int kernel_fd;
     int initrd_fd;
 

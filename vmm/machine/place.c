@@ -163,6 +163,16 @@ static int place_nics(struct machine *machine, const struct cfg_vm *config,
     return 0;
 }
 
+static int place_vsock(struct machine *machine, const struct cfg_vm *config,
+                       struct arch_cmdline *cmdline, struct err *err)
+{
+    if (!config->has_vsock)
+        return 0;
+    if (!machine->vsock)
+        return err_set(err, -ENODEV, "the socket was not opened");
+    return place_next(machine, vsock_virtio(machine->vsock), cmdline, err);
+}
+
 static uint32_t drives_count(const struct cfg_vm *config)
 {
     return config->drives_count;
@@ -171,6 +181,11 @@ static uint32_t drives_count(const struct cfg_vm *config)
 static uint32_t nics_count(const struct cfg_vm *config)
 {
     return config->nics_count;
+}
+
+static uint32_t vsocks_count(const struct cfg_vm *config)
+{
+    return config->has_vsock;
 }
 
 /* Every device class, in attach order (devices.md 2). */
@@ -184,6 +199,7 @@ struct device_class {
 static const struct device_class device_classes[] = {
     {"block", drives_count, place_drives},
     {"net", nics_count, place_nics},
+    {"vsock", vsocks_count, place_vsock},
 };
 
 static uint32_t devices_count(const struct cfg_vm *config)

@@ -362,8 +362,6 @@ static void test_parse__excluded_devices__refused_with_reason(void **state)
 static void test_parse__devices_of_later_issues__validated_then_refused(void **state)
 {
     (void)state;
-    refuse_with(BASE ",\"vsock\":{\"guest_cid\":3,\"uds_path\":\"v\"}}", NULL, -EOPNOTSUPP,
-                UNSUPPORTED "vsock: not yet supported by this build.");
     refuse_with(BASE ",\"network-interfaces\":[" NIC
                      "],\"mmds-config\":{\"network_interfaces\":[\"n\"]}}",
                 NULL, -EOPNOTSUPP, UNSUPPORTED "mmds-config: not yet supported by this build.");
