@@ -118,9 +118,12 @@ int fd_presize_table(void)
     int rc = table_grow(FD_TABLE_ENTRIES);
     if (rc != -EINVAL)
         return rc;
-    /* The soft limit is below that: take all it allows. */
+    /* The soft limit is below that: as much of it as the hard one allows. */
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return -errno;
+    limit.rlim_cur = limit.rlim_max < FD_TABLE_ENTRIES ? limit.rlim_max : FD_TABLE_ENTRIES;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
         return -errno;
     return limit.rlim_cur == 0 ? -EMFILE : table_grow(limit.rlim_cur);
 }

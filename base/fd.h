@@ -42,9 +42,10 @@ MUST_CHECK int fd_write_full(int fd, const void *buf, size_t len);
  * with it what is meant for the console. Call first. Returns 0 or -errno. */
 MUST_CHECK int fd_fill_standard(void);
 
-/* Grows the process's fd table to 2,048 entries (or its soft limit, when lower), so that it does
- * not grow while threads share it (cli.md A.2): enough for every device and 1,000 vsock streams,
- * at 16 KiB of kernel memory. Call while single-threaded. Returns 0 or -errno. */
+/* Grows the process's fd table to 2,048 entries, so that it does not grow while threads share it
+ * (cli.md A.2): enough for every device and 1,023 vsock streams, at 16 KiB of kernel memory. A
+ * soft limit below that is raised, as far as the hard one lets it. Call while single-threaded.
+ * Returns 0 or -errno. */
 MUST_CHECK int fd_presize_table(void);
 
 /* New eventfd, CLOEXEC and non-blocking, counter 0. Returns the fd (caller closes) or -errno. */

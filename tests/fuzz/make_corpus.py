@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the seed corpora of the structured fuzz targets: tests/fuzz/corpus/blk and corpus/vmmio,
+"""Writes the seed corpora of the structured fuzz targets: tests/fuzz/corpus/blk, corpus/vmmio and corpus/vsock,
 and the streams of corpus/http.
 
 usage: tests/fuzz/make_corpus.py [TARGET...]
 
 A seed is a short scene, spelled with the operations of the target's own table (fuzz_blk.c,
-fuzz_vmmio.c), so a change of an order there is made here too, and this is run again. Inputs that a
+fuzz_vmmio.c, fuzz_vsock.c), so a change of an order there is made here too, and this is run again. Inputs that a
 fuzzer found are kept beside the seeds and are left alone.
 """
 
@@ -232,7 +232,57 @@ HTTP = {
     'head-beyond': request(headers=['X: ' + 'b' * 1000] * 82),
 }
 
-TARGETS = {'blk': BLK, 'http': HTTP, 'vmmio': VMMIO}
+# fuzz_vsock.c, operations[]; enum vsock_op; ports by their index in pick_port, lengths in pick_len.
+V_GIVE, V_GUEST, V_CONNECT, V_ACCEPT, V_WRITE, V_READ, V_END, V_TURN, V_PAUSE, V_RESET = 2, 4, 8, 10, 11, 13, 14, 15, 17, 20
+REQUEST, RESPONSE, RST, SHUTDOWN, RW, CREDIT_UPDATE, CREDIT_REQUEST = range(7)
+LOCAL, NEXT_LOCAL, LISTENER, GUEST_52, GUEST_53 = 0, 1, 3, 6, 7
+V_100, V_4096, V_65536, V_65537 = 6, 8, 10, 11
+CLOSE, NO_READ, NO_WRITE, NEITHER = range(4)
+START = bytes([16])
+
+
+def vguest(op, local=LOCAL, peer=GUEST_52, flags=0, length=None, oddity=100):
+    return bytes([V_GUEST, op, local, peer, flags, oddity]) + (b'' if length is None else bytes([length]))
+
+
+def vconnect(host=0, line=0):
+    return bytes([V_CONNECT, host, 1, line])
+
+
+def vwrite(length, host=0):
+    return bytes([V_WRITE, host, length])
+
+
+def vread(length, host=0):
+    return bytes([V_READ, host, length])
+
+
+def vturn(hundredths=0):
+    return bytes([V_TURN, hundredths])
+
+
+GIVE = bytes([V_GIVE])
+OPENED = START + GIVE + vconnect() + vturn() + vguest(RESPONSE) + vread(V_100)
+TAKEN = START + GIVE + vguest(REQUEST, LISTENER) + vturn() + bytes([V_ACCEPT, 0])
+VSOCK = {
+    'host-opens': OPENED + vwrite(V_4096) + vturn() + vguest(RW, length=V_100) + vread(V_100),
+    'guest-opens': TAKEN + vguest(RW, LISTENER, length=V_4096) + vread(V_4096) + vwrite(V_65536) + vturn() + GIVE,
+    'host-half-closes': OPENED + bytes([V_END, 0, NO_WRITE]) + vturn() + vguest(RW, length=V_100) + bytes([V_END, 0, CLOSE]) +
+                        vturn() + vguest(RST),
+    'guest-half-closes': OPENED + vguest(SHUTDOWN, flags=2) + vwrite(V_100) + vturn() + vguest(SHUTDOWN, flags=1) + vturn(),
+    'host-does-not-read': OPENED + vguest(RW, length=V_65536) * 6 + vread(V_65536) * 6 + vturn(),
+    'guest-takes-nothing': OPENED + vguest(CREDIT_UPDATE, oddity=16) + vwrite(V_4096) + vturn() + vguest(CREDIT_UPDATE) +
+                           vturn() + vguest(CREDIT_REQUEST),
+    'no-answer': START + GIVE + vconnect() + vturn() + vturn(250),
+    'full-listener': TAKEN + vguest(REQUEST, LISTENER, GUEST_53) * 3 + vturn(1) + bytes([V_ACCEPT, 1]) + vturn(250),
+    'resets': (vguest(RST) + vguest(RW, NEXT_LOCAL, GUEST_53, length=V_100)) * 8 + GIVE,
+    'other-types': START + GIVE + vguest(REQUEST, oddity=2) + vguest(REQUEST, oddity=9) + vguest(RW, length=V_65537),
+    'paused': OPENED + vwrite(V_100) + bytes([V_PAUSE, 200]) + vturn(),
+    'reset-with-streams': OPENED + vwrite(V_100) + bytes([V_RESET, 16]) + vturn() + GIVE + vconnect(1) + vturn(),
+    'line-in-pieces': START + bytes([V_CONNECT, 0, 0, 5]) + b'CONNE' + vturn() + bytes([V_CONNECT, 0, 0, 11]) + b'CONNECT 52\n',
+}
+
+TARGETS = {'blk': BLK, 'http': HTTP, 'vmmio': VMMIO, 'vsock': VSOCK}
 
 
 def main():

@@ -191,7 +191,7 @@ static bool move(int from, int to)
 static void relay(int fd)
 {
     struct pollfd sides[2] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = fd, .events = POLLIN}};
-    while (sides[1].fd >= 0) {
+    while (sides[0].fd >= 0 || sides[1].fd >= 0) {
         if (poll(sides, 2, -1) < 0)
             die("poll");
         if (sides[0].revents && !move(STDIN_FILENO, fd)) {

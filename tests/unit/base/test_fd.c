@@ -244,18 +244,21 @@ static void test_fd_read_file__absent_or_directory__sentence_with_path(void **st
     assert_null(buf);
 }
 
-/* The limit belongs to the process, so a child changes its own. Yields the child's exit code. */
-static int presize_in_child(rlim_t limit_count, int busy_fd)
+/* Limits belong to the process, so a child changes its own. Yields the child's exit code. */
+static int presize_in_child(rlim_t limit_count, rlim_t hard_count, int busy_fd)
 {
     pid_t pid = fork();
     if (pid == 0) {
-        struct rlimit limit = {.rlim_cur = limit_count, .rlim_max = limit_count};
+        struct rlimit limit = {.rlim_cur = limit_count, .rlim_max = hard_count};
         if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
             _exit(10);
         if (busy_fd >= 0 && dup2(STDIN_FILENO, busy_fd) != busy_fd)
             _exit(11);
         if (fd_presize_table() != 0)
             _exit(12);
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
+            limit.rlim_cur != (hard_count < 2048 ? hard_count : 2048))
+            _exit(14);
         bool busy = fcntl((int)limit_count - 1, F_GETFD) >= 0;
         _exit(busy == (busy_fd >= 0) ? 0 : 13);
     }
@@ -267,8 +270,16 @@ static int presize_in_child(rlim_t limit_count, int busy_fd)
 static void test_fd_presize_table__any_limit__no_fd_left_or_lost(void **state)
 {
     (void)state;
-    assert_int_equal(presize_in_child(256, -1), 0);
-    assert_int_equal(presize_in_child(256, 255), 0);
+    assert_int_equal(presize_in_child(256, 256, -1), 0);
+    assert_int_equal(presize_in_child(256, 256, 255), 0);
+    assert_int_equal(presize_in_child(256, 300, 255), 0);
+}
+
+static void test_fd_presize_table__low_soft_limit__raised(void **state)
+{
+    (void)state;
+    assert_int_equal(presize_in_child(1024, 4096, -1), 0);
+    assert_int_equal(presize_in_child(1024, 1500, -1), 0);
 }
 
 /* In a child: 0 when fds 0 and 1, closed before, are /dev/null and nothing else was opened. */
@@ -327,6 +338,7 @@ int main(void)
         cmocka_unit_test(test_fd_read_file__empty_file__empty_text),
         cmocka_unit_test(test_fd_read_file__absent_or_directory__sentence_with_path),
         cmocka_unit_test(test_fd_presize_table__any_limit__no_fd_left_or_lost),
+        cmocka_unit_test(test_fd_presize_table__low_soft_limit__raised),
         cmocka_unit_test(test_fd_fill_standard__closed_ones__are_dev_null),
         cmocka_unit_test(test_clock_real__two_reads__go_forward),
     };

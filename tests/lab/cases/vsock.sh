@@ -1,0 +1,136 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# timeout: 240
+# A Linux guest's vsock: streams opened from either side, refusals, many at a time, large ones both ways with their
+# checksum, half-close, a stuck reader on either side, an end killed in the middle, a pause.
+set -euo pipefail
+# shellcheck source=tests/lab/case.bash
+source tests/lab/case.bash
+# shellcheck source=tests/lab/session.bash
+source tests/lab/session.bash
+
+vcat=build/tests/lib/vcat
+uds=$dir/v.sock
+size_mib=${MAYFLY_VSOCK_MIB:-16} # --long: 1024
+streams=${MAYFLY_VSOCK_STREAMS:-1000}
+
+head -c $((size_mib << 20)) /dev/urandom >"$dir/big"
+read -r big _ < <(sha256sum "$dir/big")
+cp "$vcat" "$dir/vcat"
+truncate -s %4096 "$dir/vcat"
+
+# same FILE: holds what was sent
+same() {
+    [[ $(sha256sum <"$1") == "$big"* ]] || fail "$what: other bytes arrived: $(wc -c <"$1") of $((size_mib << 20))" "$out"
+    rm "$1"
+}
+
+# refused ADDRESS: nobody answers there
+refused() {
+    status=0
+    "$vcat" "$1" </dev/null 2>"$dir/why" || status=$?
+    [[ $status == 3 ]] || fail "$what: expected a refusal, got status $status" "$dir/why"
+}
+
+monitor_start
+api PUT /drives/vcat "{\"drive_id\":\"vcat\",\"path_on_host\":\"$dir/vcat\",\"is_root_device\":false,\"is_read_only\":true}"
+api PUT /vsock "{\"guest_cid\":42,\"uds_path\":\"$uds\"}"
+[[ -S $uds ]] || fail "no socket at $uds" "$out"
+guest_start
+guest 'cat /dev/vdb >/vcat && chmod +x /vcat'
+
+what='host to guest'
+guest '/vcat vsock-listen:1000 echo & for i in $(seq 50); do grep -q . /proc/net/vsock 2>/dev/null; sleep 0.01; done'
+printf hello | "$vcat" "connect:$uds:1000" >"$dir/got" || fail "$what" "$out"
+[[ $(cat "$dir/got") == hello ]] || fail "$what: got '$(cat "$dir/got")'" "$out"
+refused "connect:$uds:1001"
+
+what='guest to host'
+"$vcat" "unix-listen:${uds}_52" echo &
+server=$!
+guest 'echo hello | /vcat vsock:2:52 | grep -q hello'
+guest '! /vcat vsock:2:53 </dev/null'
+guest '! /vcat vsock:7:52 </dev/null' # another CID than the host's
+kill "$server"
+
+what="$size_mib MiB to the guest and back" # the guest's half ends after the host's
+"$vcat" "connect:$uds:1000" <"$dir/big" >"$dir/back" || fail "$what" "$out"
+same "$dir/back"
+
+what="$size_mib MiB down and up" # opened by the guest, which ends its half first, then the host its own
+"$vcat" "unix-listen:${uds}_54" <"$dir/big" >"$dir/none" &
+receiver=$!
+guest '/vcat vsock:2:54 </dev/null >/big; sha256sum /big'
+wait "$receiver"
+said "$big"
+"$vcat" "unix-listen:${uds}_56" </dev/null >"$dir/up" &
+receiver=$!
+for _ in $(seq 100); do
+    [[ -S ${uds}_56 ]] && break
+    sleep 0.05
+done
+guest '/vcat vsock:2:56 </big'
+wait "$receiver"
+same "$dir/up"
+
+what="$streams streams from the host"
+"$vcat" "connect:$uds:1000" many "$streams" 2000 >"$dir/got" || fail "$what" "$out"
+what="$streams streams from the guest"
+rm -f "${uds}_52"
+"$vcat" "unix-listen:${uds}_52" echo &
+server=$!
+guest "/vcat vsock:2:52 many $streams 2000"
+said 'all came back'
+
+what='stuck reader in the guest' # credit runs out; others are served, and all is as before when it is killed
+guest '/vcat vsock-listen:1002 hold 1 & true'
+timeout 2 "$vcat" "connect:$uds:1002" send 4000000 || :
+printf hello | "$vcat" "connect:$uds:1000" >"$dir/got" || fail "$what" "$out"
+[[ $(cat "$dir/got") == hello ]] || fail "$what: others are not served" "$out"
+guest 'killall vcat; true'
+refused "connect:$uds:1002"
+
+what='stuck reader on the host'
+"$vcat" "unix-listen:${uds}_57" hold 1 >"$dir/held" &
+holder=$!
+for _ in $(seq 100); do
+    [[ -S ${uds}_57 ]] && break
+    sleep 0.05
+done
+guest '/vcat vsock:2:57 send 4000000 & sleep 0.5; echo hello | /vcat vsock:2:52 | grep -q hello'
+kill "$holder"
+guest 'echo alive'
+
+what='host killed in the middle'
+guest_begin '/vcat vsock-listen:1003 send 4000000000; true'
+"$vcat" "connect:$uds:1003" send 4000000000 &
+client=$!
+sleep 0.5
+kill -9 "$client"
+guest_end
+
+what='guest killed in the middle'
+guest '/vcat vsock-listen:1004 send 4000000000 & true'
+"$vcat" "connect:$uds:1004" send 4000000000 2>"$dir/why" &
+client=$!
+sleep 0.5
+guest 'killall -9 vcat; true'
+wait "$client" || :
+
+what=pause
+guest '/vcat vsock-listen:1000 echo & true'
+api PATCH /vm '{"state":"Paused"}'
+"$vcat" "connect:$uds:1000" <<<hello >"$dir/got" &
+client=$!
+sleep 0.5
+[[ ! -s $dir/got ]] || fail "$what: something was answered" "$out"
+api PATCH /vm '{"state":"Resumed"}'
+wait "$client" || fail "$what: the stream did not survive" "$out"
+[[ $(cat "$dir/got") == hello ]] || fail "$what: got '$(cat "$dir/got")'" "$out"
+
+kill "$server"
+guest_stop
+for count in rx_queue_event_fails tx_queue_event_fails muxer_event_fails conn_event_fails activate_fails; do
+    seen=$(metric_sum "$dir/metrics" vsock $count)
+    [[ $seen == 0 ]] || fail "end: $count is $seen, expected 0" "$out"
+done

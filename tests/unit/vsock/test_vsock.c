@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Unit tests of the vsock device's life, pauses and resets: devices/vsock/vsock.c. Single
+ * thread. */
+#include <linux/virtio_config.h>
+
+#include "base/metrics.h"
+#include "tests/unit/vsock/vsock_fixture.h"
+
+static void test_vsock_create__features_and_config__as_specified(void **state)
+{
+    (void)state;
+    static const uint8_t config[8] = {GUEST_CID};
+    assert_int_equal(device()->device_type, 19);
+    assert_int_equal(device()->queues_count, 3);
+    assert_int_equal(device()->offered, 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_F_IN_ORDER |
+                                            1ull << VIRTIO_RING_F_EVENT_IDX);
+    assert_int_equal(device()->config_size, sizeof(config));
+    assert_memory_equal(device()->config, config, sizeof(config));
+}
+
+static void expect_create_fails(char *path, int code, const char *sentence)
+{
+    const struct vsock_env env = {fix.loop, &fake_clock};
+    const struct cfg_vsock config = {.guest_cid = GUEST_CID, .uds_path = path};
+    struct vsock *vsock = NULL;
+    struct err err = ERR_INIT;
+    assert_int_equal(vsock_create(&config, &env, &vsock, &err), code);
+    assert_null(vsock);
+    assert_string_equal(err.msg, sentence);
+}
+
+#define BIND "Error binding to the host-side Unix socket: "
+
+static void test_vsock_create__path_that_cannot_be_bound__refused(void **state)
+{
+    (void)state;
+    char missing[] = "/nowhere/v";
+    char longest[200];
+    memset(longest, 'x', sizeof(longest) - 1);
+    longest[sizeof(longest) - 1] = '\0';
+    expect_create_fails(fix.path, -EADDRINUSE, BIND "Address in use (os error 98)");
+    expect_create_fails(missing, -ENOENT, BIND "No such file or directory (os error 2)");
+    expect_create_fails(longest, -ENAMETOOLONG, BIND "Filename too long (os error 36)");
+}
+
+static void test_vsock_free__socket_file__stays(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    vsock_free(fix.vsock);
+    fix.vsock = NULL;
+    assert_int_equal(access(fix.path, F_OK), 0);
+    assert_int_equal(device_create(&err), -EADDRINUSE);
+}
+
+static void test_vsock_unlink__socket_file__makes_room(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    assert_int_equal(vsock_unlink(fix.vsock, &err), 0);
+    assert_int_equal(vsock_unlink(fix.vsock, &err), -ENOENT);
+    assert_string_equal(err.msg, BIND "No such file or directory (os error 2)");
+    vsock_free(fix.vsock);
+    fix.vsock = NULL;
+    assert_int_equal(device_create(&err), 0);
+}
+
+static void test_vsock__before_the_driver__host_programs_wait(void **state)
+{
+    (void)state;
+    reset_device();
+    (void)turn();
+    int fd = host_open();
+    host_writes(fd, "CONNECT 52\n");
+    assert_int_equal(turn(), 0);
+    assert_int_equal(activate(), 0);
+    give(0, 1, 4096);
+    (void)turn();
+    (void)expect_packet(VSOCK_OP_REQUEST, FIRST_LOCAL_PORT, GUEST_PORT);
+    fd_close(&fd);
+}
+
+static void test_vsock__driver_reset__streams_end_and_ports_begin_anew(void **state)
+{
+    (void)state;
+    uint32_t port;
+    give(0, 4, 4096);
+    int fd = host_connects(&port);
+    int unnamed = host_open();
+    (void)turn();
+    uint64_t removed = metric_get(&metrics.vsock.conns_removed);
+    reset_device();
+    (void)turn();
+    expect_host_end(fd);
+    expect_host_end(unnamed);
+    assert_int_equal(metric_get(&metrics.vsock.conns_removed), removed + 1);
+    fd_close(&fd);
+    fd_close(&unnamed);
+
+    assert_int_equal(activate(), 0);
+    give(0, 4, 4096);
+    fd = host_connects(&port);
+    assert_int_equal(port, FIRST_LOCAL_PORT);
+    fd_close(&fd);
+}
+
+/* The reset comes from a vCPU's thread while events of the old streams are about to be served. */
+static void
+test_vsock__reset_and_ready_again_before_an_event__old_stream_is_not_touched(void **state)
+{
+    (void)state;
+    uint32_t port;
+    give(0, 4, 4096);
+    int fd = host_connects(&port);
+    host_writes(fd, "late");
+    reset_device();
+    assert_int_equal(activate(), 0);
+    give(0, 4, 4096);
+    (void)turn();
+    expect_no_packet();
+    expect_host_cut_off(fd);
+    fd_close(&fd);
+}
+
+static void test_vsock__paused__nothing_is_served_and_no_time_goes_on(void **state)
+{
+    (void)state;
+    uint32_t port;
+    give(0, 8, 4096);
+    int fd = host_connects(&port);
+    int asking = host_open();
+    host_writes(asking, "CONNECT 53\n");
+    (void)turn();
+    (void)expect_packet(VSOCK_OP_REQUEST, port + 1, 53);
+
+    assert_int_equal(virtio_dev_pause(device(), fix.now_ns), 0);
+    assert_int_equal(vq_in_flight_count(&device()->queues[0]), 0);
+    host_writes(fd, "while paused");
+    int late = host_open();
+    wait_ms(60000);
+    expect_no_packet();
+    expect_host_nothing(asking);
+
+    virtio_dev_resume(device());
+    kick(0); /* the transport's, on resume */
+    (void)turn();
+    const struct vsock_packet packet = expect_packet(VSOCK_OP_RW, port, GUEST_PORT);
+    assert_int_equal(packet.len, strlen("while paused"));
+    wait_ms(1999);
+    expect_no_packet();
+    wait_ms(1); /* the two seconds of the one that asks are over now */
+    (void)expect_packet(VSOCK_OP_RST, port + 1, 53);
+    fd_close(&fd);
+    fd_close(&asking);
+    fd_close(&late);
+}
+
+static void test_vsock__event_of_a_broken_device__silenced(void **state)
+{
+    (void)state;
+    uint32_t port;
+    give(0, 4, 4096);
+    int fd = host_connects(&port);
+    vqd_set_avail_idx(&fix.tx, (uint16_t)(fix.tx.avail_idx + QUEUE_SIZE + 1));
+    uint64_t fails = metric_get(&metrics.vsock.tx_queue_event_fails);
+    kick(1);
+    assert_true(device()->broken);
+    assert_int_equal(metric_get(&metrics.vsock.tx_queue_event_fails), fails + 1);
+    host_writes(fd, "x");
+    (void)turn(); /* and does not spin */
+    expect_no_packet();
+    fd_close(&fd);
+}
+
+static void test_vsock__broken_receive_queue__needs_reset(void **state)
+{
+    (void)state;
+    uint32_t port;
+    give(0, 1, 4096);
+    int fd = host_connects(&port);
+    vqd_set_avail_idx(&fix.rx, (uint16_t)(fix.rx.avail_idx + QUEUE_SIZE + 1));
+    host_writes(fd, "x");
+    (void)turn();
+    assert_true(device()->broken);
+    fd_close(&fd);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_vsock_create__features_and_config__as_specified),
+        TEST(test_vsock_create__path_that_cannot_be_bound__refused),
+        TEST(test_vsock_free__socket_file__stays),
+        TEST(test_vsock_unlink__socket_file__makes_room),
+        TEST(test_vsock__before_the_driver__host_programs_wait),
+        TEST(test_vsock__driver_reset__streams_end_and_ports_begin_anew),
+        TEST(test_vsock__reset_and_ready_again_before_an_event__old_stream_is_not_touched),
+        TEST(test_vsock__paused__nothing_is_served_and_no_time_goes_on),
+        TEST(test_vsock__event_of_a_broken_device__silenced),
+        TEST(test_vsock__broken_receive_queue__needs_reset),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

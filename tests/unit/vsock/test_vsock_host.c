@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Unit tests of how streams begin: devices/vsock/vsock_host.c and vsock_table.c. Single thread. */
+#include <sys/resource.h>
+
+#include "base/metrics.h"
+#include "tests/unit/vsock/vsock_fixture.h"
+
+static void test_connect__guest_answers__ok_and_port(void **state)
+{
+    (void)state;
+    uint64_t added = metric_get(&metrics.vsock.conns_added);
+    give(0, 4, 4096);
+    int fds[2];
+    for (uint32_t i = 0; i < 2; i++) {
+        uint32_t port;
+        fds[i] = host_connects(&port);
+        assert_int_equal(port, FIRST_LOCAL_PORT + i);
+    }
+    assert_int_equal(metric_get(&metrics.vsock.conns_added), added + 2);
+    fd_close(&fds[0]);
+    fd_close(&fds[1]);
+}
+
+static void test_connect__request__tells_our_room(void **state)
+{
+    (void)state;
+    give(0, 1, 4096);
+    int fd = host_open();
+    host_writes(fd, "CONNECT 52\n");
+    (void)turn();
+    const struct vsock_packet packet =
+        expect_packet(VSOCK_OP_REQUEST, FIRST_LOCAL_PORT, GUEST_PORT);
+    assert_int_equal(packet.buf_alloc, 65536);
+    assert_int_equal(packet.fwd_cnt, 0);
+    assert_int_equal(packet.len, 0);
+    fd_close(&fd);
+}
+
+static void test_connect__bytes_behind_the_line__come_after_the_answer(void **state)
+{
+    (void)state;
+    uint8_t payload[64];
+    struct vsock_packet packet;
+    give(0, 4, 4096);
+    int fd = host_open();
+    host_writes(fd, "CONNECT 52\nearly");
+    (void)turn();
+    (void)expect_packet(VSOCK_OP_REQUEST, FIRST_LOCAL_PORT, GUEST_PORT);
+    expect_no_packet();
+    guest_says(VSOCK_OP_RESPONSE, FIRST_LOCAL_PORT, GUEST_PORT);
+    (void)turn();
+    assert_true(take_packet(&packet, payload));
+    assert_int_equal(packet.op, VSOCK_OP_RW);
+    assert_int_equal(packet.len, 5);
+    assert_memory_equal(payload, "early", 5);
+    fd_close(&fd);
+}
+
+static void test_connect__line_that_is_none__closed_without_a_byte(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {"hello\n", "CONNECT x\n\n", "CONNECT 5",
+                                        "GET / HTTP/1.1\r\n", "CONNECT 4294967296\n"};
+    give(0, 4, 4096);
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        int fd = host_open();
+        host_writes(fd, lines[i]);
+        (void)turn();
+        expect_host_cut_off(fd);
+        fd_close(&fd);
+    }
+    expect_no_packet();
+}
+
+static void test_connect__host_leaves_without_a_line__forgotten(void **state)
+{
+    (void)state;
+    give(0, 1, 4096);
+    int fd = host_open();
+    (void)turn();
+    fd_close(&fd);
+    (void)turn();
+    expect_no_packet();
+}
+
+static void test_connect__guest_refuses__closed_without_a_byte(void **state)
+{
+    (void)state;
+    give(0, 4, 4096);
+    int fd = host_open();
+    host_writes(fd, "CONNECT 52\n");
+    (void)turn();
+    (void)expect_packet(VSOCK_OP_REQUEST, FIRST_LOCAL_PORT, GUEST_PORT);
+    guest_says(VSOCK_OP_RST, FIRST_LOCAL_PORT, GUEST_PORT);
+    expect_host_end(fd);
+    expect_no_packet();
+    fd_close(&fd);
+}
+
+static void test_connect__no_answer__ends_after_two_seconds(void **state)
+{
+    (void)state;
+    uint64_t killed = metric_get(&metrics.vsock.conns_killed);
+    give(0, 4, 4096);
+    int fd = host_open();
+    host_writes(fd, "CONNECT 52\n");
+    (void)turn();
+    (void)expect_packet(VSOCK_OP_REQUEST, FIRST_LOCAL_PORT, GUEST_PORT);
+    wait_ms(1999);
+    expect_host_nothing(fd);
+    wait_ms(1);
+    expect_host_end(fd);
+    (void)expect_packet(VSOCK_OP_RST, FIRST_LOCAL_PORT, GUEST_PORT);
+    assert_int_equal(metric_get(&metrics.vsock.conns_killed), killed + 1);
+    fd_close(&fd);
+}
+
+static void test_connect__host_leaves_before_the_answer__reset(void **state)
+{
+    (void)state;
+    (void)signal(SIGPIPE, SIG_IGN);
+    give(0, 4, 4096);
+    int fd = host_open();
+    host_writes(fd, "CONNECT 52\n");
+    (void)turn();
+    (void)expect_packet(VSOCK_OP_REQUEST, FIRST_LOCAL_PORT, GUEST_PORT);
+    fd_close(&fd);
+    guest_says(VSOCK_OP_RESPONSE, FIRST_LOCAL_PORT, GUEST_PORT);
+    (void)expect_packet(VSOCK_OP_RST, FIRST_LOCAL_PORT, GUEST_PORT);
+}
+
+static void test_connect__more_than_1023_streams__closed_at_once(void **state)
+{
+    (void)state;
+    static int fds[VSOCK_CONNS_MAX];
+    const struct rlimit limit = {4096, 4096};
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        skip();
+    for (uint32_t i = 0; i < VSOCK_CONNS_MAX; i++) {
+        fds[i] = host_open();
+        if (i % 64 == 0)
+            (void)turn();
+    }
+    (void)turn();
+    int one_more = host_open();
+    (void)turn();
+    expect_host_end(one_more);
+    expect_host_nothing(fds[0]);
+    expect_host_nothing(fds[VSOCK_CONNS_MAX - 1]);
+    guest_says(VSOCK_OP_REQUEST, 99, 1000); /* nor from the other side */
+    give(0, 1, 4096);
+    (void)expect_packet(VSOCK_OP_RST, 99, 1000);
+
+    fd_close(&fds[0]);
+    (void)turn();
+    fd_close(&one_more);
+    one_more = host_open();
+    (void)turn();
+    expect_host_nothing(one_more);
+    fd_close(&one_more);
+    for (uint32_t i = 0; i < VSOCK_CONNS_MAX; i++)
+        fd_close(&fds[i]);
+}
+
+static void test_connect__no_descriptor_left__taken_when_there_is_one(void **state)
+{
+    (void)state;
+    struct rlimit before;
+    give(0, 1, 4096);
+    int fd = host_open();
+    host_writes(fd, "CONNECT 52\n");
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    const struct rlimit none = {0, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    (void)turn(); /* and does not spin */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    expect_no_packet();
+    wait_ms(10);
+    (void)expect_packet(VSOCK_OP_REQUEST, FIRST_LOCAL_PORT, GUEST_PORT);
+    fd_close(&fd);
+}
+
+static void test_request__host_program_waits__answered(void **state)
+{
+    (void)state;
+    give(0, 4, 4096);
+    int listener = host_listens(99, 8);
+    guest_says(VSOCK_OP_REQUEST, 99, 1000);
+    (void)expect_packet(VSOCK_OP_RESPONSE, 99, 1000);
+    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+    assert_true(fd >= 0);
+    expect_host_nothing(fd);
+    guest_sends(99, 1000, "hello", 5);
+    expect_host_reads(fd, "hello");
+    fd_close(&fd);
+    fd_close(&listener);
+}
+
+static void test_request__nobody_there__reset(void **state)
+{
+    (void)state;
+    give(0, 4, 4096);
+    guest_says(VSOCK_OP_REQUEST, 99, 1000);
+    (void)expect_packet(VSOCK_OP_RST, 99, 1000);
+    int listener = host_listens(98, 8);
+    fd_close(&listener); /* its file stays */
+    guest_says(VSOCK_OP_REQUEST, 98, 1000);
+    (void)expect_packet(VSOCK_OP_RST, 98, 1000);
+    expect_no_packet();
+}
+
+static void test_request__full_listener__asked_again_until_it_takes_us(void **state)
+{
+    (void)state;
+    give(0, 4, 4096);
+    int listener = host_listens(99, 0); /* takes one */
+    guest_says(VSOCK_OP_REQUEST, 99, 1000);
+    (void)expect_packet(VSOCK_OP_RESPONSE, 99, 1000);
+    guest_says(VSOCK_OP_REQUEST, 99, 1001);
+    wait_ms(100);
+    expect_no_packet();
+    int fd = accept(listener, NULL, NULL);
+    wait_ms(10);
+    (void)expect_packet(VSOCK_OP_RESPONSE, 99, 1001);
+    fd_close(&fd);
+    fd_close(&listener);
+}
+
+static void test_request__listener_full_for_two_seconds__reset(void **state)
+{
+    (void)state;
+    give(0, 4, 4096);
+    int listener = host_listens(99, 0);
+    guest_says(VSOCK_OP_REQUEST, 99, 1000);
+    (void)expect_packet(VSOCK_OP_RESPONSE, 99, 1000);
+    guest_says(VSOCK_OP_REQUEST, 99, 1001);
+    wait_ms(1999);
+    expect_no_packet();
+    wait_ms(1);
+    (void)expect_packet(VSOCK_OP_RST, 99, 1001);
+    fd_close(&listener);
+}
+
+static void test_request__of_a_stream_that_is_there__dropped(void **state)
+{
+    (void)state;
+    give(0, 4, 4096);
+    int listener = host_listens(99, 8);
+    guest_says(VSOCK_OP_REQUEST, 99, 1000);
+    (void)expect_packet(VSOCK_OP_RESPONSE, 99, 1000);
+    guest_says(VSOCK_OP_REQUEST, 99, 1000);
+    expect_no_packet();
+    fd_close(&listener);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_connect__guest_answers__ok_and_port),
+        TEST(test_connect__request__tells_our_room),
+        TEST(test_connect__bytes_behind_the_line__come_after_the_answer),
+        TEST(test_connect__line_that_is_none__closed_without_a_byte),
+        TEST(test_connect__host_leaves_without_a_line__forgotten),
+        TEST(test_connect__guest_refuses__closed_without_a_byte),
+        TEST(test_connect__no_answer__ends_after_two_seconds),
+        TEST(test_connect__host_leaves_before_the_answer__reset),
+        TEST(test_connect__more_than_1023_streams__closed_at_once),
+        TEST(test_connect__no_descriptor_left__taken_when_there_is_one),
+        TEST(test_request__host_program_waits__answered),
+        TEST(test_request__nobody_there__reset),
+        TEST(test_request__full_listener__asked_again_until_it_takes_us),
+        TEST(test_request__listener_full_for_two_seconds__reset),
+        TEST(test_request__of_a_stream_that_is_there__dropped),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
