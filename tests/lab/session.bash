@@ -24,6 +24,7 @@ api() {
 }
 
 # monitor_start [COMMAND...]: the monitor, behind COMMAND (in a namespace, say), with the guest's kernel and script set.
+# shellcheck disable=SC2120 # COMMAND may be absent
 monitor_start() {
     mkfifo "$dir/in"
     "$@" "$mayfly" --api-sock "$sock" --level Warning --metrics-path "$dir/metrics" <"$dir/in" >"$out" 2>&1 &

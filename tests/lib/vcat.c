@@ -2,7 +2,7 @@
 /*
  * Streams over vsock and Unix sockets, for both ends of a test: static, so that any guest runs it.
  *
- *   vcat ADDRESS                     stdin to the stream, the stream to stdout; each half ends alone
+ *   vcat ADDRESS                     stdin to the stream, the stream to stdout, each to its end
  *   vcat ADDRESS echo                serves every stream at once: sends back what comes; for ever
  *   vcat ADDRESS many COUNT BYTES    so many streams open at a time; each sends bytes of its own,
  *                                    and expects them back

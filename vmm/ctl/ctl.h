@@ -51,7 +51,8 @@ void ctl_do(void *ctx, struct ctl_action *action, struct ctl_reply *ret_reply);
  * starts the VM. *config is empty from the takeover on, also when the start fails; when a stage
  * fails it stays as it was, the caller's. *part: what was being done, in any case. Sentences are
  * the part's own, without a category. Returns 0, or -errno of machine_stage_boot_source,
- * machine_stage_drive, machine_stage_nic, machine_stage_vsock, or of machine_set_serial, machine_build and machine_start.
+ * machine_stage_drive, machine_stage_nic, machine_stage_vsock, or of machine_set_serial,
+ * machine_build and machine_start.
  */
 enum ctl_part {
     CTL_PART_BOOT_SOURCE,

@@ -19,6 +19,7 @@ import (
 var linuxTests = []test{
 	{"life of a Linux guest", testLifeOfLinux},
 	{"Linux stopped from outside", testLinuxStopped},
+	{"Linux talks by network and vsock", testLinuxTalks},
 }
 
 const (

@@ -65,6 +65,12 @@ type vm struct {
 
 func (s *suite) newVM(ctx context.Context, dir, kernel, args string, stdin io.Reader,
 	drives []models.Drive) (*vm, error) {
+	return s.newVMWith(ctx, dir, kernel, args, stdin, drives, func(*firecracker.Config) {})
+}
+
+// newVMWith lets the caller add to the configuration.
+func (s *suite) newVMWith(ctx context.Context, dir, kernel, args string, stdin io.Reader, drives []models.Drive,
+	add func(*firecracker.Config)) (*vm, error) {
 	out := &output{}
 	config := firecracker.Config{
 		SocketPath:      filepath.Join(dir, "api.sock"),
@@ -81,6 +87,7 @@ func (s *suite) newVM(ctx context.Context, dir, kernel, args string, stdin io.Re
 			Smt:        firecracker.Bool(false),
 		},
 	}
+	add(&config)
 	// The SDK appends to the files that it is told of, but does not make them.
 	for _, path := range []string{config.LogPath, config.MetricsPath} {
 		if err := os.WriteFile(path, nil, 0o600); err != nil {

@@ -25,6 +25,19 @@ same() {
     rm "$1"
 }
 
+# dial PORT [WORD...]: a stream to the guest, as soon as somebody listens there
+dial() {
+    local port=$1
+    shift
+    for _ in $(seq 50); do
+        status=0
+        "$vcat" "connect:$uds:$port" "$@" || status=$?
+        [[ $status == 3 ]] || return "$status"
+        sleep 0.1
+    done 2>"$dir/why"
+    return 3
+}
+
 # refused ADDRESS: nobody answers there
 refused() {
     status=0
@@ -40,8 +53,9 @@ guest_start
 guest 'cat /dev/vdb >/vcat && chmod +x /vcat'
 
 what='host to guest'
-guest '/vcat vsock-listen:1000 echo & for i in $(seq 50); do grep -q . /proc/net/vsock 2>/dev/null; sleep 0.01; done'
-printf hello | "$vcat" "connect:$uds:1000" >"$dir/got" || fail "$what" "$out"
+guest '/vcat vsock-listen:1000 echo & true'
+printf hello >"$dir/hello"
+dial 1000 <"$dir/hello" >"$dir/got" || fail "$what" "$dir/why"
 [[ $(cat "$dir/got") == hello ]] || fail "$what: got '$(cat "$dir/got")'" "$out"
 refused "connect:$uds:1001"
 
@@ -54,7 +68,7 @@ guest '! /vcat vsock:7:52 </dev/null' # another CID than the host's
 kill "$server"
 
 what="$size_mib MiB to the guest and back" # the guest's half ends after the host's
-"$vcat" "connect:$uds:1000" <"$dir/big" >"$dir/back" || fail "$what" "$out"
+dial 1000 <"$dir/big" >"$dir/back" || fail "$what" "$out"
 same "$dir/back"
 
 what="$size_mib MiB down and up" # opened by the guest, which ends its half first, then the host its own
@@ -74,7 +88,7 @@ wait "$receiver"
 same "$dir/up"
 
 what="$streams streams from the host"
-"$vcat" "connect:$uds:1000" many "$streams" 2000 >"$dir/got" || fail "$what" "$out"
+dial 1000 many "$streams" 2000 >"$dir/got" || fail "$what" "$out"
 what="$streams streams from the guest"
 rm -f "${uds}_52"
 "$vcat" "unix-listen:${uds}_52" echo &
@@ -84,10 +98,13 @@ said 'all came back'
 
 what='stuck reader in the guest' # credit runs out; others are served, and all is as before when it is killed
 guest '/vcat vsock-listen:1002 hold 1 & true'
-timeout 2 "$vcat" "connect:$uds:1002" send 4000000 || :
-printf hello | "$vcat" "connect:$uds:1000" >"$dir/got" || fail "$what" "$out"
+dial 1002 send 4000000 2>/dev/null &
+client=$!
+sleep 1
+dial 1000 <"$dir/hello" >"$dir/got" || fail "$what" "$out"
 [[ $(cat "$dir/got") == hello ]] || fail "$what: others are not served" "$out"
 guest 'killall vcat; true'
+wait "$client" || :
 refused "connect:$uds:1002"
 
 what='stuck reader on the host'
@@ -103,15 +120,15 @@ guest 'echo alive'
 
 what='host killed in the middle'
 guest_begin '/vcat vsock-listen:1003 send 4000000000; true'
-"$vcat" "connect:$uds:1003" send 4000000000 &
+dial 1003 send 4000000000 &
 client=$!
-sleep 0.5
-kill -9 "$client"
+sleep 1
+pkill -9 -P "$client"
 guest_end
 
 what='guest killed in the middle'
 guest '/vcat vsock-listen:1004 send 4000000000 & true'
-"$vcat" "connect:$uds:1004" send 4000000000 2>"$dir/why" &
+dial 1004 send 4000000000 &
 client=$!
 sleep 0.5
 guest 'killall -9 vcat; true'
@@ -120,7 +137,7 @@ wait "$client" || :
 what=pause
 guest '/vcat vsock-listen:1000 echo & true'
 api PATCH /vm '{"state":"Paused"}'
-"$vcat" "connect:$uds:1000" <<<hello >"$dir/got" &
+dial 1000 <"$dir/hello" >"$dir/got" &
 client=$!
 sleep 0.5
 [[ ! -s $dir/got ]] || fail "$what: something was answered" "$out"

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	firecracker "github.com/firecracker-microvm/firecracker-go-sdk"
+	"github.com/firecracker-microvm/firecracker-go-sdk/client/models"
+	"github.com/firecracker-microvm/firecracker-go-sdk/vsock"
+)
+
+// Where the lab's case put a TAP, the host's address on it and a program for the guest.
+const (
+	talkTap     = "tap0"
+	talkHost    = "10.0.0.1"
+	talkGuest   = "10.0.0.2"
+	talkMAC     = "06:00:ac:10:00:02"
+	talkPort    = 52
+	talkProgram = "vcat"
+)
+
+func (s *suite) newTalker(ctx context.Context, dir string) (*linux, error) {
+	reader, writer, err := os.Pipe() // lives as long as this program
+	if err != nil {
+		return nil, err
+	}
+	args := kernelArgs + " quiet mayfly.run=sh%20/dev/console"
+	v, err := s.newVMWith(ctx, dir, "vmlinux-tuned", args, reader, []models.Drive{
+		drive(filepath.Join(s.guests, "root.ext4"), "root", true, false, models.DriveIoEngineSync),
+		drive(filepath.Join(s.guests, talkProgram), "program", false, true, models.DriveIoEngineSync),
+	}, func(config *firecracker.Config) {
+		config.NetworkInterfaces = []firecracker.NetworkInterface{{
+			StaticConfiguration: &firecracker.StaticNetworkConfiguration{HostDevName: talkTap, MacAddress: talkMAC},
+		}}
+		config.VsockDevices = []firecracker.VsockDevice{{ID: "talk", Path: filepath.Join(dir, "v.sock"), CID: 3}}
+	})
+	return &linux{vm: v, stdin: writer}, err
+}
+
+// echoes wants back over a stream what it wrote.
+func echoes(stream net.Conn, text string) error {
+	got := make([]byte, len(text))
+	if _, err := io.WriteString(stream, text); err != nil {
+		return err
+	}
+	if _, err := io.ReadFull(stream, got); err != nil {
+		return err
+	}
+	if string(got) != text {
+		return fmt.Errorf("%q came back, expected %q", got, text)
+	}
+	return nil
+}
+
+func (l *linux) expectEcho(ctx context.Context) error {
+	stream, err := vsock.DialContext(ctx, l.Cfg.VsockDevices[0].Path, talkPort)
+	if err != nil {
+		return err
+	}
+	defer stream.Close()
+	return echoes(stream, "hello from the SDK")
+}
+
+// expectClosed wants the dial of a port where nobody listens to fail, again and again as the SDK retries.
+func (l *linux) expectClosed(ctx context.Context) error {
+	stream, err := vsock.DialContext(ctx, l.Cfg.VsockDevices[0].Path, talkPort+1, vsock.WithRetryTimeout(time.Second))
+	if err == nil {
+		stream.Close()
+		return fmt.Errorf("the port %d was dialled, expected a refusal", talkPort+1)
+	}
+	return nil
+}
+
+func testLinuxTalks(ctx context.Context, s *suite, dir string) error {
+	l, err := s.newTalker(ctx, dir)
+	if err != nil {
+		return err
+	}
+	return l.steps(
+		func() error { return l.Start(ctx) },
+		func() error { return l.out.waitFor(ctx, ready) },
+		func() error {
+			return l.ask("cat /sys/class/net/eth0/address; ip addr add " + talkGuest + "/24 dev eth0; ip link set eth0 up; " +
+				"ping -c 1 " + talkHost + " | grep -o '1 packets received'")
+		},
+		func() error { return l.answer(ctx, talkMAC+"\r\n1 packets received") },
+		func() error {
+			return l.ask(fmt.Sprintf("cat /dev/vdb >/vcat; chmod +x /vcat; /vcat vsock-listen:%d echo >/dev/null 2>&1 & echo on", talkPort))
+		},
+		func() error { return l.answer(ctx, "on") },
+		func() error { return l.expectEcho(ctx) },
+		func() error { return l.expectClosed(ctx) },
+		func() error { return l.Shutdown(ctx) },
+		func() error { return l.Wait(ctx) },
+	)
+}
