@@ -159,17 +159,27 @@ void virtio_queue_flush(struct virtio_dev *dev, uint32_t idx)
         interrupt(dev, VIRTIO_IRQ_RING);
 }
 
-void virtio_queues_flush(struct virtio_dev *dev)
+bool virtio_queues_flush(struct virtio_dev *dev, uint32_t lazy)
 {
     bool wanted = false;
+    bool waits = false;
     if (dev->broken)
-        return;
-    for (uint32_t i = 0; i < dev->queues_count; i++)
+        return false;
+    for (uint32_t i = 0; i < dev->queues_count; i++) {
         vq_publish(&dev->queues[i]);
-    for (uint32_t i = 0; i < dev->queues_count; i++)
-        wanted |= vq_needs_kick(&dev->queues[i]);
+        if (!(lazy & 1u << i))
+            wanted |= vq_needs_kick(&dev->queues[i]);
+    }
+    for (uint32_t i = 0; i < dev->queues_count; i++) {
+        struct vq *vq = &dev->queues[i];
+        if (wanted)
+            IGNORE_RESULT(vq_needs_kick(vq)); /* whether or not: it is told now */
+        else
+            waits |= vq->published != vq->signalled;
+    }
     if (wanted)
         interrupt(dev, VIRTIO_IRQ_RING);
+    return waits;
 }
 
 void virtio_config_changed(struct virtio_dev *dev)

@@ -127,8 +127,12 @@ void virtio_kick_self(struct virtio_dev *dev, uint32_t idx);
  * the lock. */
 void virtio_queue_flush(struct virtio_dev *dev, uint32_t idx);
 
-/* The same for every queue, with one interrupt. A broken device is left alone. Under the lock. */
-void virtio_queues_flush(struct virtio_dev *dev);
+/*
+ * The same for every queue, with one interrupt. lazy: a bit for each queue whose news may wait for
+ * another queue's interrupt. A broken device is left alone. Returns whether such news waits: flush
+ * it soon. Under the lock.
+ */
+bool virtio_queues_flush(struct virtio_dev *dev, uint32_t lazy);
 
 /* What the driver reads as its InterruptStatus. Any thread, no lock needed. */
 uint32_t virtio_irq_status_read(struct virtio_dev *dev);

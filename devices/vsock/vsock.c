@@ -17,6 +17,11 @@
 #include "base/fd.h"
 #include "devices/vsock/vsock_int.h"
 
+/* An interrupt for no more than packets taken waits so long, and for less than this part of the
+ * ring. */
+#define LAZY_NS NS_PER_MS
+#define LAZY_PART 4
+
 #define BIND_FAILED "Error binding to the host-side Unix socket: "
 
 /* virtio 1.2, 5.10.4 */
@@ -75,6 +80,29 @@ static void park(struct vsock *vsock)
     loop_timer_disarm(vsock->env.loop, &vsock->timer);
 }
 
+/* Publishes everything. That the guest's packets were taken is no news that it waits for: that
+ * comes with the next packet to it, or when the ring fills, or a millisecond later. */
+static void flush(struct vsock *vsock)
+{
+    const struct vq *tx = &vsock->dev.queues[VSOCK_TX];
+    uint16_t untold = (uint16_t)(tx->next_used - tx->signalled);
+    bool waits =
+        virtio_queues_flush(&vsock->dev, untold < tx->setup.size / LAZY_PART ? 1u << VSOCK_TX : 0);
+    if (!waits)
+        loop_timer_disarm(vsock->env.loop, &vsock->lazy_timer);
+    else if (!loop_timer_armed(&vsock->lazy_timer))
+        loop_timer_arm(vsock->env.loop, &vsock->lazy_timer, LAZY_NS);
+}
+
+static void on_lazy_timer(struct loop_timer *timer)
+{
+    struct vsock *vsock = timer->ctx;
+    (void)pthread_mutex_lock(&vsock->dev.lock);
+    if (virtio_serves(&vsock->dev))
+        IGNORE_RESULT(virtio_queues_flush(&vsock->dev, 0)); /* nothing waits then */
+    (void)pthread_mutex_unlock(&vsock->dev.lock);
+}
+
 /* Begins an event under the lock. True: the device serves. A former driver's streams are gone after
  * it. */
 static bool event_begin(struct vsock *vsock)
@@ -92,7 +120,7 @@ static void event_end(struct vsock *vsock)
 {
     if (!vsock->parked) {
         vsock_rx_serve(vsock);
-        virtio_queues_flush(&vsock->dev);
+        flush(vsock);
     }
     (void)pthread_mutex_unlock(&vsock->dev.lock);
 }
@@ -111,7 +139,7 @@ void vsock_on_socket(struct loop_src *src, uint32_t revents)
     } else {
         vsock_conn_on_host(conn, revents);
         vsock_rx_serve(vsock);
-        virtio_queues_flush(&vsock->dev);
+        flush(vsock);
     }
     (void)pthread_mutex_unlock(&vsock->dev.lock);
 }
@@ -163,7 +191,7 @@ static void on_queue(struct virtio_dev *dev, uint32_t idx)
         vsock_tx_serve(vsock);
     }
     vsock_rx_serve(vsock);
-    virtio_queues_flush(dev);
+    flush(vsock);
 }
 
 static int activate(struct virtio_dev *dev)
@@ -183,8 +211,11 @@ static void reset(struct virtio_dev *dev)
 /* No chain is ever kept; sockets that have something are silenced when they say so. */
 static int quiesce(struct virtio_dev *dev, uint64_t until_ns)
 {
+    struct vsock *vsock = vsock_of(dev);
     (void)until_ns; /* takes no time */
-    park(vsock_of(dev));
+    loop_timer_disarm(vsock->env.loop, &vsock->lazy_timer);
+    IGNORE_RESULT(virtio_queues_flush(dev, 0)); /* nothing waits then */
+    park(vsock);
     return 0;
 }
 
@@ -216,6 +247,7 @@ static void vsock_init(struct vsock *vsock, const struct cfg_vsock *config,
     vsock->parked_at_ns = clock_now_ns(env->clock);
     vsock->listener = (struct loop_src){.fd = FD_NONE, .fn = on_listener, .ctx = vsock};
     vsock->timer = (struct loop_timer){.fn = on_timer, .ctx = vsock};
+    vsock->lazy_timer = (struct loop_timer){.fn = on_lazy_timer, .ctx = vsock};
     vsock->post = (struct loop_post){.fn = on_post, .ctx = vsock};
     vsock_table_init(vsock);
     loop_post_add(env->loop, &vsock->post);
@@ -258,6 +290,7 @@ void vsock_free(struct vsock *vsock)
         return;
     vsock_conn_remove_all(vsock);
     loop_timer_disarm(vsock->env.loop, &vsock->timer);
+    loop_timer_disarm(vsock->env.loop, &vsock->lazy_timer);
     loop_post_remove(vsock->env.loop, &vsock->post);
     loop_remove(vsock->env.loop, &vsock->listener);
     fd_close(&vsock->listener.fd);

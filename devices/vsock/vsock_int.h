@@ -122,10 +122,11 @@ struct vsock {
     struct vsock_env env;
     uint32_t guest_cid;
     char uds_path[UDS_PATH_MAX_LEN + 1];
-    struct loop_src listener; /* watched while the driver is ready */
-    struct loop_post post;    /* the driver was reset, on a vCPU's thread */
-    struct loop_timer timer;  /* of deadlines and of what is tried again */
-    bool stale;               /* the streams are a former driver's */
+    struct loop_src listener;     /* watched while the driver is ready */
+    struct loop_post post;        /* the driver was reset, on a vCPU's thread */
+    struct loop_timer timer;      /* of deadlines and of what is tried again */
+    struct loop_timer lazy_timer; /* of an interrupt that may wait */
+    bool stale;                   /* the streams are a former driver's */
     bool parked;        /* sockets may be silent and timers unarmed: the device did not serve */
     bool accept_failed; /* no descriptor for a new stream: tried again by the timer */
     uint64_t parked_at_ns;

@@ -90,7 +90,7 @@ func testLinuxTalks(ctx context.Context, s *suite, dir string) error {
 			return l.ask("cat /sys/class/net/eth0/address; ip addr add " + talkGuest + "/24 dev eth0; ip link set eth0 up; " +
 				"ping -c 1 " + talkHost + " | grep -o '1 packets received'")
 		},
-		func() error { return l.answer(ctx, talkMAC+"\r\n1 packets received") },
+		func() error { return l.answer(ctx, talkMAC+" 1 packets received") },
 		func() error {
 			return l.ask(fmt.Sprintf("cat /dev/vdb >/vcat; chmod +x /vcat; /vcat vsock-listen:%d echo >/dev/null 2>&1 & echo on", talkPort))
 		},

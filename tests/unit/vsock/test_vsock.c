@@ -185,6 +185,47 @@ static void test_vsock__broken_receive_queue__needs_reset(void **state)
     fd_close(&fd);
 }
 
+/* Interrupts raised since the last question. */
+static uint64_t raised(const struct irq_line *line)
+{
+    uint64_t count = 0;
+    return read(line->fd, &count, sizeof(count)) == sizeof(count) ? count : 0;
+}
+
+static void
+test_vsock__packets_taken__told_with_the_next_packet_or_a_millisecond_later(void **state)
+{
+    (void)state;
+    uint32_t port;
+    struct irq_line line;
+    give(0, 8, 4096);
+    int fd = host_connects(&port);
+    (void)turn();
+    wait_ms(1);
+    assert_int_equal(irq_line_open(&line), 0);
+    device()->irq = &line;
+    guest_sends(port, GUEST_PORT, "a", 1);
+    assert_int_equal(raised(&line), 0);
+    host_writes(fd, "b");
+    (void)turn();
+    assert_int_equal(raised(&line), 1);
+    wait_ms(1);
+    assert_int_equal(raised(&line), 0);
+    guest_sends(port, GUEST_PORT, "c", 1);
+    wait_ms(1);
+    assert_int_equal(raised(&line), 1);
+    for (uint32_t i = 0; i < QUEUE_SIZE / 4; i++)
+        guest_sends(port, GUEST_PORT, "d", 1);
+    assert_int_equal(raised(&line), 1); /* a part of the ring does not wait */
+    guest_sends(port, GUEST_PORT, "e", 1);
+    assert_int_equal(virtio_dev_pause(device(), fix.now_ns), 0);
+    assert_int_equal(raised(&line), 1);
+    virtio_dev_resume(device());
+    device()->irq = NULL;
+    irq_line_close(&line);
+    fd_close(&fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -198,6 +239,7 @@ int main(void)
         TEST(test_vsock__paused__nothing_is_served_and_no_time_goes_on),
         TEST(test_vsock__event_of_a_broken_device__silenced),
         TEST(test_vsock__broken_receive_queue__needs_reset),
+        TEST(test_vsock__packets_taken__told_with_the_next_packet_or_a_millisecond_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
