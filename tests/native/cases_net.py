@@ -2,12 +2,15 @@
 """Network interfaces as the API and the config file make them (api.md 7; devices.md 4): the TAP and every way in which
 it cannot be opened, replacing, limits, what GET /vm/config shows. Frames: tests/unit/net and tests/lab."""
 
+import ctypes
 import fcntl
 import os
+import socket
 import struct
+import threading
 
 from api import BEFORE_START, OWN_NETWORK, Served
-from native import case, equal, guest, skip
+from native import TIMEOUT_S, case, equal, guest, skip
 
 PUT_FAILED = "Network config error: Could not create the network device: "
 TAP_FAILED = PUT_FAILED + "Open tap device failed: "
@@ -15,6 +18,10 @@ BACKEND = ("Error while creating ifreq structure: {}. Invalid TUN/TAP Backend pr
            "setting up the network devices. ({})")
 MAC = "06:00:ac:10:00:02"
 TUNSETIFF = 0x400454CA
+CLONE_NEWNET = 0x40000000
+SOL_PACKET, PACKET_STATISTICS = 263, 6
+SO_RCVBUFFORCE = 33
+LOCAL_EXPERIMENTAL = 0x88B5  # the ethertype of guests/net_spoof.S
 IFF_TUN, IFF_TAP, IFF_NO_PI, IFF_VNET_HDR, IFF_MULTI_QUEUE = 1, 2, 0x1000, 0x4000, 0x100
 
 
@@ -163,3 +170,56 @@ def net_interface_of_a_config_file(t):
     t.config("hello", network_interfaces=[nic("eth0", "tap0", guest_mac=MAC)])
     t.expect_end(t.run_vm("--metrics-path", "metrics", prefix=OWN_NETWORK))
     equal("metrics of the interface", True, "net_eth0" in t.metrics()[-1])
+
+
+def listen_on(pid, tap):
+    """A packet socket in the process' network: what a TAP there gets from its guest with our ethertype."""
+    opened = []
+
+    def inside():  # the thread's network, not the process'
+        libc = ctypes.CDLL(None, use_errno=True)
+        with open(f"/proc/{pid}/ns/net", "rb") as network:
+            if libc.setns(network.fileno(), CLONE_NEWNET) == 0:
+                opened.append(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
+
+    thread = threading.Thread(target=inside)
+    thread.start()
+    thread.join()
+    equal("sockets in the monitor's network", 1, len(opened))
+    listener = opened[0]
+    listener.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
+    listener.bind((tap, LOCAL_EXPERIMENTAL))
+    listener.setblocking(False)
+    return listener
+
+
+def frames_of(listener):
+    """All frames that have come; none may have been lost."""
+    frames = []
+    try:
+        while True:
+            frames.append(listener.recv(65536))
+    except BlockingIOError:
+        pass
+    _, lost = struct.unpack("II", listener.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
+    equal("frames that the test itself lost", 0, lost)
+    return frames
+
+
+@case
+def net_source_address_is_judged_on_the_bytes_that_are_sent(t):
+    """A second vCPU flips the address while frames are sent (unit tests do the same with a thread)."""
+    served = Served(t, "--metrics-path", "metrics",
+                    prefix=in_network("ip tuntap add tap0 mode tap && ip link set tap0 up"))
+    client = served.connect()
+    client.put("/machine-config", {"vcpu_count": 2, "mem_size_mib": 128})
+    put(client, "eth0", "tap0", guest_mac=MAC)
+    with listen_on(served.pid, "tap0") as listener:
+        client.boot(guest("net_spoof"))
+        t.expect_end(served.vm.wait(TIMEOUT_S))
+        sources = [frame[6:12].hex(":") for frame in frames_of(listener)]
+    foreign = sum(source != MAC for source in sources)
+    equal("frames: counted, seen", (4096, 4096), (t.total("net_eth0", "tx_packets_count"), len(sources)))
+    equal("frames with a foreign source address", foreign, t.total("net_eth0", "tx_spoofed_mac_count"))
+    if foreign in (0, len(sources)):
+        skip(f"{foreign} of {len(sources)} frames were foreign: the vCPUs never ran at the same time")
