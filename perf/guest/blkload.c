@@ -17,8 +17,9 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "perf/guest/load.h"
 
 #define BLOCK 4096u
 #define DEPTH_MAX 128u
@@ -35,14 +36,6 @@ struct load {
     aio_context_t context; /* never destroyed: that waits for RCU for tens of milliseconds */
 };
 
-static uint64_t now_ns(void)
-{
-    struct timespec ts;
-    if (clock_gettime(CLOCK_MONOTONIC, &ts) < 0)
-        err(1, "clock_gettime");
-    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 /* xorshift: the same offsets in every run. */
 static uint64_t next_offset(struct load *load)
 {
@@ -50,24 +43,6 @@ static uint64_t next_offset(struct load *load)
     load->random ^= load->random >> 7;
     load->random ^= load->random << 17;
     return load->random % load->block_count * BLOCK;
-}
-
-/* Interrupts of virtio devices so far, from /proc/interrupts. */
-static uint64_t device_interrupts(void)
-{
-    char line[512];
-    uint64_t sum = 0;
-    FILE *file = fopen("/proc/interrupts", "re");
-
-    if (!file)
-        err(1, "/proc/interrupts");
-    while (fgets(line, sizeof(line), file)) {
-        const char *colon = strchr(line, ':');
-        if (colon && strstr(line, "virtio"))
-            sum += strtoull(colon + 1, NULL, 10);
-    }
-    (void)fclose(file);
-    return sum;
 }
 
 static void run_one_by_one(struct load *load, unsigned count)
@@ -142,16 +117,6 @@ static void run(struct load *load, unsigned count)
         run_one_by_one(load, count);
     else
         run_deep(load, count);
-}
-
-static unsigned number(const char *text, unsigned max)
-{
-    char *end;
-    unsigned long value = strtoul(text, &end, 10);
-
-    if (*end || end == text || value == 0 || value > max)
-        errx(2, "'%s' is not a number from 1 to %u", text, max);
-    return (unsigned)value;
 }
 
 static struct load open_load(char **argv)

@@ -90,6 +90,14 @@ def guest_files(args):
     return {"/vmlinux": args.kernel, "/initrd": args.initrd}
 
 
+def initrd_with(args, directory, name):
+    """The busybox image with one of perf's programs in its /bin."""
+    program = built(args, "perf/" + name)
+    subprocess.run([os.path.join(ROOT, "guest/initrd/build"), "--out", directory,
+                    "--add", f"{program}=/bin/{name}"], check=True, stdout=subprocess.DEVNULL)
+    return os.path.join(directory, "initrd-busybox.img")
+
+
 def stripped(path, directory):
     """The monitor as it is shipped."""
     copy = os.path.join(directory, "mayfly")

@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The disk of a guest in the lab, and the initrd whose blkload reads it."""
 
-import os
-import subprocess
-
 import common
 
 PATH = "/disk"
@@ -15,8 +12,4 @@ def drive(engine):
 
 
 def initrd(args, directory):
-    """The busybox image with the load in it."""
-    load = common.built(args, "perf/blkload")
-    subprocess.run([os.path.join(common.ROOT, "guest/initrd/build"), "--out", directory,
-                    "--add", f"{load}=/bin/blkload"], check=True, stdout=subprocess.DEVNULL)
-    return os.path.join(directory, "initrd-busybox.img")
+    return common.initrd_with(args, directory, "blkload")

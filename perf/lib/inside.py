@@ -3,7 +3,7 @@
 """The part of perf that runs in the lab, as root: inside.py JOB RESULT.
 
 Everything measured is copied to a tmpfs and runs there in a chroot, so that no step of it waits for
-the host. A job is written by perf/boot, perf/blk, perf/load or perf/budget.
+the host. A job is written by perf/boot, perf/blk, perf/load, perf/net or perf/budget.
 """
 
 import contextlib
@@ -322,7 +322,112 @@ def load(job):
     return {"quiet": quiet, "cells": cells}
 
 
-JOBS = {"boot": boot, "exits": exits, "where": where, "blk": blk, "load": load}
+# ---- net ---------------------------------------------------------------------------------------
+
+NETWORK = "perf"
+
+
+def in_network(argv):
+    return ["ip", "netns", "exec", NETWORK, *argv]
+
+
+def start_in_network(argv):
+    """A program of our root, started there."""
+    return subprocess.Popen(in_network(["chroot", ROOT, *argv]), stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE)
+
+
+def make_network(job):
+    """A network of its own for all runs: no IPv6, nothing learnt from earlier connections."""
+    subprocess.run(["ip", "netns", "add", NETWORK], check=True)
+    commands = ["echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6",
+                "echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6",
+                "echo 1 >/proc/sys/net/ipv4/tcp_no_metrics_save"]
+    commands += [f"ip tuntap add {tap} mode tap && ip link set {tap} up" for tap in job["taps"]]
+    commands.append(f"ip addr add {job['host']}/24 dev {job['taps'][0]}")
+    subprocess.run(in_network(["bash", "-ec", "\n".join(commands)]), check=True)
+
+
+@contextlib.contextmanager
+def guest_of(argv):
+    """A monitor whose guest has said that it is ready."""
+    monitor = start_in_network(argv)
+    try:
+        first = monitor.stdout.readline()
+        if not first.startswith(READY):
+            raise SystemExit(f"perf: instead of the ready line: {first[:2000]!r}")
+        yield monitor
+    finally:
+        monitor.kill()
+        monitor.wait()
+        monitor.stdout.close()
+
+
+def net_run(argv, server):
+    """One run: the guest's figures, and what the threads spent from the ready line to the end."""
+    with guest_of(argv) as monitor:
+        before, served = thread_times(monitor.pid), thread_times(server.pid)
+        line = monitor.stdout.readline()
+        after, served_after = thread_times(monitor.pid), thread_times(server.pid)
+        if not line.startswith(b"{"):
+            raise SystemExit(f"perf: no figures from the guest's load: {line[:2000]!r}")
+        return dict(json.loads(line), threads=spent(before, after),
+                    server=spent(served, served_after))
+
+
+def tasks_of(monitor):
+    return {int(task) for task in os.listdir(f"/proc/{monitor.pid}/task")}
+
+
+def net_traced(argv):
+    """Counts in one run, and in another, from the ready line on, where the monitor's time goes."""
+    with kvmtrace.Tracing((), histogram=True, calls=True) as tracing:
+        with guest_of(argv) as monitor:
+            line = monitor.stdout.readline()
+            counts = {"exits": tracing.histogram_by_reason(),
+                      "calls": tracing.calls_by_name(tasks_of(monitor))}
+    with guest_of(argv) as monitor:
+        with kvmtrace.Tracing(kvmtrace.CPU_EVENTS) as tracing:
+            monitor.stdout.readline()
+        times = kvmtrace.cpu_time(tracing.records(), tasks_of(monitor))
+    return dict(json.loads(line), **counts, cpu_us=times)
+
+
+def net_memory(job, argv):
+    """KiB beyond guest RAM once the guest has brought its interfaces up."""
+    with guest_of(argv) as monitor:
+        line = monitor.stdout.readline()
+        if line.strip() != b"up":
+            raise SystemExit(f"perf: the guest's interfaces did not come up: {line[:2000]!r}")
+        return smaps.of_process(monitor.pid, job["ram_kib"])["rest"]["Private_Dirty"]
+
+
+def net(job):
+    """Pairs, as for blk; and the monitors' memory by the number of interfaces."""
+    make_network(job)
+    server = start_in_network(job["server"])
+    server.stdout.readline()
+    cells, memory = {}, {}
+    for pair in job["pairs"]:
+        lines = {which: prepare(pair[which]) for which in ("few", "many")}
+        found = cells[pair["name"]] = {"few": [], "many": []}
+        net_run(lines["few"], server)  # warm-up
+        for index in range(job["runs"]):
+            say(f"{pair['name']}: run {index + 1} of {job['runs']}")
+            for which, argv in lines.items():
+                found[which].append(net_run(argv, server))
+        say(f"{pair['name']}: traced runs")
+        found["traced"] = {which: net_traced(argv) for which, argv in lines.items()}
+    for variant in job["idle"]:
+        say(f"{variant['name']}: memory")
+        argv = prepare(variant)
+        memory[variant["name"]] = [net_memory(job, argv) for _ in range(job["runs"])]
+    server.kill()
+    server.wait()
+    return {"cells": cells, "memory_kib": memory}
+
+
+JOBS = {"boot": boot, "exits": exits, "where": where, "blk": blk, "load": load, "net": net}
 
 
 def main():

@@ -8,6 +8,8 @@ TRACEFS = "/sys/kernel/tracing/"
 BUFFER_KIB = 65536
 START_EVENTS = ("raw_syscalls/sys_enter", "raw_syscalls/sys_exit", "sched/sched_process_exec",
                 "kvm/kvm_entry")
+CPU_EVENTS = ("raw_syscalls/sys_enter", "raw_syscalls/sys_exit", "sched/sched_switch", "kvm/kvm_entry",
+              "kvm/kvm_exit")
 STEP_MIN_US = 20
 UNISTD_H = "/usr/include/x86_64-linux-gnu/asm/unistd_64.h"
 KVM_H = "/usr/include/linux/kvm.h"
@@ -20,6 +22,8 @@ MSR = re.compile(r"(msr_\w+) ([0-9a-f]+)")
 ENTER = re.compile(r"NR (\d+) \((.*)\)")
 HISTOGRAM_ROW = re.compile(r"\{ exit_reason:\s*(.+?)\s*\}\s*hitcount:\s*(\d+)")
 HISTOGRAM = "hist:keys=exit_reason:size=512"
+CALLS = "hist:keys=common_pid,id:size=4096"
+CALLS_ROW = re.compile(r"\{ common_pid:\s*(\d+), id:\s*(\d+) \} hitcount:\s*(\d+)")
 
 Record = collections.namedtuple("Record", "stamp_us task pid event text")
 
@@ -37,13 +41,15 @@ def _read(name):
 class Tracing:
     """Records events ("group/name") while it is open, up to the first of stop_after."""
 
-    def __init__(self, events, stop_after=None, histogram=False):
+    def __init__(self, events, stop_after=None, histogram=False, calls=False):
         self.events = events
         self.triggers = []
         if stop_after:
             self.triggers.append((stop_after, "traceoff"))
         if histogram:
             self.triggers.append(("kvm/kvm_exit", HISTOGRAM))
+        if calls:
+            self.triggers.append(("raw_syscalls/sys_enter", CALLS))
 
     def __enter__(self):
         _write("tracing_on", "0")
@@ -74,6 +80,16 @@ class Tracing:
         """Exits by the number of their reason (AMD's or Intel's)."""
         rows = HISTOGRAM_ROW.findall(_read("events/kvm/kvm_exit/hist"))
         return {reason: int(count) for reason, count in rows}
+
+    @staticmethod
+    def calls_by_name(tasks):
+        """System calls of these tasks."""
+        names = _names(UNISTD_H, r"^#define __NR_(\w+) (\d+)", 10)
+        found = collections.Counter()
+        for task, number, count in CALLS_ROW.findall(_read("events/raw_syscalls/sys_enter/hist")):
+            if int(task) in tasks:
+                found[names.get(int(number), number)] += int(count)
+        return dict(found.most_common())
 
     @staticmethod
     def records():
@@ -181,3 +197,23 @@ def host_time(records, low_us, high_us):
             last = (record.stamp_us, None)
     return {"guest_us": guest,
             "outside": {r: {"us": us, "count": count[r]} for r, us in outside.most_common()}}
+
+
+def cpu_time(records, tasks):
+    """Where these tasks spend the one CPU: µs by system call, of KVM_RUN the guest's part apart."""
+    calls = _names(UNISTD_H, r"^#define __NR_(\w+) (\d+)", 10)
+    kvm = _names(KVM_H, r"^#define (KVM_\w+)\s+_IO\w*\(KVMIO,\s*(0x[0-9a-f]+)", 16)
+    found, doing, last = collections.Counter(), {}, None
+    for record in records:  # each stretch is of the task that the event at its end finds there
+        if record.pid in tasks and last is not None:
+            found[doing.get(record.pid, "own code")] += record.stamp_us - last
+        last = record.stamp_us
+        if record.event == "sys_enter":
+            doing[record.pid] = _call_name(record.text, calls, kvm)
+        elif record.event == "sys_exit":
+            doing[record.pid] = "own code"
+        elif record.event == "kvm_entry":
+            doing[record.pid] = "guest"
+        elif record.event == "kvm_exit":
+            doing[record.pid] = "KVM_RUN"
+    return dict(found.most_common())
