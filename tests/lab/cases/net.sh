@@ -4,66 +4,12 @@
 # A Linux guest's network over a TAP in a namespace of its own: order of two, MAC and MTU, ping, a large file down and up with its
 # checksum, 200 streams at once, rate limiters within 5 %, the link down and up, the interface taken away.
 set -euo pipefail
-# shellcheck source=tests/lab/case.bash
-source tests/lab/case.bash
+# shellcheck source=tests/lab/net.bash
+source tests/lab/net.bash
 
-sock=$dir/api.sock
-out=$dir/out
-host=10.0.0.1
-size_mib=${MAYFLY_NET_MIB:-8} # --long: 1024
-what=net
+size_mib=${MAYFLY_NET_MIB:-8} # tests/long/net: 1024
 
-# The guest reads its commands from its serial line: one a line, and says when each is over.
-cat >"$dir/script" <<'EOF'
-echo listening
-while read -r line; do eval "$line"; echo "done $?"; done
-exit
-EOF
-truncate -s 4096 "$dir/script"
-
-in_netns() {
-    ip netns exec mayfly "$@"
-}
-
-# guest COMMAND: has the guest run it, and waits. Its output is what the console got since.
-guest() {
-    local from
-    from=$(wc -c <"$out")
-    echo "$1" >&3
-    for _ in $(seq 1200); do
-        tail -c +$((from + 1)) "$out" >"$dir/said"
-        if grep -aqE '^done [0-9]+' "$dir/said"; then
-            grep -aqE '^done 0' "$dir/said" || fail "$what: '$1' failed in the guest" "$dir/said"
-            return
-        fi
-        kill -0 "$pid" 2>/dev/null || fail "$what: the monitor ended at '$1'" "$out"
-        sleep 0.1
-    done
-    fail "$what: no end of '$1'" "$out"
-}
-
-# listen FILE: takes one connection on port 9 into FILE; its process is $receiver.
-listen() {
-    in_netns busybox nc -l -p 9 -e sh -c "cat >$1" &
-    receiver=$!
-    for _ in $(seq 100); do
-        in_netns ss -ltnH 'sport = :9' | grep -q . && return
-        sleep 0.1
-    done
-    fail "$what: nobody listens"
-}
-
-said() {
-    grep -aqF -- "$1" "$dir/said" || fail "$what: expected '$1'" "$dir/said"
-}
-
-api() {
-    local code
-    code=$(curl -s -o "$dir/reply" -w '%{http_code}' --unix-socket "$sock" -X "$1" ${3:+-d "$3"} "http://localhost$2")
-    [[ $code == 20[04] ]] || fail "$what: $1 $2 got $code: $(cat "$dir/reply")" "$out"
-}
-
-ip netns add mayfly
+add_netns mayfly
 in_netns ip tuntap add tap0 mode tap
 in_netns ip link set tap0 mtu 9000 up
 in_netns ip addr add $host/24 dev tap0
@@ -75,14 +21,7 @@ read -r big _ < <(sha256sum "$dir/www/big")
 read -r small _ < <(md5sum "$dir/www/small")
 in_netns busybox httpd -f -p "$host:80" -h "$dir/www" &
 
-mkfifo "$dir/in"
-in_netns "$mayfly" --api-sock "$sock" --level Warning --metrics-path "$dir/metrics" <"$dir/in" >"$out" 2>&1 &
-pid=$!
-exec 3>"$dir/in"
-for _ in $(seq 100); do
-    [[ -S $sock ]] && break
-    sleep 0.05
-done
+serve ip netns exec mayfly "$mayfly"
 api PUT /boot-source "{\"kernel_image_path\":\"$guest/vmlinux-tuned\",\"initrd_path\":\"$guest/initrd-busybox.img\",\"boot_args\":\"console=ttyS0 quiet reboot=k mayfly.run=\\\"sh /dev/vda\\\"\"}"
 api PUT /drives/script "{\"drive_id\":\"script\",\"path_on_host\":\"$dir/script\",\"is_root_device\":false,\"is_read_only\":true}"
 in_netns ip tuntap add tap1 mode tap
@@ -91,8 +30,7 @@ api PUT /network-interfaces/zz '{"iface_id":"zz","host_dev_name":"tap1","guest_m
 api PUT /network-interfaces/eth0 '{"iface_id":"eth0","host_dev_name":"tap0","guest_mac":"06:00:ac:10:00:02","mtu":9000}'
 api PUT /actions '{"action_type":"InstanceStart"}'
 
-what=boot
-await_line '^listening' "$out" "$pid" boot
+await_guest
 
 what='order of PUT'
 guest 'cat /sys/class/net/eth0/address && ip link set eth0 name other && ip link set eth1 name eth0'
