@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 # A guest that does what it is told: a monitor with an API, and a shell in the guest that reads commands from its serial
-# line. For cases; sourced behind case.bash.
-set -euo pipefail
+# line. Sourced, in place of case.bash. `pid` is the monitor's, `what` what is being done, for messages.
+# shellcheck source=tests/lab/case.bash
+source tests/lab/case.bash
 
 sock=$dir/api.sock
 out=$dir/out
@@ -23,36 +24,41 @@ api() {
     [[ $code == 20[04] ]] || fail "$what: $1 $2 got $code: $(cat "$dir/reply")" "$out"
 }
 
-# monitor_start [COMMAND...]: the monitor, behind COMMAND (in a namespace, say), with the guest's kernel and script set.
-# shellcheck disable=SC2120 # COMMAND may be absent
-monitor_start() {
+# serve COMMAND...: starts the monitor, which is what the command ends in, and waits for its API.
+serve() {
+    what='the start'
     mkfifo "$dir/in"
-    "$@" "$mayfly" --api-sock "$sock" --level Warning --metrics-path "$dir/metrics" <"$dir/in" >"$out" 2>&1 &
+    "$@" --api-sock "$sock" --level Warning --metrics-path "$dir/metrics" <"$dir/in" >"$out" 2>&1 &
     pid=$!
     exec 3>"$dir/in"
     for _ in $(seq 100); do
-        [[ -S $sock ]] && break
+        [[ ! -S $sock ]] || return 0
         sleep 0.05
     done
+    fail "$what: there is no API" "$out"
+}
+
+# put_guest: the small guest that does what it is told; its first drive is the script.
+put_guest() {
     api PUT /boot-source "{\"kernel_image_path\":\"$guest/vmlinux-tuned\",\"initrd_path\":\"$guest/initrd-busybox.img\",\"boot_args\":\"console=ttyS0 quiet reboot=k mayfly.run=\\\"sh /dev/vda\\\"\"}"
     api PUT /drives/script "{\"drive_id\":\"script\",\"path_on_host\":\"$dir/script\",\"is_root_device\":false,\"is_read_only\":true}"
 }
 
-guest_start() {
+start_guest() {
     what=boot
     api PUT /actions '{"action_type":"InstanceStart"}'
     await_line '^listening' "$out" "$pid" boot
 }
 
-# guest_begin COMMAND: has the guest run it. Its output is what the console gets from now on.
-guest_begin() {
+# begin COMMAND: has the guest run it. Its output is what the console gets from now on.
+begin() {
     from=$(wc -c <"$out")
     command=$1
     echo "$1" >&3
 }
 
-# guest_end: waits for what was begun. Its output is in $dir/said.
-guest_end() {
+# await_done: waits for what was begun. Its output is in $dir/said.
+await_done() {
     for _ in $(seq 1200); do
         tail -c +$((from + 1)) "$out" >"$dir/said"
         if grep -aqE '^done [0-9]+' "$dir/said"; then
@@ -65,20 +71,31 @@ guest_end() {
     fail "$what: no end of '$command'" "$out"
 }
 
+# guest COMMAND: has the guest run it, and waits.
 guest() {
-    guest_begin "$1"
-    guest_end
+    begin "$1"
+    await_done
 }
 
 said() {
     grep -aqF -- "$1" "$dir/said" || fail "$what: expected '$1'" "$dir/said"
 }
 
-# guest_stop: the guest is asked to end, and the monitor ends well.
-guest_stop() {
+# stop_guest: the guest is asked to end, and the monitor ends well.
+stop_guest() {
     what=end
     api PUT /actions '{"action_type":"SendCtrlAltDel"}'
     status=0
     wait "$pid" || status=$?
     expect_status 0 "$out" end
+}
+
+# expect_zero GROUP COUNTER...: counters of the metrics, after the end
+expect_zero() {
+    local group=$1 count seen
+    shift
+    for count in "$@"; do
+        seen=$(metric_sum "$dir/metrics" "$group" "$count")
+        [[ $seen == 0 ]] || fail "end: $count is $seen, expected 0" "$out"
+    done
 }

@@ -22,15 +22,12 @@ read -r small _ < <(md5sum "$dir/www/small")
 in_netns busybox httpd -f -p "$host:80" -h "$dir/www" &
 
 serve ip netns exec mayfly "$mayfly"
-api PUT /boot-source "{\"kernel_image_path\":\"$guest/vmlinux-tuned\",\"initrd_path\":\"$guest/initrd-busybox.img\",\"boot_args\":\"console=ttyS0 quiet reboot=k mayfly.run=\\\"sh /dev/vda\\\"\"}"
-api PUT /drives/script "{\"drive_id\":\"script\",\"path_on_host\":\"$dir/script\",\"is_root_device\":false,\"is_read_only\":true}"
+put_guest
 in_netns ip tuntap add tap1 mode tap
 api PUT /network-interfaces/zz '{"iface_id":"zz","host_dev_name":"tap1","guest_mac":"06:00:ac:10:00:03"}'
 api PUT /network-interfaces/zz '{"iface_id":"zz","host_dev_name":"tap1","guest_mac":"06:00:ac:10:00:04"}'
 api PUT /network-interfaces/eth0 '{"iface_id":"eth0","host_dev_name":"tap0","guest_mac":"06:00:ac:10:00:02","mtu":9000}'
-api PUT /actions '{"action_type":"InstanceStart"}'
-
-await_guest
+start_guest
 
 what='order of PUT'
 guest 'cat /sys/class/net/eth0/address && ip link set eth0 name other && ip link set eth1 name eth0'
@@ -91,11 +88,5 @@ said alive
 grep -aqF 'The interface tap0 is gone' "$out" || fail "$what: nothing was logged" "$out"
 [[ $(grep -acF 'The interface tap0 is gone' "$out") == 1 ]] || fail "$what: expected one line" "$out"
 
-api PUT /actions '{"action_type":"SendCtrlAltDel"}'
-status=0
-wait "$pid" || status=$?
-expect_status 0 "$out" end
-for count in tx_malformed_frames tx_spoofed_mac_count event_fails activate_fails; do
-    seen=$(metric_sum "$dir/metrics" net_eth0 $count)
-    [[ $seen == 0 ]] || fail "end: $count is $seen, expected 0" "$out"
-done
+stop_guest
+expect_zero net_eth0 tx_malformed_frames tx_spoofed_mac_count event_fails activate_fails

@@ -4,8 +4,6 @@
 # A Linux guest's vsock: streams opened from either side, refusals, many at a time, large ones both ways with their
 # checksum, half-close, a stuck reader on either side, an end killed in the middle, a pause.
 set -euo pipefail
-# shellcheck source=tests/lab/case.bash
-source tests/lab/case.bash
 # shellcheck source=tests/lab/session.bash
 source tests/lab/session.bash
 
@@ -45,11 +43,12 @@ refused() {
     [[ $status == 3 ]] || fail "$what: expected a refusal, got status $status" "$dir/why"
 }
 
-monitor_start
+serve "$mayfly"
+put_guest
 api PUT /drives/vcat "{\"drive_id\":\"vcat\",\"path_on_host\":\"$dir/vcat\",\"is_root_device\":false,\"is_read_only\":true}"
 api PUT /vsock "{\"guest_cid\":42,\"uds_path\":\"$uds\"}"
 [[ -S $uds ]] || fail "no socket at $uds" "$out"
-guest_start
+start_guest
 guest 'cat /dev/vdb >/vcat && chmod +x /vcat'
 
 what='host to guest'
@@ -119,12 +118,12 @@ kill "$holder"
 guest 'echo alive'
 
 what='host killed in the middle'
-guest_begin '/vcat vsock-listen:1003 send 4000000000; true'
+begin '/vcat vsock-listen:1003 send 4000000000; true'
 dial 1003 send 4000000000 &
 client=$!
 sleep 1
 pkill -9 -P "$client"
-guest_end
+await_done
 
 what='guest killed in the middle'
 guest '/vcat vsock-listen:1004 send 4000000000 & true'
@@ -146,8 +145,5 @@ wait "$client" || fail "$what: the stream did not survive" "$out"
 [[ $(cat "$dir/got") == hello ]] || fail "$what: got '$(cat "$dir/got")'" "$out"
 
 kill "$server"
-guest_stop
-for count in rx_queue_event_fails tx_queue_event_fails muxer_event_fails conn_event_fails activate_fails; do
-    seen=$(metric_sum "$dir/metrics" vsock $count)
-    [[ $seen == 0 ]] || fail "end: $count is $seen, expected 0" "$out"
-done
+stop_guest
+expect_zero vsock rx_queue_event_fails tx_queue_event_fails muxer_event_fails conn_event_fails activate_fails
