@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Unit tests of base/crypto. Single thread. */
+#include "base/crypto/crypto.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "tests/unit/unit.h"
+
+static const uint8_t zero_key[CRYPTO_KEY_SIZE];
+static const uint8_t zero_nonce[CRYPTO_NONCE_SIZE];
+
+/* The key, nonce and 16 zero bytes of the GCM specification's test case 14. */
+static const uint8_t known_cipher[16] = {0xce, 0xa7, 0x40, 0x3d, 0x4d, 0x60, 0x6b, 0x6e,
+                                         0x07, 0x4e, 0xc5, 0xd3, 0xba, 0xf3, 0x9d, 0x18};
+static const uint8_t known_tag[16] = {0xd0, 0xd1, 0xc8, 0xa7, 0x99, 0x99, 0x6b, 0xf0,
+                                      0x26, 0x5b, 0x98, 0xb5, 0xd4, 0x8a, 0xb9, 0x19};
+
+static struct crypto_aead *aead;
+
+static int setup(void **state)
+{
+    (void)state;
+    return crypto_aead_create(zero_key, &aead);
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    crypto_aead_free(aead);
+    return 0;
+}
+
+static void test_crypto_aead_seal__known_vector__known_bytes(void **state)
+{
+    (void)state;
+    const uint8_t plain[16] = {0};
+    const struct crypto_message message = {.nonce = zero_nonce, .in = plain, .len = sizeof(plain)};
+    uint8_t out[16];
+    uint8_t tag[CRYPTO_TAG_SIZE];
+    assert_int_equal(crypto_aead_seal(aead, &message, out, tag), 0);
+    assert_memory_equal(out, known_cipher, sizeof(out));
+    assert_memory_equal(tag, known_tag, sizeof(tag));
+}
+
+static void test_crypto_aead_open__what_was_sealed__comes_back(void **state)
+{
+    (void)state;
+    uint8_t text[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+    const uint8_t plain[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+    uint8_t tag[CRYPTO_TAG_SIZE];
+    const struct crypto_message message = {
+        .nonce = zero_nonce, .extra = "id", .extra_len = 2, .in = text, .len = sizeof(text)};
+    assert_int_equal(crypto_aead_seal(aead, &message, text, tag), 0);
+    assert_memory_not_equal(text, plain, sizeof(plain));
+    assert_int_equal(crypto_aead_open(aead, &message, tag, text), 0);
+    assert_memory_equal(text, plain, sizeof(plain));
+}
+
+static void test_crypto_aead_open__anything_changed__bad_message(void **state)
+{
+    (void)state;
+    const uint8_t plain[8] = {0};
+    uint8_t parts[CRYPTO_NONCE_SIZE + 8 + CRYPTO_TAG_SIZE] = {0};
+    uint8_t *cipher = parts + CRYPTO_NONCE_SIZE;
+    uint8_t *tag = cipher + sizeof(plain);
+    uint8_t out[8];
+    struct crypto_message message = {
+        .nonce = parts, .extra = "id", .extra_len = 2, .in = plain, .len = sizeof(plain)};
+    assert_int_equal(crypto_aead_seal(aead, &message, cipher, tag), 0);
+    message.in = cipher;
+    for (size_t i = 0; i < sizeof(parts); i++) {
+        parts[i] ^= 0x10;
+        assert_int_equal(crypto_aead_open(aead, &message, tag, out), -EBADMSG);
+        parts[i] ^= 0x10;
+    }
+    message.extra = "iD";
+    assert_int_equal(crypto_aead_open(aead, &message, tag, out), -EBADMSG);
+    message.extra = "id";
+    assert_int_equal(crypto_aead_open(aead, &message, tag, out), 0);
+}
+
+static void test_crypto_base64_encode__any_length__as_rfc_4648(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"",         "Zg==",     "Zm8=",    "Zm9v",
+                                        "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"};
+    for (size_t len = 0; len < ARRAY_LEN(texts); len++) {
+        char text[16];
+        uint8_t bytes[16];
+        crypto_base64_encode((const uint8_t *)"foobar", len, text);
+        assert_string_equal(text, texts[len]);
+        assert_int_equal(crypto_base64_decode(text, strlen(text), bytes, sizeof(bytes)), len);
+        assert_memory_equal(bytes, "foobar", len);
+    }
+}
+
+static void test_crypto_base64_decode__no_base64_or_too_long__invalid(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "Z", "Zg", "Zg=", "Z===", "Zm9*", "Zm9v=", "Zm9v\n", "Zm9vYmFyZm8="};
+    uint8_t bytes[6];
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        assert_int_equal(crypto_base64_decode(texts[i], strlen(texts[i]), bytes, sizeof(bytes)),
+                         -EINVAL);
+}
+
+static void test_crypto_random__twice__differs(void **state)
+{
+    (void)state;
+    uint8_t bytes[2][32] = {0};
+    assert_int_equal(crypto_random(NULL, bytes[0], 32), 0);
+    assert_int_equal(crypto_random(NULL, bytes[1], 32), 0);
+    assert_memory_not_equal(bytes[0], bytes[1], 32);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_crypto_aead_seal__known_vector__known_bytes),
+        cmocka_unit_test(test_crypto_aead_open__what_was_sealed__comes_back),
+        cmocka_unit_test(test_crypto_aead_open__anything_changed__bad_message),
+        cmocka_unit_test(test_crypto_base64_encode__any_length__as_rfc_4648),
+        cmocka_unit_test(test_crypto_base64_decode__no_base64_or_too_long__invalid),
+        cmocka_unit_test(test_crypto_random__twice__differs),
+    };
+    return cmocka_run_group_tests_name("crypto", tests, setup, teardown);
+}
