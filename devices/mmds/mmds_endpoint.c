@@ -25,6 +25,7 @@ static void end(struct mmds_endpoint *endpoint, struct mmds_conn *conn, enum mmd
         queue_reset(endpoint, &reset);
     }
     mmds_conn_close(conn);
+    endpoint->conns_count--;
     metric_inc(&metrics.mmds.connections_destroyed);
 }
 
@@ -87,8 +88,10 @@ static void open_conn(struct mmds_endpoint *endpoint, const struct mmds *mmds,
     }
     if (mmds->env.random(mmds->env.ctx, &first_seq, sizeof(first_seq)) < 0)
         return; /* as if the SYN was lost */
-    if (mmds_conn_open(conn, syn, first_seq, now_ns) == 0)
-        metric_inc(&metrics.mmds.connections_created);
+    if (mmds_conn_open(conn, syn, first_seq, now_ns) < 0)
+        return;
+    endpoint->conns_count++;
+    metric_inc(&metrics.mmds.connections_created);
 }
 
 void mmds_endpoint_receive(struct mmds_endpoint *endpoint, struct mmds *mmds,
@@ -120,7 +123,7 @@ bool mmds_endpoint_send(struct mmds_endpoint *endpoint, uint64_t now_ns,
 {
     if (send_reset(endpoint, ret_segment))
         return true;
-    for (uint32_t i = 0; i < MMDS_CONNS_MAX; i++) {
+    for (uint32_t i = 0; i < MMDS_CONNS_MAX && endpoint->conns_count > 0; i++) {
         uint32_t idx = (endpoint->turn + i) % MMDS_CONNS_MAX;
         struct mmds_conn *conn = &endpoint->conns[idx];
         if (!conn->used)
@@ -140,7 +143,7 @@ uint64_t mmds_endpoint_due_ns(const struct mmds_endpoint *endpoint)
 {
     uint64_t first_ns = 0;
 
-    for (uint32_t i = 0; i < MMDS_CONNS_MAX; i++) {
+    for (uint32_t i = 0; i < MMDS_CONNS_MAX && endpoint->conns_count > 0; i++) {
         const struct mmds_conn *conn = &endpoint->conns[i];
         uint64_t due_ns = conn->used ? mmds_conn_due_ns(conn) : 0;
         if (due_ns > 0 && (first_ns == 0 || due_ns < first_ns))
@@ -157,6 +160,7 @@ void mmds_endpoint_reset(struct mmds_endpoint *endpoint)
         mmds_conn_close(&endpoint->conns[i]);
         metric_inc(&metrics.mmds.connections_destroyed);
     }
+    endpoint->conns_count = 0;
     endpoint->turn = 0;
     endpoint->resets_first = endpoint->resets_count = 0;
 }

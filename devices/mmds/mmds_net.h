@@ -146,7 +146,8 @@ struct mmds_segment mmds_conn_reset_of(const struct mmds_conn *conn);
 /* mmds_endpoint.c: every connection of an interface, and what is refused. */
 struct mmds_endpoint {
     struct mmds_conn conns[MMDS_CONNS_MAX];
-    uint32_t turn; /* whose turn it is to send */
+    uint32_t conns_count; /* that are used: without any nothing is looked through */
+    uint32_t turn;        /* whose turn it is to send */
     struct mmds_segment resets[MMDS_RESETS_MAX];
     uint32_t resets_first; /* first .. first + count, round and round */
     uint32_t resets_count;
