@@ -23,7 +23,7 @@ static uint64_t now_ms(const struct mmds *mmds)
 static int change_key(struct mmds *mmds)
 {
     uint8_t bytes[CRYPTO_KEY_SIZE];
-    struct crypto_aead *key;
+    struct crypto_aead *key = NULL;
     int rc = mmds->env.random(mmds->env.ctx, bytes, sizeof(bytes));
 
     if (rc == 0)

@@ -153,6 +153,12 @@ static uint32_t pick_len(struct world *world)
     return lens[fuzz_pick(&world->in, sizeof(lens) / sizeof(lens[0]))];
 }
 
+/* Says whose a frame is: the filter's when it is odd. The address may be none. */
+static void mark_frame(struct world *world, uint64_t addr, uint8_t value)
+{
+    IGNORE_RESULT(gmem_write(world->gmem, gpa(addr + TAP_HEADER_SIZE), &value, 1));
+}
+
 /* A chain of up to four, or a table of them, mostly for the direction of the queue. */
 static void offer(struct world *world, uint32_t queue)
 {
@@ -170,8 +176,8 @@ static void offer(struct world *world, uint32_t queue)
         if (i + 1 < count)
             flags |= VRING_DESC_F_NEXT;
         uint64_t addr = pick_addr(world);
-        if (queue == 1 && i == 0) /* some are the filter's */
-            IGNORE_RESULT(gmem_write(world->gmem, gpa(addr + TAP_HEADER_SIZE), &head, 1));
+        if (queue == 1 && i == 0)
+            mark_frame(world, addr, (uint8_t)head);
         vqd_desc(driver, table, idx, addr, pick_len(world), flags, next);
     }
     if (indirect)

@@ -151,7 +151,7 @@ def api_reference_marks_what_is_refused(t):
     marked = list(not_yet())
     steps = {"before": lambda: None, "running": lambda: client.boot(guest("count")),
              "paused": lambda: client.state("Paused")}
-    equal("states", set(steps), {row[0] for row in marked})
+    equal("states that nobody knows", set(), {row[0] for row in marked} - set(steps))
     for state, begin in steps.items():
         begin()
         for method, path, body, answer in (row[1:] for row in marked if row[0] == state):

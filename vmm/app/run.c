@@ -174,8 +174,8 @@ static int fail_metadata(const struct run *run, struct err *err)
     if (err->code != -EMSGSIZE)
         return err->code; /* the sentence is whole */
     if (run->options->config_path) {
-        IGNORE_RESULT(app_config_fail(APP_CONFIG_METADATA, err)); /* its own code */
-        return fail_from_file(run, err);
+        int rc = app_config_fail(APP_CONFIG_METADATA, err);
+        return rc < 0 ? fail_from_file(run, err) : rc;
     }
     return err_prefix(err, "Populating MMDS from file failed: ");
 }

@@ -7,21 +7,29 @@
 
 #include "tests/unit/unit.h"
 
-static const uint8_t zero_key[CRYPTO_KEY_SIZE];
-static const uint8_t zero_nonce[CRYPTO_NONCE_SIZE];
-
-/* The key, nonce and 16 zero bytes of the GCM specification's test case 14. */
-static const uint8_t known_cipher[16] = {0xce, 0xa7, 0x40, 0x3d, 0x4d, 0x60, 0x6b, 0x6e,
-                                         0x07, 0x4e, 0xc5, 0xd3, 0xba, 0xf3, 0x9d, 0x18};
-static const uint8_t known_tag[16] = {0xd0, 0xd1, 0xc8, 0xa7, 0x99, 0x99, 0x6b, 0xf0,
-                                      0x26, 0x5b, 0x98, 0xb5, 0xd4, 0x8a, 0xb9, 0x19};
+/* The example of RFC 8439, 2.8.2: key, nonce, extra, text, and what comes out. */
+static const uint8_t known_nonce[CRYPTO_NONCE_SIZE] = {7,    0,    0,    0,    0x40, 0x41,
+                                                       0x42, 0x43, 0x44, 0x45, 0x46, 0x47};
+static const uint8_t known_extra[12] = {0x50, 0x51, 0x52, 0x53, 0xc0, 0xc1,
+                                        0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7};
+static const char known_text[] =
+    "Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, "
+    "sunscreen would be it.";
+static const uint8_t known_cipher[16] = {0xd3, 0x1a, 0x8d, 0x34, 0x64, 0x8e, 0x60, 0xdb,
+                                         0x7b, 0x86, 0xaf, 0xbc, 0x53, 0xef, 0x7e, 0xc2};
+static const uint8_t known_tag[16] = {0x1a, 0xe1, 0x0b, 0x59, 0x4f, 0x09, 0xe2, 0x6a,
+                                      0x7e, 0x90, 0x2e, 0xcb, 0xd0, 0x60, 0x06, 0x91};
+#define KNOWN_LEN (sizeof(known_text) - 1)
 
 static struct crypto_aead *aead;
 
 static int setup(void **state)
 {
+    uint8_t key[CRYPTO_KEY_SIZE];
     (void)state;
-    return crypto_aead_create(zero_key, &aead);
+    for (uint8_t i = 0; i < sizeof(key); i++)
+        key[i] = 0x80 + i;
+    return crypto_aead_create(key, &aead);
 }
 
 static int teardown(void **state)
@@ -34,12 +42,15 @@ static int teardown(void **state)
 static void test_crypto_aead_seal__known_vector__known_bytes(void **state)
 {
     (void)state;
-    const uint8_t plain[16] = {0};
-    const struct crypto_message message = {.nonce = zero_nonce, .in = plain, .len = sizeof(plain)};
-    uint8_t out[16];
+    const struct crypto_message message = {.nonce = known_nonce,
+                                           .extra = known_extra,
+                                           .extra_len = sizeof(known_extra),
+                                           .in = (const uint8_t *)known_text,
+                                           .len = KNOWN_LEN};
+    uint8_t out[KNOWN_LEN];
     uint8_t tag[CRYPTO_TAG_SIZE];
     assert_int_equal(crypto_aead_seal(aead, &message, out, tag), 0);
-    assert_memory_equal(out, known_cipher, sizeof(out));
+    assert_memory_equal(out, known_cipher, sizeof(known_cipher));
     assert_memory_equal(tag, known_tag, sizeof(tag));
 }
 
@@ -50,7 +61,7 @@ static void test_crypto_aead_open__what_was_sealed__comes_back(void **state)
     const uint8_t plain[8] = {1, 2, 3, 4, 5, 6, 7, 8};
     uint8_t tag[CRYPTO_TAG_SIZE];
     const struct crypto_message message = {
-        .nonce = zero_nonce, .extra = "id", .extra_len = 2, .in = text, .len = sizeof(text)};
+        .nonce = known_nonce, .extra = "id", .extra_len = 2, .in = text, .len = sizeof(text)};
     assert_int_equal(crypto_aead_seal(aead, &message, text, tag), 0);
     assert_memory_not_equal(text, plain, sizeof(plain));
     assert_int_equal(crypto_aead_open(aead, &message, tag, text), 0);
@@ -99,7 +110,8 @@ static void test_crypto_base64_decode__no_base64_or_too_long__invalid(void **sta
 {
     (void)state;
     static const char *const texts[] = {
-        "Z", "Zg", "Zg=", "Z===", "Zm9*", "Zm9v=", "Zm9v\n", "Zm9vYmFyZm8="};
+        "Z",    "Zg",   "Zg=",      "Z===", "Zm9*",   "Zm9v=",
+        "Zh==", "Zm9=", "Zg==Zg==", "====", "Zm9v\n", "Zm9vYmFyZm8="};
     uint8_t bytes[6];
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         assert_int_equal(crypto_base64_decode(texts[i], strlen(texts[i]), bytes, sizeof(bytes)),

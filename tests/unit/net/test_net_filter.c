@@ -137,14 +137,14 @@ static void test_net_tx__wanted_frame__taken_and_not_sent(void **state)
     static const size_t lens[] = {43,  60,   140,
                                   141, 1526, TAP_HEADER_SIZE + FRAME_FILTER_TAKE_MAX_SIZE};
     uint64_t sent = metric_get(&counters()->tx_packets_count);
-    for (uint16_t i = 0; i < ARRAY_LEN(lens); i++) {
-        const uint8_t *frame = send_frame(i, lens[i], OURS);
+    for (size_t i = 0; i < ARRAY_LEN(lens); i++) {
+        const uint8_t *frame = send_frame((uint16_t)i, lens[i], OURS);
         kick(1);
         assert_int_equal(fake.taken_count, i + 1);
         assert_int_equal(fake.taken_len, lens[i] - TAP_HEADER_SIZE);
         assert_int_equal(fake.taken_frame_len, lens[i] - TAP_HEADER_SIZE);
         assert_memory_equal(fake.taken, frame + TAP_HEADER_SIZE, fake.taken_len);
-        expect_sent_used(i);
+        expect_sent_used((uint16_t)i);
     }
     assert_int_equal(host_gets(got, sizeof(got)), -1);
     assert_int_equal(metric_get(&counters()->tx_packets_count), sent);
