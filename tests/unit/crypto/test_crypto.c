@@ -27,8 +27,8 @@ static int setup(void **state)
 {
     uint8_t key[CRYPTO_KEY_SIZE];
     (void)state;
-    for (uint8_t i = 0; i < sizeof(key); i++)
-        key[i] = 0x80 + i;
+    for (size_t i = 0; i < sizeof(key); i++)
+        key[i] = (uint8_t)(0x80 + i);
     return crypto_aead_create(key, &aead);
 }
 
