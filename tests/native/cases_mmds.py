@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The metadata service as the API, the config file and the command line make it (api.md 7, /mmds and /mmds/config;
-cli.md A.2, B). What the guest sees of it: tests/unit/mmds and tests/lab."""
+cli.md A.2, B), and as the host's own TCP sees it. Frame by frame: tests/unit/mmds; a Linux guest: tests/lab."""
 
 import json
+import os
+import subprocess
+import sys
 
 from api import OWN_NETWORK, Served
-from native import CONFIGURATION, case, contains, equal, guest, messages
+from native import BINARY, CONFIGURATION, ROOT, case, contains, equal, guest, messages
 
 CONFIG = "MMMDS config error: "
 NO_STORE = "MMDS error: The MMDS data store is not initialized."
@@ -193,3 +196,12 @@ def mmds_config_of_a_config_file(t):
     equal("configuration", as_shown("n", ipv4_address="169.254.3.4"), shown(client))
     equal("store", {"a": 1}, client.get("/mmds"))
     served.stop()
+
+
+@case
+def mmds_answers_linux(t):
+    """The host's own TCP as the guest, over a TAP and without a VM: many connections, large responses, losses."""
+    program = os.path.join(os.path.dirname(BINARY), "tests/lib/mmds-tap")
+    done = subprocess.run([*OWN_NETWORK, sys.executable, os.path.join(ROOT, "tests/native/mmds_guest.py"), program],
+                          cwd=t.path("."), capture_output=True, text=True, check=False, timeout=50)
+    equal("guest", (0, ""), (done.returncode, done.stderr))
