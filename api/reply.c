@@ -78,9 +78,11 @@ static int render_document(const struct api_identity *identity, enum ctl_state s
         return api_render_vm(reply->vm, ret_text, ret_len);
     if (kind != CTL_MMDS_GET)
         return 0;
-    *ret_text = strdup("{}"); /* a store that was never set */
-    *ret_len = 2;
-    return *ret_text ? 0 : -ENOMEM;
+    *ret_text = strdup(reply->metadata);
+    if (!*ret_text)
+        return -ENOMEM;
+    *ret_len = strlen(*ret_text);
+    return 0;
 }
 
 /* Sentences may be cut in the middle of a character, or show a path that is no text: what is not

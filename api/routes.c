@@ -90,12 +90,18 @@ static int decode_vm_state(const struct api_parse *parse, struct api_request *re
     return ret;
 }
 
-/* Any JSON value; it is kept with the issue that brings the metadata service. */
+/* Any JSON value; its text goes on. */
 static int decode_mmds_value(const struct api_parse *parse, struct api_request *request,
                              struct err *err)
 {
-    (void)request;
-    return api_body_check(parse, err);
+    int ret = api_body_check(parse, err);
+    if (ret < 0)
+        return ret;
+    char *text = strndup(parse->http->body, parse->http->body_len); /* JSON has no NUL */
+    if (!text)
+        return err_set(err, -ENOMEM, "no memory for the metadata");
+    request->action.u.metadata = (struct ctl_metadata){text, parse->http->body_len};
+    return 0;
 }
 
 /* ------------------------------------------------------------------ last checks, deprecations */

@@ -77,12 +77,46 @@ MUST_CHECK bool http_reader_take_continue(struct http_reader *reader, uint32_t *
 /* Bytes that the reader keeps: for bounds in tests. */
 size_t http_reader_memory(const struct http_reader *reader);
 
+/* What is wrong with a whole request. */
+enum http_fault { HTTP_FAULT_OTHER, HTTP_FAULT_METHOD, HTTP_FAULT_URI, HTTP_FAULT_VERSION };
+
+/* One header line: name as sent, value without the blanks around it. Borrowed; no NUL behind. */
+struct http_field {
+    const char *name;
+    size_t name_len;
+    const char *value;
+    size_t value_len;
+};
+
+/* A request that has no body. Borrowed from the bytes it was parsed from. */
+struct http_whole {
+    enum http_method method;
+    uint32_t minor;   /* HTTP version 1.x */
+    const char *path; /* as http_request's, without a NUL behind */
+    size_t path_len;
+};
+
+/*
+ * A request that is all there: bytes up to its empty line, no body behind it (mmds.md 4). on_field
+ * is told of each header line, in order, also of those before a bad one. Returns 0, or -EPROTO with
+ * *ret_fault and the sentence: that of the reader, but of the first three faults the reason alone.
+ */
+MUST_CHECK int http_whole_parse(const char *bytes, size_t len,
+                                void (*on_field)(void *ctx, const struct http_field *field),
+                                void *ctx, struct http_whole *ret_whole, enum http_fault *ret_fault,
+                                struct err *err);
+
 /* One response; body NULL: neither Content-Type nor Content-Length. */
 #define HTTP_CONTENT_TYPE_MAX_LEN 64u
+#define HTTP_ECHO_MAX_LEN 64u /* of its name and of its value */
 struct http_response {
     uint32_t status; /* 200, 204, 400, ... */
     bool deprecation;
     bool closes;              /* the connection ends behind it */
+    bool is_1_0;              /* says HTTP/1.0 */
+    const char *allow;        /* at most HTTP_ECHO_MAX_LEN bytes; NULL: no such line */
+    const char *echo_name;    /* a line that gives a header of the request back; NULL: none */
+    const char *echo_value;   /* with it */
     const char *content_type; /* at most HTTP_CONTENT_TYPE_MAX_LEN bytes; NULL: JSON */
     const char *body;
     size_t body_len;

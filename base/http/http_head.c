@@ -43,8 +43,7 @@ static bool text_contains(struct http_text text, const char *word)
     return memmem(text.at, text.len, word, strlen(word)) != NULL;
 }
 
-/* Cuts what stands before `separator` off the text. False: it has none, nothing is changed. */
-static bool text_cut(struct http_text *text, char separator, struct http_text *ret_piece)
+bool http_text_cut(struct http_text *text, char separator, struct http_text *ret_piece)
 {
     const char *at = memchr(text->at, separator, text->len);
 
@@ -61,7 +60,7 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t';
 }
 
-static struct http_text text_trimmed(struct http_text text)
+struct http_text http_text_trimmed(struct http_text text)
 {
     while (text.len > 0 && is_blank(text.at[0])) {
         text.at++;
@@ -101,7 +100,7 @@ static struct http_text uri_path(struct http_text uri)
     if (uri.len >= strlen(scheme) && memcmp(uri.at, scheme, strlen(scheme)) == 0) {
         uri.at += strlen(scheme);
         uri.len -= strlen(scheme);
-        if (!text_cut(&uri, '/', &host))
+        if (!http_text_cut(&uri, '/', &host))
             uri.len = 0;
         else
             uri = (struct http_text){uri.at - 1, uri.len + 1}; /* the slash belongs to the path */
@@ -146,18 +145,22 @@ int http_head_start(struct http_head *head, struct http_text line, struct http_t
     struct http_text method_text;
     struct http_text uri;
 
-    if (!text_cut(&rest, ' ', &method_text) || !text_cut(&rest, ' ', &uri))
+    if (!http_text_cut(&rest, ' ', &method_text) || !http_text_cut(&rest, ' ', &uri))
         return err_set(err, -EPROTO, "Invalid request.");
+    head->fault = HTTP_FAULT_METHOD;
     size_t method = word_find(method_names, ARRAY_LEN(method_names), method_text);
     if (method == ARRAY_LEN(method_names))
         return err_set(err, -EPROTO, "Invalid HTTP Method: Unsupported HTTP method.");
+    head->fault = HTTP_FAULT_URI;
     int ret = check_uri(uri, err);
     if (ret < 0)
         return ret;
+    head->fault = HTTP_FAULT_VERSION;
     size_t minor = word_find(version_names, ARRAY_LEN(version_names), rest);
     if (minor == ARRAY_LEN(version_names))
         return err_set(err, -EPROTO, "Invalid HTTP Version: Unsupported HTTP version.");
 
+    head->fault = HTTP_FAULT_OTHER;
     head->method = (enum http_method)method;
     head->minor = (uint32_t)minor;
     head->len = line.len;
@@ -223,7 +226,7 @@ static int fail_parsed(const struct http_head *head, const struct field *field, 
 static int take_length(struct http_head *head, const struct field *field, struct err *err)
 {
     (void)head; /* http-parser reads the number, but has nothing against an empty one */
-    if (text_trimmed(field->value).len == 0)
+    if (http_text_trimmed(field->value).len == 0)
         return fail_value(field->name, field->value, err);
     return 0;
 }
@@ -232,7 +235,7 @@ static int take_expect(struct http_head *head, const struct field *field, struct
 {
     (void)err; /* other expectations are ignored */
     head->expects = true;
-    if (text_is(text_trimmed(field->value), "100-continue"))
+    if (text_is(http_text_trimmed(field->value), "100-continue"))
         head->expects_continue = true;
     return 0;
 }
@@ -241,7 +244,7 @@ static int take_expect(struct http_head *head, const struct field *field, struct
 static int take_accept_encoding(struct http_head *head, const struct field *field, struct err *err)
 {
     static const char name[] = "Accept-Encoding";
-    struct http_text rest = text_trimmed(field->value);
+    struct http_text rest = http_text_trimmed(field->value);
     bool names_identity = text_contains(rest, "identity");
 
     (void)head;
@@ -249,8 +252,8 @@ static int take_accept_encoding(struct http_head *head, const struct field *fiel
         return err_set(err, -EPROTO, "Invalid request.");
     for (bool more = true; more;) {
         struct http_text entry = rest;
-        more = text_cut(&rest, ',', &entry);
-        struct http_text word = text_trimmed(entry);
+        more = http_text_cut(&rest, ',', &entry);
+        struct http_text word = http_text_trimmed(entry);
         if (text_is(word, "identity;q=0") || (text_is(word, "*;q=0") && !names_identity))
             return fail_value((struct http_text){name, strlen(name)}, entry, err);
     }
@@ -261,7 +264,7 @@ static int take_accept_encoding(struct http_head *head, const struct field *fiel
 static int take_transfer_encoding(struct http_head *head, const struct field *field,
                                   struct err *err)
 {
-    if (text_is(text_trimmed(field->value), "identity"))
+    if (text_is(http_text_trimmed(field->value), "identity"))
         return 1;
     head->is_coded = true;
     return err_set(err, -EPROTO,
@@ -307,7 +310,7 @@ int http_head_add(struct http_head *head, struct http_text line, struct err *err
     head->len += line.len;
     if (!utf8_check(field.value.at, field.value.len, &off, &bad))
         return fail_utf8(off, bad, err);
-    if (!text_cut(&field.value, ':', &field.name))
+    if (!http_text_cut(&field.value, ':', &field.name))
         return fail_format(field.value, err);
     /* http-parser, as Debian builds it, takes blanks in names, and at the beginning of a line
      * goes on with the one before: a length or a coding that we do not see would be hidden so. */

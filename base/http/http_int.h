@@ -19,8 +19,9 @@
 /* What the lines of a head have said so far. All zero: no line yet. */
 struct http_head {
     enum http_method method;
-    uint32_t minor; /* HTTP version 1.x */
-    bool expects;   /* anything, which the reference may not know */
+    uint32_t minor;        /* HTTP version 1.x */
+    enum http_fault fault; /* of the request line */
+    bool expects;          /* anything, which the reference may not know */
     bool expects_continue;
     bool is_coded;      /* the body is not a Content-Length long: it was refused */
     size_t len;         /* bytes of the lines so far, with their CRLF */
@@ -46,6 +47,12 @@ MUST_CHECK int http_head_add(struct http_head *head, struct http_text line, stru
 /* Takes the empty line at the end. ret_body_len: bytes, whatever the limit is. Returns 0 or -EPROTO
  * with the sentence. */
 MUST_CHECK int http_head_end(struct http_head *head, uint32_t *ret_body_len, struct err *err);
+
+/* Cuts what stands before `separator` off the text. False: it has none, nothing is changed. */
+bool http_text_cut(struct http_text *text, char separator, struct http_text *ret_piece);
+
+/* Without the blanks at both ends. */
+struct http_text http_text_trimmed(struct http_text text);
 
 /* Fit for a sentence: control characters and what is not UTF-8 become U+FFFD; a text that does not
  * fit is cut. Returns buf. */

@@ -5,6 +5,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,27 +21,41 @@
 /* Bytes of the longest head with its NUL. */
 #define HEAD_MAX_SIZE                                                                              \
     (sizeof("HTTP/1.1 4294967295 \r\n" SERVER_LINE KEEP_ALIVE_LINE DEPRECATION_LINE                \
+            "Allow: \r\n: \r\n"                                                                    \
             "Content-Type: \r\nContent-Length: 18446744073709551615\r\n\r\n") +                    \
-     HTTP_CONTENT_TYPE_MAX_LEN)
+     HTTP_CONTENT_TYPE_MAX_LEN + 3 * HTTP_ECHO_MAX_LEN)
+
+/* Writes behind *len bytes; the room is right. */
+static PRINTF_LIKE(3, 4) void print(char buf[static HEAD_MAX_SIZE], size_t *len, const char *fmt,
+                                    ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    int got = vsnprintf(buf + *len, HEAD_MAX_SIZE - *len, fmt, args);
+    va_end(args);
+    assert(got >= 0 && (size_t)got < HEAD_MAX_SIZE - *len);
+    *len += (size_t)got;
+}
 
 /* Returns the length. */
 static size_t print_head(const struct http_response *response, char buf[static HEAD_MAX_SIZE])
 {
-    const char *connection = response->closes ? CLOSE_LINE : KEEP_ALIVE_LINE;
-    const char *deprecation = response->deprecation ? DEPRECATION_LINE : "";
     const char *type = response->content_type ? response->content_type : "application/json";
-    int len;
+    size_t len = 0;
 
+    print(buf, &len, "HTTP/1.%d %u \r\n" SERVER_LINE "%s", response->is_1_0 ? 0 : 1,
+          response->status, response->closes ? CLOSE_LINE : KEEP_ALIVE_LINE);
+    if (response->allow)
+        print(buf, &len, "Allow: %s\r\n", response->allow);
+    if (response->deprecation)
+        print(buf, &len, DEPRECATION_LINE);
+    if (response->echo_name)
+        print(buf, &len, "%s: %s\r\n", response->echo_name, response->echo_value);
     if (response->body)
-        len = snprintf(buf, HEAD_MAX_SIZE,
-                       "HTTP/1.1 %u \r\n" SERVER_LINE
-                       "%s%sContent-Type: %s\r\nContent-Length: %zu\r\n\r\n",
-                       response->status, connection, deprecation, type, response->body_len);
-    else
-        len = snprintf(buf, HEAD_MAX_SIZE, "HTTP/1.1 %u \r\n" SERVER_LINE "%s%s\r\n",
-                       response->status, connection, deprecation);
-    assert(len > 0 && (size_t)len < HEAD_MAX_SIZE);
-    return (size_t)len;
+        print(buf, &len, "Content-Type: %s\r\nContent-Length: %zu\r\n", type, response->body_len);
+    print(buf, &len, "\r\n");
+    return len;
 }
 
 int http_response_render(const struct http_response *response, char **ret_text, size_t *ret_len)

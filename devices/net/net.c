@@ -66,6 +66,15 @@ static void on_tap(struct loop_src *src, uint32_t revents)
     (void)pthread_mutex_unlock(&net->dev.lock);
 }
 
+static void on_filter_due(struct loop_timer *timer)
+{
+    struct net *net = timer->ctx;
+    (void)pthread_mutex_lock(&net->dev.lock);
+    if (virtio_serves(&net->dev)) /* else the next pass arms it again */
+        net_rx_serve(net);
+    (void)pthread_mutex_unlock(&net->dev.lock);
+}
+
 static void on_queue(struct virtio_dev *dev, uint32_t idx)
 {
     struct net *net = net_of(dev);
@@ -107,7 +116,11 @@ static int activate(struct virtio_dev *dev)
 
 static void reset(struct virtio_dev *dev)
 {
-    net_rx_forget(net_of(dev)); /* the TAP's event finds the device not serving and stops */
+    struct net *net = net_of(dev);
+    net_rx_forget(net); /* the TAP's event and the timer find the device not serving and stop */
+    net->filter_took = false;
+    if (net->filter)
+        net->filter->ops->reset(net->filter);
 }
 
 /* Nothing is ever in flight; the buffers popped ahead go back, so that a saved ring is whole. */
@@ -196,6 +209,7 @@ int net_create(const struct cfg_nic *nic, const struct net_env *env, struct net 
         return err_set(err, -ENOMEM, "no memory for interface %s", nic->iface_id);
     net->tap.fd = FD_NONE;
     net->env = *env;
+    net->filter_timer = (struct loop_timer){.fn = on_filter_due, .ctx = net};
     int rc = virtio_dev_init(&net->dev, &net_ops, VIRTIO_ID_NET, 2);
     if (rc < 0) {
         free(net);
@@ -223,6 +237,7 @@ void net_free(struct net *net)
         return;
     rl_done(&net->rx_rl);
     rl_done(&net->tx_rl);
+    loop_timer_disarm(net->env.loop, &net->filter_timer);
     loop_remove(net->env.loop, &net->src);
     tap_close(&net->tap);
     virtio_dev_done(&net->dev);
@@ -232,6 +247,15 @@ void net_free(struct net *net)
 struct virtio_dev *net_virtio(struct net *net)
 {
     return &net->dev;
+}
+
+void net_set_filter(struct net *net, struct frame_filter *filter)
+{
+    (void)pthread_mutex_lock(&net->dev.lock);
+    net->filter = filter;
+    if (!filter)
+        loop_timer_disarm(net->env.loop, &net->filter_timer);
+    (void)pthread_mutex_unlock(&net->dev.lock);
 }
 
 const char *net_host_name(const struct net *net)

@@ -12,6 +12,7 @@
 #include "base/attr.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "devices/backend/frame_filter.h"
 #include "devices/backend/tap.h"
 #include "devices/virtio/virtio.h"
 #include "vmm/config/cfg.h"
@@ -43,6 +44,10 @@ struct virtio_dev *net_virtio(struct net *net);
 
 /* The interface's name as the kernel has it; the net's. */
 const char *net_host_name(const struct net *net);
+
+/* Has `filter` answer some of the guest's frames from now on, NULL: nobody. It outlives the net, or
+ * is taken away before. Before the driver is ready. Thread: vmm. */
+void net_set_filter(struct net *net, struct frame_filter *filter);
 
 /* Replaces the buckets that are present by fresh ones; one of size or time 0 is no limit. Thread:
  * vmm. Takes the lock. */

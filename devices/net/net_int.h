@@ -62,6 +62,9 @@ struct net {
     struct rl tx_rl;
     struct vq_chain chain; /* the one being looked at */
     struct net_rx rx;
+    struct frame_filter *filter;    /* borrowed; NULL: none */
+    struct loop_timer filter_timer; /* when to ask it for a frame of its own accord */
+    bool filter_took;               /* a frame since the last receive pass */
 };
 
 static inline struct net *net_of(struct virtio_dev *dev)
@@ -69,12 +72,14 @@ static inline struct net *net_of(struct virtio_dev *dev)
     return CONTAINER_OF(dev, struct net, dev);
 }
 
-/* net_rx.c: takes frames from the TAP for as long as there are buffers and the budget lasts. */
+/* net_rx.c: takes frames from the filter and from the TAP for as long as there are buffers and the
+ * budget lasts. */
 void net_rx_serve(struct net *net);
 /* Delivers a frame that is held, and gives the buffers at hand back to the driver's ring. */
 void net_rx_return(struct net *net);
 /* Forgets the buffers at hand: the driver has taken its memory back. */
 void net_rx_forget(struct net *net);
 
-/* net_tx.c: sends what the queue holds, for as long as the budget lasts. */
+/* net_tx.c: sends what the queue holds, for as long as the budget lasts. What the filter took of it
+ * is answered by a receive pass. */
 void net_tx_serve(struct net *net);

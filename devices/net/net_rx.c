@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Frames to the guest (virtio 1.2, 5.1.6.3; devices.md 4): the TAP writes straight into the buffers
- * that were popped ahead; only the header goes through our hands. Every popped head leaves by one
- * exit: the used ring, back into the avail ring, or the driver's reset. Under the device's lock, on
- * the vmm thread.
+ * that were popped ahead; only the header goes through our hands, and what a filter answers. Every
+ * popped head leaves by one exit: the used ring, back into the avail ring, or the driver's reset.
+ * Under the device's lock, on the vmm thread.
  */
 #include <assert.h>
 #include <errno.h>
@@ -40,7 +40,11 @@ static bool takes_segments(struct net *net)
            HAS(net, NET_F_GUEST_USO6);
 }
 
-/* Bytes of buffer that there have to be before the TAP is read: of all, or of one. */
+/* Bytes of buffer that there have to be before the TAP is read: of all, or of one. The filter's
+ * frames are small. */
+static_assert(TAP_HEADER_SIZE + FRAME_FILTER_PULL_MAX_SIZE <= SMALL_FRAME_SIZE,
+              "what is enough for the filter");
+
 static uint32_t needed_len(struct net *net)
 {
     if (HAS(net, VIRTIO_NET_F_MRG_RXBUF) || takes_segments(net))
@@ -186,6 +190,30 @@ static int read_frame(struct net *net)
     return 1;
 }
 
+/* The filter's next frame into the buffers at hand, behind a header of zeros. Returns 1 with
+ * held_len set, or 0 when there is none, or no room. */
+static int pull_frame(struct net *net)
+{
+    struct net_rx *rx = &net->rx;
+    uint8_t frame[FRAME_FILTER_PULL_MAX_SIZE];
+    struct wire_header header = {0};
+
+    if (!net->filter || rx->len < SMALL_FRAME_SIZE)
+        return 0;
+    size_t len = net->filter->ops->pull(net->filter, frame);
+    if (len == 0)
+        return 0;
+    assert(len <= sizeof(frame));
+    const struct iovec *iov = &rx->iovs[rx->iov_first];
+    header.num_buffers = le16_put(chains_filled(rx, sizeof(header) + len));
+    /* There is room: it was looked at. */
+    if (gmem_iov_write(iov, rx->iov_count, 0, &header, sizeof(header)) < 0 ||
+        gmem_iov_write(iov, rx->iov_count, sizeof(header), frame, len) < 0)
+        return 0;
+    rx->held_len = (uint32_t)(sizeof(header) + len);
+    return 1;
+}
+
 /* Pushes the frame that is held. */
 static void deliver(struct net *net)
 {
@@ -216,23 +244,41 @@ static bool limiter_take(struct net *net)
 }
 
 enum pass_end {
-    PASS_EMPTY,   /* the TAP has no frame */
+    PASS_EMPTY,   /* neither filter nor TAP has a frame */
     PASS_STARVED, /* the driver has no buffers */
     PASS_DENIED,  /* the limiter */
     PASS_BUDGET,
     PASS_BROKEN,
 };
 
+/* Holds the next frame: the filter's come first, and need less room. Returns true, or false with
+ * *ret_end. */
+static bool hold_next(struct net *net, uint32_t *budget, enum pass_end *ret_end)
+{
+    int rc = refill(net, budget);
+    if (rc < 0) {
+        *ret_end = PASS_BROKEN;
+        return false;
+    }
+    if (pull_frame(net) == 1)
+        return true;
+    if (rc == 0) {
+        *ret_end = *budget == 0 ? PASS_BUDGET : PASS_STARVED;
+        return false;
+    }
+    *ret_end = PASS_EMPTY;
+    return !net->gone && read_frame(net) == 1;
+}
+
 static enum pass_end pass(struct net *net, uint32_t *budget)
 {
-    while (*budget > 0 && !net->gone) {
-        if (net->rx.held_len == 0) {
-            int rc = refill(net, budget);
-            if (rc <= 0)
-                return rc < 0 ? PASS_BROKEN : *budget == 0 ? PASS_BUDGET : PASS_STARVED;
-            if (read_frame(net) == 0)
-                return PASS_EMPTY;
-        }
+    enum pass_end end;
+
+    if (net->gone && !net->filter)
+        return PASS_EMPTY;
+    while (*budget > 0) {
+        if (net->rx.held_len == 0 && !hold_next(net, budget, &end))
+            return end;
         if (!limiter_take(net)) {
             metric_inc(&net->metrics->rx_rate_limiter_throttled);
             return PASS_DENIED;
@@ -243,11 +289,30 @@ static enum pass_end pass(struct net *net, uint32_t *budget)
     return PASS_BUDGET;
 }
 
+/* Has the filter asked again: when it has a frame of its own accord, or at once when the budget
+ * may have left some. Without buffers the driver's notification does it. */
+static void await_filter(struct net *net, enum pass_end end)
+{
+    if (!net->filter)
+        return;
+    uint64_t due_ns = net->filter->ops->due_ns(net->filter);
+    uint64_t now_ns = clock_now_ns(net->env.clock);
+    if (end == PASS_BUDGET)
+        virtio_kick_self(&net->dev, NET_RX);
+    /* What is too little for the TAP's largest frame may do for the filter's. */
+    bool takes = end == PASS_EMPTY || (end == PASS_STARVED && net->rx.len >= SMALL_FRAME_SIZE);
+    if (takes && due_ns > 0)
+        loop_timer_arm(net->env.loop, &net->filter_timer, due_ns > now_ns ? due_ns - now_ns : 0);
+    else
+        loop_timer_disarm(net->env.loop, &net->filter_timer);
+}
+
 void net_rx_serve(struct net *net)
 {
     uint32_t budget = NET_PASS_BUDGET;
     enum pass_end end;
 
+    net->filter_took = false;
     vq_notify_off(rx_queue(net));
     do {
         end = pass(net, &budget);
@@ -258,6 +323,7 @@ void net_rx_serve(struct net *net)
     if (end == PASS_STARVED)
         metric_inc(&net->metrics->no_rx_avail_buffer);
     virtio_queue_flush(&net->dev, NET_RX);
+    await_filter(net, end);
     if (net->gone)
         return;
     bool watched = end == PASS_EMPTY || end == PASS_BUDGET;

@@ -2,7 +2,8 @@
 /*
  * Frames from the guest (virtio 1.2, 5.1.6.2; devices.md 4): headers are copied once, looked at and
  * sent from the copy, so that the guest cannot change them in between; payload goes from its memory
- * to the TAP. Under the device's lock, on the vmm thread.
+ * to the TAP. A frame that the filter wants is copied and goes nowhere else. Under the device's
+ * lock, on the vmm thread.
  */
 #include <errno.h>
 #include <linux/if_ether.h>
@@ -71,12 +72,44 @@ static void frame_send(struct net *net, const struct frame *frame)
                       (clock_now_ns(net->env.clock) - start_ns) / NS_PER_US);
 }
 
-/* The popped chain: sent, or dropped and counted. */
+/* Is it the filter's? Decided by the copy, of which the same bytes are taken or sent. */
+static bool is_filtered(const struct net *net, const struct frame *frame)
+{
+    const struct frame_filter *filter = net->filter;
+    return filter && filter->ops->wants(filter, frame->peek + TAP_HEADER_SIZE,
+                                        frame->peek_len - TAP_HEADER_SIZE);
+}
+
+/* Gives it to the filter: the copy that it was asked about, and now a copy of what follows. It
+ * costs the guest nothing. Out of line for its large frame. */
+static NO_INLINE void filter_take(struct net *net, const struct frame *frame)
+{
+    const struct vq_chain *chain = &net->chain;
+    uint8_t bytes[FRAME_FILTER_TAKE_MAX_SIZE];
+    size_t frame_len = chain->readable_len - TAP_HEADER_SIZE;
+    size_t here = frame->peek_len - TAP_HEADER_SIZE;
+    size_t len = frame_len < sizeof(bytes) ? frame_len : sizeof(bytes);
+
+    rl_refund(&net->tx_rl, RL_OPS, 1);
+    rl_refund(&net->tx_rl, RL_BYTES, chain->readable_len);
+    memcpy(bytes, frame->peek + TAP_HEADER_SIZE, here);
+    if (len > here &&
+        vq_chain_read(net->dev.gmem, chain, frame->peek_len, bytes + here, len - here) < 0) {
+        metric_inc(&net->metrics->tx_malformed_frames);
+        return;
+    }
+    net->filter->ops->take(net->filter, bytes, len, frame_len);
+    net->filter_took = true;
+}
+
+/* The popped chain: sent, given to the filter, or dropped and counted. */
 static void send_chain(struct net *net)
 {
     struct frame frame;
     if (frame_make(net, &frame) < 0) {
         metric_inc(&net->metrics->tx_malformed_frames);
+    } else if (is_filtered(net, &frame)) {
+        filter_take(net, &frame);
     } else {
         count_source(net, &frame);
         frame_send(net, &frame);
@@ -124,7 +157,7 @@ static int pass(struct net *net, uint32_t *budget)
     return 0;
 }
 
-void net_tx_serve(struct net *net)
+static void serve(struct net *net)
 {
     uint32_t budget = NET_PASS_BUDGET;
     bool drained;
@@ -140,4 +173,11 @@ void net_tx_serve(struct net *net)
         /* A look that found nothing costs budget too: a guest may flip the index for ever. */
     } while (budget && --budget);
     virtio_kick_self(&net->dev, NET_TX);
+}
+
+void net_tx_serve(struct net *net)
+{
+    serve(net);
+    if (net->filter_took && !net->dev.broken)
+        net_rx_serve(net);
 }

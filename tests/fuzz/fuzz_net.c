@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Fuzz target: virtio-net over guest memory with a driver that keeps to the rules or does not, and
- * a TAP that is a socket. Frames that leave have a frame's size; nothing is in flight after a pause
- * or a reset; a broken device is silent. Input: operations. Single thread.
+ * a TAP that is a socket, and a frame filter that takes what begins with an odd byte. Frames that
+ * leave have a frame's size and are none of the filter's; nothing is in flight after a pause or a
+ * reset; a broken device is silent. Input: operations. Single thread.
  */
 #include <errno.h>
 #include <linux/virtio_net.h>
@@ -34,6 +35,8 @@ struct world {
     struct loop *loop;
     struct net *net;
     struct vq_driver drivers[2];
+    struct frame_filter filter;
+    uint32_t owed_count; /* frames of the filter's: one for each that it has taken */
     int host;
     uint64_t now_ns;
 };
@@ -69,6 +72,45 @@ static int set_offload(const struct tap *tap, unsigned offload)
     (void)tap;
     return offload & ~0x7fu ? -EINVAL : 0;
 }
+
+static bool wants(const struct frame_filter *filter, const uint8_t *head, size_t head_len)
+{
+    (void)filter;
+    FUZZ_CHECK(head_len >= 14 && head_len <= 128);
+    return head[0] & 1;
+}
+
+static void take(struct frame_filter *filter, const uint8_t *bytes, size_t len, size_t frame_len)
+{
+    (void)filter;
+    FUZZ_CHECK(bytes[0] & 1);
+    FUZZ_CHECK(len >= 14 && len <= FRAME_FILTER_TAKE_MAX_SIZE && len <= frame_len);
+    the_world()->owed_count++;
+}
+
+static size_t pull(struct frame_filter *filter, uint8_t *frame)
+{
+    (void)filter;
+    if (the_world()->owed_count == 0)
+        return 0;
+    the_world()->owed_count--;
+    memset(frame, 0, FRAME_FILTER_PULL_MAX_SIZE);
+    return FRAME_FILTER_PULL_MAX_SIZE;
+}
+
+static uint64_t due_ns(const struct frame_filter *filter)
+{
+    (void)filter;
+    return the_world()->now_ns + 1;
+}
+
+static void forget(struct frame_filter *filter)
+{
+    (void)filter;
+    the_world()->owed_count = 0;
+}
+
+static const struct frame_filter_ops filter_ops = {wants, take, pull, due_ns, forget};
 
 static struct virtio_dev *dev_of(struct world *world)
 {
@@ -111,6 +153,12 @@ static uint32_t pick_len(struct world *world)
     return lens[fuzz_pick(&world->in, sizeof(lens) / sizeof(lens[0]))];
 }
 
+/* Says whose a frame is: the filter's when it is odd. The address may be none. */
+static void mark_frame(struct world *world, uint64_t addr, uint8_t value)
+{
+    IGNORE_RESULT(gmem_write(world->gmem, gpa(addr + TAP_HEADER_SIZE), &value, 1));
+}
+
 /* A chain of up to four, or a table of them, mostly for the direction of the queue. */
 static void offer(struct world *world, uint32_t queue)
 {
@@ -127,7 +175,10 @@ static void offer(struct world *world, uint32_t queue)
             flags ^= (uint16_t)(1u << fuzz_pick(&world->in, 3));
         if (i + 1 < count)
             flags |= VRING_DESC_F_NEXT;
-        vqd_desc(driver, table, idx, pick_addr(world), pick_len(world), flags, next);
+        uint64_t addr = pick_addr(world);
+        if (queue == 1 && i == 0)
+            mark_frame(world, addr, (uint8_t)head);
+        vqd_desc(driver, table, idx, addr, pick_len(world), flags, next);
     }
     if (indirect)
         vqd_desc(driver, driver->base + VQD_DESC, head, table, count * 16, VRING_DESC_F_INDIRECT,
@@ -159,7 +210,7 @@ static void host_reads(struct world *world)
     static uint8_t frame[TAP_FRAME_MAX_SIZE + 1];
     ssize_t len;
     while ((len = recv(world->host, frame, sizeof(frame), 0)) > 0)
-        FUZZ_CHECK(len >= 26 && len <= (ssize_t)TAP_FRAME_MAX_SIZE);
+        FUZZ_CHECK(len >= 26 && len <= (ssize_t)TAP_FRAME_MAX_SIZE && !(frame[12] & 1));
 }
 
 static void limit(struct world *world)
@@ -242,6 +293,8 @@ static void world_make(struct world *world, const uint8_t *data, size_t size)
     FUZZ_CHECK(loop_create(&fuzz_clock, &world->loop, &err) == 0);
     with_loop.loop = world->loop;
     FUZZ_CHECK(net_create(&nic, &with_loop, &world->net, &err) == 0);
+    world->filter.ops = &filter_ops;
+    net_set_filter(world->net, &world->filter);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -282,7 +282,47 @@ VSOCK = {
     'line-in-pieces': START + bytes([V_CONNECT, 0, 0, 5]) + b'CONNE' + vturn() + bytes([V_CONNECT, 0, 0, 11]) + b'CONNECT 52\n',
 }
 
-TARGETS = {'blk': BLK, 'http': HTTP, 'vmmio': VMMIO, 'vsock': VSOCK}
+# fuzz_mmds.c: operations, each with its choices.
+SYN, ACK, ACK_PSH, FIN = 5, 0, 1, 4
+SEGMENT, PULL_SOME, PULL_ALL, CHANGE, WAIT, ARP, RAW = 0, 8, 9, 12, 13, 14, 15
+GET_ROOT, GET_JSON, PUT_TOKEN, GET_TOKEN, PATCH_BODY, TWO_LF, CRLF, FORWARDED, BYTES, LONG, EMPTY = range(11)
+IN_ORDER, ONE_BACK, ONE_AHEAD, TEN_BACK = 0, 6, 7, 8
+MSS_1460, MSS_1, MSS_0, MSS_SHORT, LOOP_OPTION, CUT_OPTION, NO_OPTIONS = 0, 1, 2, 3, 4, 5, 8
+
+
+def segment(flags=ACK_PSH, payload=EMPTY, port=0, shift=IN_ORDER, options=NO_OPTIONS, window=1, choice=b''):
+    """choice: what the payload asks for besides."""
+    body = b'' if flags == SYN else bytes([payload]) + (choice or (b'\1' if payload < BYTES else b''))
+    return bytes([SEGMENT, port, flags, shift, options]) + body + bytes([1, window]) + (b'' if window else b'\5') + b'\1'
+
+
+def opened(port=0, options=MSS_1460):
+    return segment(SYN, port=port, options=options) + bytes([PULL_ALL]) + segment(ACK, port=port)
+
+
+def asked(payload, port=0):
+    return segment(payload=payload, port=port) + bytes([PULL_ALL]) + segment(ACK, port=port)
+
+
+STORE = bytes([CHANGE, 0, 1, 0, 0])
+MMDS = {
+    'get': STORE + opened() + asked(GET_ROOT) + asked(GET_JSON) + segment(FIN) + bytes([PULL_ALL]) + segment(ACK),
+    'token': bytes([CHANGE, 0, 1, 1, 0]) + opened() + asked(PUT_TOKEN) + asked(GET_TOKEN),
+    'bodies-and-ends': STORE + opened() + asked(PATCH_BODY) + asked(FORWARDED) + asked(CRLF) + asked(TWO_LF),
+    'in-pieces': STORE + opened() + b''.join(
+        segment(payload=GET_ROOT, choice=bytes([0, n])) + bytes([PULL_ALL]) for n in (3, 1, 9)) + asked(CRLF),
+    'overlapping': STORE + opened() + b''.join(
+        segment(payload=GET_ROOT, shift=shift) for shift in (ONE_AHEAD, ONE_BACK, TEN_BACK)) + asked(GET_ROOT),
+    'options': b''.join(segment(SYN, port=n, options=n) for n in range(6)) + bytes([PULL_ALL]),
+    'window-full': opened() + segment(payload=LONG, choice=b'\xc4\x09') + bytes([PULL_ALL]),
+    'beyond-window': opened() + segment(payload=LONG, choice=b'\xc5\x09') + bytes([PULL_ALL]),
+    'small-window': STORE + opened(options=MSS_1) + segment(payload=GET_ROOT, window=0) + bytes([PULL_ALL]),
+    'lost': STORE + opened() + segment(payload=GET_ROOT) + bytes([PULL_SOME, 1, WAIT, 4, PULL_ALL, WAIT, 255, PULL_ALL]),
+    'too-many': b''.join(segment(SYN, port=n) for n in range(40)) + bytes([PULL_ALL, WAIT, 200]) + segment(SYN, port=39),
+    'arp-and-raw': bytes([ARP, 1, PULL_ALL, RAW, 40]) + bytes(range(40)) + bytes([1, PULL_ALL]),
+}
+
+TARGETS = {'blk': BLK, 'http': HTTP, 'mmds': MMDS, 'vmmio': VMMIO, 'vsock': VSOCK}
 
 
 def main():

@@ -41,7 +41,8 @@ FAULTS = [
 
 # name, arguments, sentence: refused with exit code 1 once the log is there
 REFUSED = [
-    ("metadata", ["--metadata", "f"], "--metadata is not yet supported by this build"),
+    ("metadata", ["--metadata", "f"],
+     "Unable to open or read from the mmds content file: Cannot open f: No such file or directory (os error 2)"),
     ("seccomp_filter", ["--seccomp-filter", "f"], "--seccomp-filter is not yet supported by this build"),
     ("describe_snapshot", ["--describe-snapshot", "f"],
      "When printing Snapshot Data format: snapshots are not yet supported by this build"),

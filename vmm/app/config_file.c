@@ -31,6 +31,8 @@ struct draft {
     uint32_t drives_count;
     struct cfg_nic *nics; /* likewise */
     uint32_t nics_count;
+    bool has_mmds;
+    struct cfg_mmds mmds;
     char *cpu_template_path; /* cpu-config was a string */
     bool excluded[EXCLUDED_COUNT];
     char unknown_keys[UNKNOWN_KEYS_MAX_SIZE];
@@ -54,7 +56,7 @@ static const char *const categories[] = {
     [APP_CONFIG_FILE] = "File operation error: ", [APP_CONFIG_BOOT_SOURCE] = "Boot source error: ",
     [APP_CONFIG_DRIVE] = "Block device error: ",  [APP_CONFIG_NIC] = "Network device error: ",
     [APP_CONFIG_VSOCK] = "Vsock device error: ",  [APP_CONFIG_MMDS] = "MMDS config error: ",
-    [APP_CONFIG_UNSUPPORTED] = CFG_UNSUPPORTED,
+    [APP_CONFIG_METADATA] = "MMDS error: ",       [APP_CONFIG_UNSUPPORTED] = CFG_UNSUPPORTED,
 };
 static_assert(ARRAY_LEN(categories) == APP_CONFIG_PARTS_COUNT, "one category a part");
 
@@ -188,7 +190,10 @@ static const struct section sections[] = {
      HAS(has_cpu_template)},
     {.decode = decode_nics, .object = &cfg_object_nic},
     {SINGLE(vsock), HAS(has_vsock)},
-    {SINGLE(mmds), HAS(has_mmds)},
+    {.decode = decode_single,
+     .object = &cfg_object_mmds,
+     .off = offsetof(struct draft, mmds),
+     .has_off = offsetof(struct draft, has_mmds)},
     {SINGLE(logger), HAS(has_logger)},
     {SINGLE(metrics), HAS(has_metrics)},
     {EXCLUDED("balloon", EXCLUDED_BALLOON)},
@@ -314,24 +319,24 @@ static int apply_devices(struct draft *draft, struct err *err)
     return 0;
 }
 
+/* Behind the interfaces, of which it was no part while they were put. */
+static int apply_mmds(struct draft *draft, struct err *err)
+{
+    struct cfg_vm *vm = &draft->vm;
+
+    if (!draft->has_mmds)
+        return 0;
+    if (cfg_mmds_validate(&draft->mmds, err) < 0 || cfg_mmds_check_nics(&draft->mmds, vm, err) < 0)
+        return app_config_fail(APP_CONFIG_MMDS, err);
+    cfg_mmds_put(vm, &draft->mmds);
+    return 0;
+}
+
 static int check_excluded(const struct draft *draft, enum excluded which, struct err *err)
 {
     if (!draft->excluded[which])
         return 0;
     (void)err_set(err, -EOPNOTSUPP, "%s", excluded_texts[which]);
-    return app_config_fail(APP_CONFIG_UNSUPPORTED, err);
-}
-
-/* Devices whose configuration is understood and whose work is not built yet. */
-static int check_built(const struct cfg_vm *vm, struct err *err)
-{
-    const char *what = NULL;
-
-    if (vm->has_mmds)
-        what = "mmds-config";
-    if (!what)
-        return 0;
-    (void)err_set(err, -EOPNOTSUPP, "%s: " CFG_NOT_BUILT_YET ".", what);
     return app_config_fail(APP_CONFIG_UNSUPPORTED, err);
 }
 
@@ -355,12 +360,12 @@ static int apply_draft(struct draft *draft, const struct app_config_hooks *hooks
     ret = check_excluded(draft, EXCLUDED_BALLOON, err);
     if (ret < 0)
         return ret;
-    if (vm->has_mmds &&
-        (cfg_mmds_validate(&vm->mmds, err) < 0 || cfg_mmds_check_nics(&vm->mmds, vm, err) < 0))
-        return app_config_fail(APP_CONFIG_MMDS, err);
+    ret = apply_mmds(draft, err);
+    if (ret < 0)
+        return ret;
     for (int which = EXCLUDED_ENTROPY; ret == 0 && which < EXCLUDED_COUNT; which++)
         ret = check_excluded(draft, (enum excluded)which, err);
-    return ret < 0 ? ret : check_built(vm, err);
+    return ret;
 }
 
 /* ------------------------------------------------------------------ draft, entry points */
@@ -372,6 +377,7 @@ static void draft_free(struct draft *draft)
     for (uint32_t i = 0; i < draft->nics_count; i++)
         cfg_object_done(&cfg_object_nic, &draft->nics[i]);
     cfg_vm_done(&draft->vm);
+    cfg_object_done(&cfg_object_mmds, &draft->mmds);
     free(draft->drives);
     free(draft->nics);
     free(draft->cpu_template_path);

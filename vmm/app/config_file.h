@@ -28,6 +28,7 @@ enum app_config_part {
     APP_CONFIG_NIC,
     APP_CONFIG_VSOCK,
     APP_CONFIG_MMDS,
+    APP_CONFIG_METADATA,    /* of --metadata */
     APP_CONFIG_UNSUPPORTED, /* "The requested operation is not supported: " */
 };
 #define APP_CONFIG_PARTS_COUNT (APP_CONFIG_UNSUPPORTED + 1)

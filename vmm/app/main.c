@@ -117,8 +117,6 @@ static int refuse_unsupported(const struct app_args *args, struct err *err)
     if (args->describe_snapshot)
         return err_set(err, -ENOTSUP,
                        "When printing Snapshot Data format: snapshots are " CFG_NOT_BUILT_YET);
-    if (args->metadata)
-        return err_set(err, -ENOTSUP, "--metadata is " CFG_NOT_BUILT_YET);
     if (args->seccomp_filter)
         return err_set(err, -ENOTSUP, "--seccomp-filter is " CFG_NOT_BUILT_YET);
     return 0;
@@ -152,6 +150,9 @@ static int start(const struct app_args *args, struct console *console, struct er
                 .identity = {.id = args->id, .version = APP_API_LEVEL}},
         .console = console,
         .boot_timer = args->boot_timer,
+        .metadata_path = args->metadata,
+        .metadata_max_size = number_of(args->mmds_size_limit ? args->mmds_size_limit
+                                                             : args->http_api_max_payload_size),
         .prometheus_path = args->prometheus_path,
         .start_times = {args->start_time_us, args->start_time_cpu_us, args->parent_cpu_time_us},
     };

@@ -19,6 +19,7 @@
 #include "vmm/app/config_file.h"
 #include "vmm/app/flush.h"
 #include "vmm/app/logger.h"
+#include "vmm/app/metadata.h"
 #include "vmm/app/signals.h"
 #include "vmm/ctl/ctl.h"
 #include "vmm/ctl/mailbox.h"
@@ -34,6 +35,8 @@ struct run {
     struct api_server *scrape; /* NULL: no socket for metrics */
     struct app_flush flush;
     struct cfg_vm *config; /* of the file, until the VM is started */
+    char *metadata;        /* of its file, until ctl has it; NULL: none */
+    size_t metadata_len;   /* bytes */
     enum machine_end end;
     struct err *err; /* why the guest ended, when it was an error */
 };
@@ -112,6 +115,8 @@ static int make_ctl(struct run *run, struct err *err)
                 .console_out_fd = STDOUT_FILENO,
                 .clock = clock_real(),
                 .loop = run->loop,
+                .vm_id = run->options->api.identity.id,
+                .metadata_max_size = run->options->metadata_max_size,
                 .on_end = on_end,
                 .ctx = run,
             },
@@ -163,6 +168,42 @@ static int load_config(struct run *run, struct err *err)
     cfg_vm_init(run->config);
     int rc = app_config_file_load(run->options->config_path, &hooks, run->config, err);
     return rc < 0 ? fail_from_file(run, err) : 0;
+}
+
+/* Puts what a failure was about before the sentence. */
+static int fail_metadata(const struct run *run, struct err *err)
+{
+    if (err->code != -EMSGSIZE)
+        return err->code; /* the sentence is whole */
+    if (run->options->config_path) {
+        int rc = app_config_fail(APP_CONFIG_METADATA, err);
+        return rc < 0 ? fail_from_file(run, err) : rc;
+    }
+    return err_prefix(err, "Populating MMDS from file failed: ");
+}
+
+/* Judged before the socket, as the config file. */
+static int load_metadata(struct run *run, struct err *err)
+{
+    const struct app_run_options *options = run->options;
+    if (!options->metadata_path)
+        return 0;
+    int rc = app_metadata_load(options->metadata_path, options->metadata_max_size, &run->metadata,
+                               &run->metadata_len, err);
+    return rc < 0 ? fail_metadata(run, err) : 0;
+}
+
+static int put_metadata(struct run *run, struct err *err)
+{
+    if (!run->metadata)
+        return 0;
+    int rc = ctl_load_metadata(run->ctl, run->metadata, run->metadata_len, err);
+    free(run->metadata);
+    run->metadata = NULL;
+    if (rc < 0)
+        return fail_metadata(run, err);
+    log_info("Successfully added metadata to mmds from file");
+    return 0;
 }
 
 static void drop_config(struct run *run)
@@ -280,6 +321,8 @@ int app_run(const struct app_run_options *options, struct err *err)
     if (rc == 0 && options->config_path)
         rc = load_config(&run, err);
     if (rc == 0)
+        rc = load_metadata(&run, err);
+    if (rc == 0)
         rc = open_prometheus(&run, err);
     if (rc == 0)
         rc = open_api(&run, err);
@@ -289,6 +332,8 @@ int app_run(const struct app_run_options *options, struct err *err)
         rc = console_open(options->console, err);
     if (rc == 0)
         rc = make_ctl(&run, err);
+    if (rc == 0)
+        rc = put_metadata(&run, err);
     if (rc == 0 && options->config_path)
         rc = start_from_file(&run, err);
     if (rc == 0)
@@ -303,6 +348,7 @@ int app_run(const struct app_run_options *options, struct err *err)
     api_server_free(run.server);
     api_server_free(run.scrape);
     drop_config(&run);
+    free(run.metadata);
     ctl_free(run.ctl);
     ctl_mailbox_free(run.mailbox);
     loop_free(run.loop);

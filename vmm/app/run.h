@@ -27,6 +27,8 @@ struct app_run_options {
     enum hv_irqchip irqchip;
     bool boot_timer;
     struct app_start_times start_times; /* checked numbers */
+    const char *metadata_path;          /* NULL: none */
+    uint64_t metadata_max_size;         /* bytes of the compact document */
     const char *prometheus_path;        /* a file, or "unix:" and a socket's path; NULL: none */
 };
 

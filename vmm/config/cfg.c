@@ -138,6 +138,13 @@ int cfg_mmds_validate(const struct cfg_mmds *mmds, struct err *err)
     return 0;
 }
 
+void cfg_mmds_address(const struct cfg_mmds *mmds, uint8_t ret_addr[static 4])
+{
+    struct err err = ERR_INIT;
+    IGNORE_RESULT(cfg_ipv4_parse(mmds->ipv4_address ? mmds->ipv4_address : CFG_MMDS_IPV4_DEFAULT,
+                                 ret_addr, &err)); /* checked */
+}
+
 int cfg_mmds_check_nics(const struct cfg_mmds *mmds, const struct cfg_vm *vm, struct err *err)
 {
     for (uint32_t i = 0; i < mmds->network_interfaces_count; i++) {

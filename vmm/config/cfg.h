@@ -311,6 +311,15 @@ MUST_CHECK int cfg_mmds_validate(const struct cfg_mmds *mmds, struct err *err);
 MUST_CHECK int cfg_mmds_check_nics(const struct cfg_mmds *mmds, const struct cfg_vm *vm,
                                    struct err *err);
 
+/*
+ * Takes over a checked *mmds, which is zeroed: each interface that it names once, in the order of
+ * the VM's. An interface that is put again leaves the list; has_mmds falls with the last.
+ */
+void cfg_mmds_put(struct cfg_vm *vm, struct cfg_mmds *mmds);
+
+/* The address that the service answers to; mmds: checked. */
+void cfg_mmds_address(const struct cfg_mmds *mmds, uint8_t ret_addr[static 4]);
+
 /* Does the bucket limit anything? Not when absent, 0 in size or time, or too slow for 64-bit
  * nanoseconds. */
 bool cfg_bucket_limits(const struct cfg_bucket *bucket);

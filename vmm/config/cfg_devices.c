@@ -126,6 +126,41 @@ int cfg_nics_check(const struct cfg_vm *vm, const struct cfg_nic *nic, struct er
     return 0;
 }
 
+/* Of the metadata service's interfaces those that are there, once each and in their order. */
+static void settle_mmds(struct cfg_vm *vm)
+{
+    struct cfg_mmds *mmds = &vm->mmds;
+    char *asked[CFG_MMDS_NICS_MAX];
+    uint32_t asked_count = mmds->network_interfaces_count;
+
+    memcpy(asked, mmds->network_interfaces, sizeof(asked));
+    mmds->network_interfaces_count = 0;
+    for (uint32_t i = 0; i < vm->nics_count; i++) {
+        uint32_t idx = 0;
+        while (idx < asked_count && (!asked[idx] || strcmp(asked[idx], vm->nics[i].iface_id) != 0))
+            idx++;
+        if (idx == asked_count)
+            continue;
+        mmds->network_interfaces[mmds->network_interfaces_count++] = asked[idx];
+        asked[idx] = NULL;
+    }
+    for (uint32_t i = 0; i < asked_count; i++)
+        free(asked[i]);
+    if (mmds->network_interfaces_count == 0) {
+        cfg_object_done(&cfg_object_mmds, mmds);
+        vm->has_mmds = false;
+    }
+}
+
+void cfg_mmds_put(struct cfg_vm *vm, struct cfg_mmds *mmds)
+{
+    cfg_object_done(&cfg_object_mmds, &vm->mmds);
+    vm->mmds = *mmds;
+    vm->has_mmds = true;
+    *mmds = (struct cfg_mmds){0};
+    settle_mmds(vm);
+}
+
 void cfg_nics_drop(struct cfg_vm *vm, const char *iface_id)
 {
     uint32_t idx = nic_idx(vm, iface_id);
@@ -136,6 +171,8 @@ void cfg_nics_drop(struct cfg_vm *vm, const char *iface_id)
     cfg_object_done(&cfg_object_nic, &vm->nics[idx]);
     vm->nics_count--;
     vm->nics[idx] = vm->nics[vm->nics_count];
+    if (vm->has_mmds)
+        settle_mmds(vm);
 }
 
 void cfg_vsock_drop(struct cfg_vm *vm)

@@ -5,6 +5,7 @@
  */
 #include "vmm/ctl/action.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "vmm/config/cfg_fields.h"
@@ -65,5 +66,7 @@ void ctl_action_done(struct ctl_action *action)
 
     if (table)
         cfg_object_done(table, &action->u);
+    if (action->kind == CTL_MMDS_PUT || action->kind == CTL_MMDS_PATCH)
+        free(action->u.metadata.text);
     memset(action, 0, sizeof(*action));
 }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/attr.h"
@@ -63,6 +64,12 @@ enum ctl_excluded {
 };
 #define CTL_EXCLUDED_COUNT (CTL_EXCLUDED_HOTPLUG_PATCH + 1)
 
+/* Any JSON value, as text: PUT and PATCH /mmds. */
+struct ctl_metadata {
+    char *text; /* heap, NUL-terminated */
+    size_t len; /* bytes */
+};
+
 /* One thing asked. Owns what its struct owns: ctl_action_done. */
 struct ctl_action {
     enum ctl_action_kind kind;
@@ -77,6 +84,7 @@ struct ctl_action {
         struct cfg_nic_patch nic_patch;
         struct cfg_vsock vsock;
         struct cfg_mmds mmds;
+        struct ctl_metadata metadata;
         struct cfg_logger logger;
         struct cfg_metrics metrics;
         struct cfg_serial serial;
@@ -92,9 +100,11 @@ void ctl_action_done(struct ctl_action *action);
 /* What `GET /` calls the VM: published (vmm/ctl/mailbox.h), not asked for by an action. */
 enum ctl_state { CTL_STATE_NOT_STARTED, CTL_STATE_RUNNING, CTL_STATE_PAUSED };
 
-/* The answer. `vm` is for GETs: borrowed from ctl and unchanged until the next action is posted. */
+/* The answer. `vm` and `metadata` are for GETs: borrowed from ctl and unchanged until the next
+ * action is posted. */
 struct ctl_reply {
     int code;       /* 0, or -errno with err */
     struct err err; /* the whole fault_message, category included */
     const struct cfg_vm *vm;
+    const char *metadata; /* of GET /mmds: JSON, NUL-terminated */
 };

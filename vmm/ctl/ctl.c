@@ -34,12 +34,12 @@ const struct ctl_rule ctl_rules[CTL_ACTIONS_COUNT] = {
                      .latches = true,
                      RULE("Network config error: ", ctl_put_nic)},
     [CTL_VSOCK_PUT] = {BOOT, RULE("Vsock config error: ", ctl_put_vsock)},
-    [CTL_MMDS_CONFIG_PUT] = {PRE, RULE("MMMDS config error: ", ctl_put_mmds_config)},
+    [CTL_MMDS_CONFIG_PUT] = {BOOT, RULE("MMMDS config error: ", ctl_put_mmds_config)},
     [CTL_LOGGER_PUT] = {PRE, RULE("Logger error: ", ctl_put_logger)},
     [CTL_METRICS_PUT] = {PRE, RULE("Metrics error: ", ctl_put_metrics)},
     [CTL_SERIAL_PUT] = {PRE, RULE("", ctl_put_serial)},
-    [CTL_MMDS_PUT] = {.phases = CTL_PHASES_ALL, RULE("", ctl_mmds)},
-    [CTL_MMDS_PATCH] = {.phases = CTL_PHASES_ALL, RULE("", ctl_mmds)},
+    [CTL_MMDS_PUT] = {.phases = CTL_PHASES_ALL, RULE("", ctl_put_mmds)},
+    [CTL_MMDS_PATCH] = {.phases = CTL_PHASES_ALL, RULE("", ctl_patch_mmds)},
     [CTL_DRIVE_PATCH] = {POST, RULE("Drive config error: ", ctl_patch_drive)},
     [CTL_NIC_PATCH] = {POST, RULE("Network config error: ", ctl_patch_nic)},
     [CTL_DEVICE_DELETE] = {POST, RULE("", ctl_delete_device)},
@@ -92,9 +92,12 @@ void ctl_do(void *ctx, struct ctl_action *action, struct ctl_reply *ret_reply)
 {
     struct ctl *ctl = ctx;
     *ret_reply = (struct ctl_reply){0};
+    free(ctl->metadata); /* of the reply before */
+    ctl->metadata = NULL;
     assert(action->kind < CTL_ACTIONS_COUNT);
     ret_reply->code = carry_out(ctl, action, &ret_reply->err);
     ret_reply->vm = ctl->config;
+    ret_reply->metadata = ctl->metadata;
     ctl_action_done(action);
 }
 
@@ -128,6 +131,7 @@ void ctl_free(struct ctl *ctl)
     machine_free(ctl->machine);
     cfg_vm_done(ctl->config);
     cfg_object_done(&cfg_object_serial, &ctl->serial);
+    free(ctl->metadata);
     free(ctl->config);
     free(ctl);
 }

@@ -46,6 +46,10 @@ void ctl_free(struct ctl *ctl);
  * ctx: the struct ctl (the shape of the mailbox's serve). */
 void ctl_do(void *ctx, struct ctl_action *action, struct ctl_reply *ret_reply);
 
+/* The way in of --metadata, before any action: puts the document. Returns as
+ * machine_put_metadata. */
+MUST_CHECK int ctl_load_metadata(struct ctl *ctl, const char *text, size_t len, struct err *err);
+
 /*
  * The config file's way in: stages a whole decoded and validated configuration, takes it over and
  * starts the VM. *config is empty from the takeover on, also when the start fails; when a stage

@@ -12,12 +12,6 @@
 #include "vmm/config/cfg_refusal.h"
 #include "vmm/ctl/ctl_int.h"
 
-/* Validated, and its work is a later issue's. */
-static int not_built_yet(struct err *err, const char *what)
-{
-    return err_set(err, -EOPNOTSUPP, "%s " CFG_NOT_BUILT_YET ".", what);
-}
-
 int ctl_put_boot_source(struct ctl *ctl, struct ctl_action *action, struct err *err)
 {
     struct cfg_boot_source *asked = &action->u.boot_source;
@@ -153,23 +147,53 @@ int ctl_put_mmds_config(struct ctl *ctl, struct ctl_action *action, struct err *
     int rc = cfg_mmds_validate(&action->u.mmds, err);
     if (rc == 0)
         rc = cfg_mmds_check_nics(&action->u.mmds, ctl->config, err);
-    return rc < 0 ? rc : not_built_yet(err, "the metadata service is");
+    if (rc == 0)
+        cfg_mmds_put(ctl->config, &action->u.mmds);
+    return rc;
+}
+
+/* Once the VM runs there has to be an interface with the service. */
+static int check_reachable(const struct ctl *ctl, struct err *err)
+{
+    if (ctl->phase & CTL_PHASES_PRE || ctl->config->has_mmds)
+        return 0;
+    return err_set(err, -ENODATA, "The MMDS data store is not initialized.");
 }
 
 int ctl_get_mmds(struct ctl *ctl, struct ctl_action *action, struct err *err)
 {
-    (void)action;
-    if (ctl->phase & CTL_PHASES_PRE)
-        return 0; /* nobody has put anything: {} */
-    return err_set(err, -ENODATA, "The MMDS data store is not initialized.");
+    (void)action; /* says nothing more */
+    int rc = check_reachable(ctl, err);
+    return rc < 0 ? rc : machine_render_metadata(ctl->machine, &ctl->metadata, err);
 }
 
-int ctl_mmds(struct ctl *ctl, struct ctl_action *action, struct err *err)
+/* The document is larger than it may be, or something else is wrong: each has its category. */
+static int fail_mmds(struct err *err)
 {
-    (void)ctl;
-    (void)action;
-    (void)not_built_yet(err, "the metadata service is");
-    return err_prefix(err, CFG_UNSUPPORTED);
+    return err_prefix(err, err->code == -EMSGSIZE ? "MMDS limit exceeded error: " : "MMDS error: ");
+}
+
+int ctl_put_mmds(struct ctl *ctl, struct ctl_action *action, struct err *err)
+{
+    const struct ctl_metadata *asked = &action->u.metadata;
+    int rc = check_reachable(ctl, err);
+    if (rc == 0)
+        rc = machine_put_metadata(ctl->machine, asked->text, asked->len, err);
+    return rc < 0 ? fail_mmds(err) : 0;
+}
+
+int ctl_patch_mmds(struct ctl *ctl, struct ctl_action *action, struct err *err)
+{
+    const struct ctl_metadata *asked = &action->u.metadata;
+    int rc = check_reachable(ctl, err);
+    if (rc == 0)
+        rc = machine_patch_metadata(ctl->machine, asked->text, asked->len, err);
+    return rc < 0 ? fail_mmds(err) : 0;
+}
+
+int ctl_load_metadata(struct ctl *ctl, const char *text, size_t len, struct err *err)
+{
+    return machine_put_metadata(ctl->machine, text, len, err);
 }
 
 int ctl_put_serial(struct ctl *ctl, struct ctl_action *action, struct err *err)

@@ -26,6 +26,7 @@ struct ctl {
     struct machine *machine;
     struct cfg_vm *config;
     struct cfg_serial serial;
+    char *metadata; /* that the last reply shows; NULL: none */
     enum ctl_phase phase;
 };
 
@@ -61,7 +62,8 @@ int ctl_put_nic(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_put_vsock(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_put_mmds_config(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_get_mmds(struct ctl *ctl, struct ctl_action *action, struct err *err);
-int ctl_mmds(struct ctl *ctl, struct ctl_action *action, struct err *err);
+int ctl_put_mmds(struct ctl *ctl, struct ctl_action *action, struct err *err);
+int ctl_patch_mmds(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_put_logger(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_put_metrics(struct ctl *ctl, struct ctl_action *action, struct err *err);
 

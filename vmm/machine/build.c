@@ -146,6 +146,8 @@ static int build(struct machine *machine, const struct cfg_vm *config, struct bo
     if (rc == 0)
         rc = machine_place_devices(machine, config, &boot->cmdline, err);
     if (rc == 0)
+        rc = machine_attach_metadata(machine, config, err);
+    if (rc == 0)
         rc = write_tables(machine, boot, err);
     if (rc == 0)
         rc = machine_setup_vcpus(machine, config, &boot->kernel, err);

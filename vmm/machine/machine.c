@@ -75,6 +75,7 @@ int machine_create(const struct machine_options *options, struct machine **ret_m
 void machine_dismantle(struct machine *machine)
 {
     machine_unplace(machine);
+    machine_detach_metadata(machine);
     machine_close_vcpus(machine);
     memset(machine->routes.pins, 0, sizeof(machine->routes.pins));
     /* Closing the VM waits for the kernel's readers, up to a tick: what can be done is done before.
@@ -95,8 +96,10 @@ void machine_free(struct machine *machine)
     for (uint32_t i = 0; i < machine->drives_count; i++)
         blk_free(machine->drives[i].blk);
     free(machine->drives);
+    machine_detach_metadata(machine);
     machine_free_nics(machine);
     vsock_free(machine->vsock);
+    mmds_free(machine->mmds);
     disk_ring_close(machine->ring);
     fd_close(&machine->kernel_fd);
     fd_close(&machine->initrd_fd);

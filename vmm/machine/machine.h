@@ -41,6 +41,8 @@ struct machine_options {
     int console_out_fd; /* serial output; borrowed, non-blocking */
     const struct clock *clock;
     struct loop *loop;
+    const char *vm_id;          /* whose session tokens the metadata service takes */
+    uint64_t metadata_max_size; /* bytes of the compact document */
     /* The guest ended; called once, on the loop. reason: the sentence of an error; borrowed. */
     void (*on_end)(void *ctx, enum machine_end end, const struct err *reason);
     void *ctx;
@@ -109,6 +111,20 @@ MUST_CHECK int machine_start(struct machine *machine, struct err *err);
  * now, without input, or the console. Returns 0 or -errno of the open. */
 MUST_CHECK int machine_set_serial(struct machine *machine, const struct cfg_serial *serial,
                                   struct err *err);
+
+/*
+ * The metadata: put whole, or merged (RFC 7396). Before the start or in the VM's life; the config's
+ * mmds says which interfaces reach it when the machine is built. On failure nothing has changed.
+ * Returns 0, -EINVAL (no JSON), -EMSGSIZE (over metadata_max_size), -ENODATA (patch before put) or
+ * -ENOMEM. Sentences of api.md 7, /mmds, without the category.
+ */
+MUST_CHECK int machine_put_metadata(struct machine *machine, const char *text, size_t len,
+                                    struct err *err);
+MUST_CHECK int machine_patch_metadata(struct machine *machine, const char *text, size_t len,
+                                      struct err *err);
+
+/* As GET /mmds shows it. ret_text: NUL-terminated, the caller frees. Returns 0 or -ENOMEM. */
+MUST_CHECK int machine_render_metadata(struct machine *machine, char **ret_text, struct err *err);
 
 /* How long a pause may take: vCPUs stopping, devices finishing (api.md 7, PATCH /vm). */
 #define MACHINE_PAUSE_MAX_NS (30 * NS_PER_S)

@@ -15,6 +15,7 @@
 #include "devices/legacy/ioapic.h"
 #include "devices/legacy/pm.h"
 #include "devices/legacy/serial.h"
+#include "devices/mmds/mmds.h"
 #include "devices/net/net.h"
 #include "devices/virtio/vmmio.h"
 #include "devices/vsock/vsock.h"
@@ -35,6 +36,7 @@ struct staged_drive {
 struct staged_nic {
     char id[CFG_STRING_MAX_LEN + 1];
     struct net *net;
+    struct mmds_nic *mmds; /* NULL: not built, or the metadata service is not for it */
 };
 
 /* One placed virtio device: where it is, and its transport. */
@@ -88,6 +90,7 @@ struct machine {
     struct staged_nic *nics;
     uint32_t nics_count;
     struct vsock *vsock; /* NULL: none was asked for */
+    struct mmds *mmds;   /* made when the first one asks */
     int kernel_fd;
     int initrd_fd;
 
@@ -113,6 +116,12 @@ struct machine {
 /* nics.c: the interface of that id, or NULL. Borrowed. */
 struct net *machine_find_nic(const struct machine *machine, const char *iface_id);
 void machine_free_nics(struct machine *machine);
+
+/* metadata.c: has the interfaces that the configuration names answer requests for metadata, and no
+ * more. */
+MUST_CHECK int machine_attach_metadata(struct machine *machine, const struct cfg_vm *config,
+                                       struct err *err);
+void machine_detach_metadata(struct machine *machine);
 
 /* Notes how the guest ended and wakes the loop; the first end counts, but an error beats OK.
  * reason: NULL for OK. Any thread. */

@@ -60,6 +60,7 @@ int machine_stage_nic(struct machine *machine, const struct cfg_nic *nic, struct
     struct staged_nic *staged = &machine->nics[machine->nics_count++];
     memcpy(staged->id, nic->iface_id, id_size);
     staged->net = net;
+    staged->mmds = NULL;
     return 0;
 }
 

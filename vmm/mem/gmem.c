@@ -262,6 +262,29 @@ int gmem_iov(struct gmem *gmem, gpa_t addr, size_t len, bool device_writes, stru
     return 0;
 }
 
+int gmem_iov_write(const struct iovec *iov, uint32_t iov_count, size_t off, const void *src,
+                   size_t len)
+{
+    const uint8_t *bytes = src;
+    size_t size = 0; /* no more than guest memory has */
+
+    for (uint32_t i = 0; i < iov_count; i++)
+        size += iov[i].iov_len;
+    if (!ck_range(off, len, size))
+        return -EFAULT;
+    for (; len > 0; iov++) {
+        size_t here = off < iov->iov_len ? iov->iov_len - off : 0;
+        if (here > len)
+            here = len;
+        if (here > 0)
+            memcpy((uint8_t *)iov->iov_base + off, bytes, here);
+        off -= here > 0 ? off : iov->iov_len;
+        bytes += here;
+        len -= here;
+    }
+    return 0;
+}
+
 int gmem_window_open(struct gmem *gmem, gpa_t addr, uint64_t size, uint64_t align,
                      struct gmem_window *ret_window)
 {

@@ -100,6 +100,13 @@ MUST_CHECK int gmem_iov(struct gmem *gmem, gpa_t addr, size_t len, bool device_w
                         struct iovec *ret_iov);
 
 /*
+ * Copies host bytes into iovecs that gmem_iov made for device writes, from byte `off` of all of
+ * them on. Returns 0, or -EFAULT when they end before: then nothing is written.
+ */
+MUST_CHECK int gmem_iov_write(const struct iovec *iov, uint32_t iov_count, size_t off,
+                              const void *src, size_t len);
+
+/*
  * A window: a range checked once (when a queue is activated) and then accessed by offset without
  * a search. Borrowed from the gmem. Offsets are checked on every access (cheap); a bad one is our
  * bug and asserts.

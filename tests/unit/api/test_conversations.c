@@ -273,6 +273,7 @@ static void check_taken(const struct exchange *exchange, const struct api_reques
     cfg_vm_init(vm);
     recorded_outcome(exchange, &reply);
     reply.vm = vm;
+    reply.metadata = "{}";
     for (size_t i = 0; i < ARRAY_LEN(ours_to_say); i++) {
         if (strncmp(reply.err.msg, ours_to_say[i], strlen(ours_to_say[i])) == 0)
             fail_msg("%s %u was taken; recorded: %s", exchange->scenario, exchange->step,

@@ -60,6 +60,15 @@ static void test_api_reply_render__failed__400_or_413(void **state)
     assert_reply(&request, &reply, HEAD("413") JSON_HEAD("21") "{\"fault_message\":\"M\"}");
 }
 
+static void test_api_reply_render__metadata__as_it_is(void **state)
+{
+    (void)state;
+    const struct api_request request = {.action.kind = CTL_MMDS_GET};
+    const struct ctl_reply reply = {.metadata = "[1,{}]"};
+
+    assert_reply(&request, &reply, HEAD("200") JSON_HEAD("6") "[1,{}]");
+}
+
 static void test_api_reply_render__info__each_state(void **state)
 {
     (void)state;
@@ -148,6 +157,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_api_reply_render__no_document__204),
         cmocka_unit_test(test_api_reply_render__failed__400_or_413),
+        cmocka_unit_test(test_api_reply_render__metadata__as_it_is),
         cmocka_unit_test(test_api_reply_render__info__each_state),
         cmocka_unit_test(test_api_reply_render__machine_config__template_only_when_active),
         cmocka_unit_test(test_api_fault_render__sentence_is_no_utf8__still_json),

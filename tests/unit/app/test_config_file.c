@@ -359,12 +359,21 @@ static void test_parse__excluded_devices__refused_with_reason(void **state)
     }
 }
 
-static void test_parse__devices_of_later_issues__validated_then_refused(void **state)
+static void test_parse__mmds_config__its_interfaces_once(void **state)
 {
     (void)state;
-    refuse_with(BASE ",\"network-interfaces\":[" NIC
-                     "],\"mmds-config\":{\"network_interfaces\":[\"n\"]}}",
-                NULL, -EOPNOTSUPP, UNSUPPORTED "mmds-config: not yet supported by this build.");
+    struct cfg_vm *vm = vm_of(BASE ",\"mmds-config\":{\"network_interfaces\":[\"n\",\"n\"],"
+                                   "\"version\":\"V2\",\"ipv4_address\":\"169.254.1.2\"},"
+                                   "\"network-interfaces\":[" NIC "," NIC "]}",
+                              NULL);
+    uint8_t address[4];
+    assert_true(vm->has_mmds);
+    assert_int_equal(vm->mmds.version, CFG_MMDS_V2);
+    assert_int_equal(vm->mmds.network_interfaces_count, 1);
+    assert_string_equal(vm->mmds.network_interfaces[0], "n");
+    cfg_mmds_address(&vm->mmds, address);
+    assert_memory_equal(address, "\xa9\xfe\1\2", 4);
+    vm_free(vm);
 }
 
 static void test_parse__unknown_top_level_keys__ignored_and_reported_once(void **state)
@@ -479,7 +488,7 @@ int main(void)
         cmocka_unit_test(test_parse__long_command_line__boot_source_category),
         cmocka_unit_test(test_parse__too_many_drives__refused),
         cmocka_unit_test(test_parse__excluded_devices__refused_with_reason),
-        cmocka_unit_test(test_parse__devices_of_later_issues__validated_then_refused),
+        cmocka_unit_test(test_parse__mmds_config__its_interfaces_once),
         cmocka_unit_test(test_parse__unknown_top_level_keys__ignored_and_reported_once),
         cmocka_unit_test(test_parse__very_many_unknown_keys__report_is_cut),
         cmocka_unit_test(test_parse__order_of_application__sinks_before_any_check),

@@ -157,6 +157,55 @@ static void test_cfg_mmds_check_nics__unknown_id__refused(void **state)
                         "does not correspond to any existing network interface.");
 }
 
+static void put_mmds(struct cfg_vm *vm, const char *first, const char *second, const char *third)
+{
+    struct cfg_mmds mmds = {
+        .network_interfaces = {strdup(first), strdup(second), strdup(third)},
+        .network_interfaces_count = 3,
+        .imds_compat = true,
+    };
+    cfg_mmds_put(vm, &mmds);
+    assert_int_equal(mmds.network_interfaces_count, 0);
+}
+
+static void test_cfg_mmds_put__interfaces__once_and_in_the_order_of_the_vm(void **state)
+{
+    struct cfg_vm *vm = *state;
+    uint8_t address[4];
+    assert_int_equal(put_nic(vm, "a", 1, NULL), 0);
+    assert_int_equal(put_nic(vm, "b", 2, NULL), 0);
+    assert_int_equal(put_nic(vm, "c", 3, NULL), 0);
+    put_mmds(vm, "c", "a", "c");
+    assert_true(vm->has_mmds && vm->mmds.imds_compat);
+    assert_int_equal(vm->mmds.network_interfaces_count, 2);
+    assert_string_equal(vm->mmds.network_interfaces[0], "a");
+    assert_string_equal(vm->mmds.network_interfaces[1], "c");
+    cfg_mmds_address(&vm->mmds, address);
+    assert_memory_equal(address, "\xa9\xfe\xa9\xfe", 4);
+    put_mmds(vm, "b", "b", "b");
+    assert_int_equal(vm->mmds.network_interfaces_count, 1);
+    assert_string_equal(vm->mmds.network_interfaces[0], "b");
+}
+
+static void test_cfg_nics_put__one_of_mmds_again__loses_it(void **state)
+{
+    struct cfg_vm *vm = *state;
+    assert_int_equal(put_nic(vm, "a", 1, NULL), 0);
+    assert_int_equal(put_nic(vm, "b", 2, NULL), 0);
+    assert_int_equal(put_nic(vm, "c", 3, NULL), 0);
+    put_mmds(vm, "a", "b", "c");
+    assert_int_equal(put_nic(vm, "d", 4, NULL), 0);
+    assert_int_equal(vm->mmds.network_interfaces_count, 3);
+    assert_int_equal(put_nic(vm, "a", 1, NULL), 0);
+    assert_int_equal(vm->mmds.network_interfaces_count, 2);
+    assert_string_equal(vm->mmds.network_interfaces[0], "b");
+    cfg_nics_drop(vm, "b");
+    assert_true(vm->has_mmds);
+    assert_int_equal(put_nic(vm, "c", 5, NULL), 0);
+    assert_false(vm->has_mmds);
+    assert_int_equal(vm->mmds.network_interfaces_count, 0);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, vm_setup, vm_teardown)
 
 int main(void)
@@ -170,6 +219,8 @@ int main(void)
         TEST(test_cfg_nics_put__mac_of_another__refused),
         TEST(test_cfg_nics_put__full__refused),
         TEST(test_cfg_mmds_check_nics__unknown_id__refused),
+        TEST(test_cfg_mmds_put__interfaces__once_and_in_the_order_of_the_vm),
+        TEST(test_cfg_nics_put__one_of_mmds_again__loses_it),
     };
     return cmocka_run_group_tests_name("cfg_devices", tests, NULL, NULL);
 }

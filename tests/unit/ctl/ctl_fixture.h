@@ -74,6 +74,8 @@ static inline void fixture_init(struct fixture *fixture, const char *kvm_path)
                     .console_out_fd = FD_NONE,
                     .clock = clock_real(),
                     .loop = fixture->loop,
+                    .vm_id = "test",
+                    .metadata_max_size = 100,
                     .on_end = on_end,
                     .ctx = fixture},
         .hooks = {.sinks = {.ctx = fixture, .logger = hook_logger, .metrics = hook_metrics},

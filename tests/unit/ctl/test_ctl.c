@@ -440,6 +440,82 @@ static void test_ctl_start__serial_file_cannot_be_opened__start_fails(void **sta
                    "directory (os error 2) (" NOWHERE ")");
 }
 
+static struct ctl_action metadata_action(enum ctl_action_kind kind, const char *text)
+{
+    return (struct ctl_action){.kind = kind,
+                               .u.metadata = {.text = text_of(text), .len = strlen(text)}};
+}
+
+static void expect_metadata(struct fixture *fixture, const char *text)
+{
+    assert_int_equal(carry_kind(fixture, CTL_MMDS_GET), 0);
+    assert_string_equal(fixture->reply.metadata, text);
+}
+
+static void test_ctl_mmds__before_the_start__put_merged_and_shown(void **state)
+{
+    struct fixture *fixture = *state;
+    expect_metadata(fixture, "{}");
+    expect_refused(fixture, metadata_action(CTL_MMDS_PATCH, "{}"),
+                   "MMDS error: The MMDS data store is not initialized.");
+    expect_ok(fixture, metadata_action(CTL_MMDS_PUT, "{\"b\":1,\"a\":{\"c\":2}}"));
+    assert_null(fixture->reply.metadata);
+    expect_ok(fixture, metadata_action(CTL_MMDS_PATCH, "{\"b\":null}"));
+    expect_metadata(fixture, "{\"a\":{\"c\":2}}");
+    assert_int_equal(fixture->ctl->phase, CTL_PHASE_EMPTY);
+}
+
+static void test_ctl_mmds__too_large__413_and_nothing_changes(void **state)
+{
+    struct fixture *fixture = *state;
+    char large[120] = "{\"a\":\"";
+    memset(large + 6, 'x', 100);
+    memcpy(large + 106, "\"}", 3);
+    expect_ok(fixture, metadata_action(CTL_MMDS_PUT, "{\"b\":1}"));
+    expect_refused(fixture, metadata_action(CTL_MMDS_PUT, large),
+                   "MMDS limit exceeded error: The MMDS patch request doesn't fit.");
+    assert_int_equal(fixture->reply.code, -EMSGSIZE);
+    expect_refused(fixture, metadata_action(CTL_MMDS_PATCH, large),
+                   "MMDS limit exceeded error: The MMDS patch request doesn't fit.");
+    expect_metadata(fixture, "{\"b\":1}");
+}
+
+static void test_ctl_mmds__runs_without_such_an_interface__refused(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char refusal[] = "MMDS error: The MMDS data store is not initialized.";
+    expect_ok(fixture, metadata_action(CTL_MMDS_PUT, "1"));
+    fixture->ctl->phase = CTL_PHASE_RUNNING;
+    expect_refused(fixture, metadata_action(CTL_MMDS_PUT, "2"), refusal);
+    expect_refused(fixture, metadata_action(CTL_MMDS_PATCH, "2"), refusal);
+    expect_refused(fixture, (struct ctl_action){.kind = CTL_MMDS_GET}, refusal);
+    fixture->ctl->config->has_mmds = true;
+    expect_metadata(fixture, "1");
+    fixture->ctl->config->has_mmds = false;
+}
+
+static void test_ctl_put_mmds_config__refused__nothing_changes_but_the_latch(void **state)
+{
+    struct fixture *fixture = *state;
+    struct ctl_action action = {.kind = CTL_MMDS_CONFIG_PUT};
+    action.u.mmds.network_interfaces[0] = text_of("none");
+    action.u.mmds.network_interfaces_count = 1;
+    expect_refused(fixture, action,
+                   "MMMDS config error: The list of network interface IDs provided contains at "
+                   "least one ID that does not correspond to any existing network interface.");
+    assert_false(fixture->ctl->config->has_mmds);
+    assert_int_equal(fixture->ctl->phase, CTL_PHASE_CONFIGURED);
+}
+
+static void test_ctl_load_metadata__document__no_action_and_no_latch(void **state)
+{
+    struct fixture *fixture = *state;
+    struct err err = ERR_INIT;
+    assert_int_equal(ctl_load_metadata(fixture->ctl, "[1]", 3, &err), 0);
+    assert_int_equal(fixture->ctl->phase, CTL_PHASE_EMPTY);
+    expect_metadata(fixture, "[1]");
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -470,6 +546,11 @@ int main(void)
         TEST(test_ctl_start__no_kernel__refused_and_nothing_latched),
         TEST(test_ctl_start__no_kvm__category_and_still_configurable),
         TEST(test_ctl_start__serial_file_cannot_be_opened__start_fails),
+        TEST(test_ctl_mmds__before_the_start__put_merged_and_shown),
+        TEST(test_ctl_mmds__too_large__413_and_nothing_changes),
+        TEST(test_ctl_mmds__runs_without_such_an_interface__refused),
+        TEST(test_ctl_put_mmds_config__refused__nothing_changes_but_the_latch),
+        TEST(test_ctl_load_metadata__document__no_action_and_no_latch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

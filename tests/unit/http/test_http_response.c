@@ -56,6 +56,22 @@ static void test_http_response_render__closes__said(void **state)
                     "HTTP/1.1 400 \r\nServer: Firecracker API\r\nConnection: close\r\n\r\n");
 }
 
+static void test_http_response_render__allow_and_echo__around_deprecation(void **state)
+{
+    (void)state;
+    expect_rendered((struct http_response){.status = 405,
+                                           .is_1_0 = true,
+                                           .deprecation = true,
+                                           .allow = "GET, PUT",
+                                           .echo_name = "X-Ttl",
+                                           .echo_value = "60",
+                                           .body = "no",
+                                           .body_len = 2},
+                    "HTTP/1.0 405 \r\n" COMMON
+                    "Allow: GET, PUT\r\nDeprecation: true\r\nX-Ttl: 60\r\n"
+                    "Content-Type: application/json\r\nContent-Length: 2\r\n\r\nno");
+}
+
 static void test_http_response_render__empty_body__length_zero(void **state)
 {
     (void)state;
@@ -111,6 +127,7 @@ int main(void)
         cmocka_unit_test(test_http_response_render__deprecation__behind_connection),
         cmocka_unit_test(test_http_response_render__content_type__instead_of_json),
         cmocka_unit_test(test_http_response_render__closes__said),
+        cmocka_unit_test(test_http_response_render__allow_and_echo__around_deprecation),
         cmocka_unit_test(test_http_response_render__empty_body__length_zero),
         cmocka_unit_test(test_http_response_render__body_with_nul__whole),
         cmocka_unit_test(test_http_response_render__large_body__in_one_piece),

@@ -117,6 +117,26 @@ static void test_gmem_iov__valid_range__points_at_the_bytes(void **state)
     assert_memory_equal(iov.iov_base, "guest", 5);
 }
 
+static void test_gmem_iov_write__any_offset__lands_behind_it(void **state)
+{
+    struct gmem *gmem = *state;
+    struct iovec iov[4];
+    char bytes[10];
+    static const size_t lens[] = {3, 0, 1, 6};
+    for (uint32_t i = 0; i < 4; i++) /* pieces with a gap between them */
+        assert_int_equal(gmem_iov(gmem, gpa(0x1000 + i * 0x10), lens[i], true, &iov[i]), 0);
+    for (size_t off = 0; off <= 10; off++) {
+        assert_int_equal(gmem_iov_write(iov, 4, 0, "..........", 10), 0);
+        assert_int_equal(gmem_iov_write(iov, 4, off, "0123456789", 10 - off), 0);
+        assert_int_equal(gmem_iov_write(iov, 4, off, "x", 11 - off), -EFAULT);
+        assert_int_equal(gmem_read(gmem, gpa(0x1000), bytes, 3), 0);
+        assert_int_equal(gmem_read(gmem, gpa(0x1020), bytes + 3, 1), 0);
+        assert_int_equal(gmem_read(gmem, gpa(0x1030), bytes + 4, 6), 0);
+        assert_memory_equal(bytes, "..........", off);
+        assert_memory_equal(bytes + off, "0123456789", 10 - off);
+    }
+}
+
 static void test_gmem_dirty_take__after_writes__exact_pages_then_clear(void **state)
 {
     struct gmem *gmem = *state;
@@ -191,6 +211,7 @@ int main(void)
         cmocka_unit_test(test_gmem_read__what_was_written__same_bytes_any_alignment),
         cmocka_unit_test(test_gmem_read__leaving_a_region__efault_and_nothing_touched),
         cmocka_unit_test(test_gmem_iov__valid_range__points_at_the_bytes),
+        cmocka_unit_test(test_gmem_iov_write__any_offset__lands_behind_it),
         cmocka_unit_test(test_gmem_dirty_take__after_writes__exact_pages_then_clear),
         cmocka_unit_test(test_gmem_dirty_take__untracked_or_short_buffer__refused),
         cmocka_unit_test(test_gmem_window_open__bad_range_or_alignment__refused),
