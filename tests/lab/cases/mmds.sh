@@ -1,0 +1,193 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# timeout: 240
+# The metadata service as a Linux guest with two NICs sees it: version 1 by address, path and Accept, a change by PATCH, a large
+# document, connections at once; version 2 with tokens of both names, an address of its own and imds_compat. Nothing reaches the TAP.
+# shellcheck disable=SC2016 # what the guest is told is expanded there
+set -euo pipefail
+# shellcheck source=tests/lab/case.bash
+source tests/lab/case.bash
+
+sock=$dir/api.sock
+out=$dir/out
+what=mmds
+
+# The guest reads its commands from its serial line: one a line, and says when each is over.
+cat >"$dir/script" <<'EOF'
+get() { wget -qO- "$@"; status=$?; echo; return $status; }
+ask() { printf "$1 HTTP/1.1\r\n$2\r\n" | nc "$address" 80; echo; }
+token() { ask "PUT /latest/api/token" "$1-ttl-seconds: $2\r\n" | tail -n 1; }
+echo listening
+while read -r line; do eval "$line"; echo "done $?"; done
+exit
+EOF
+truncate -s 4096 "$dir/script"
+
+in_netns() {
+    ip netns exec mayfly "$@"
+}
+
+# guest COMMAND: has the guest run it, and waits. Its output is what the console got since.
+guest() {
+    local from
+    from=$(wc -c <"$out")
+    echo "$1" >&3
+    for _ in $(seq 600); do
+        tail -c +$((from + 1)) "$out" | tr -d '\r' >"$dir/said"
+        if grep -aqE '^done [0-9]+' "$dir/said"; then
+            grep -aqE '^done 0' "$dir/said" || fail "$what: '$1' failed in the guest" "$dir/said"
+            return
+        fi
+        kill -0 "$pid" 2>/dev/null || fail "$what: the monitor ended at '$1'" "$out"
+        sleep 0.1
+    done
+    fail "$what: no end of '$1'" "$out"
+}
+
+# said LINE: the guest wrote it, and nothing behind it in that line.
+said() {
+    grep -aqxF -- "$1" "$dir/said" || fail "$what: expected '$1'" "$dir/said"
+}
+
+api() {
+    local code
+    code=$(curl -s -o "$dir/reply" -w '%{http_code}' --unix-socket "$sock" -X "$1" ${3:+-d "$3"} "http://localhost$2")
+    [[ $code == 20[04] ]] || fail "$what: $1 $2 got $code: $(cat "$dir/reply")" "$out"
+}
+
+# start ADDRESS FIELDS: a VM whose second NIC has the service.
+start() {
+    address=$1
+    rm -f "$sock" "$dir/in"
+    mkfifo "$dir/in"
+    in_netns "$mayfly" --api-sock "$sock" --level Warning --metrics-path "$dir/metrics" --mmds-size-limit 200000 \
+        --http-api-max-payload-size 200000 <"$dir/in" >"$out" 2>&1 &
+    pid=$!
+    exec 3>"$dir/in"
+    for _ in $(seq 100); do
+        [[ -S $sock ]] && break
+        sleep 0.05
+    done
+    api PUT /boot-source "{\"kernel_image_path\":\"$guest/vmlinux-tuned\",\"initrd_path\":\"$guest/initrd-busybox.img\",\"boot_args\":\"console=ttyS0 quiet reboot=k mayfly.run=\\\"sh /dev/vda\\\"\"}"
+    api PUT /drives/script "{\"drive_id\":\"script\",\"path_on_host\":\"$dir/script\",\"is_root_device\":false,\"is_read_only\":true}"
+    api PUT /network-interfaces/eth0 '{"iface_id":"eth0","host_dev_name":"tap0","guest_mac":"06:00:ac:10:00:02"}'
+    api PUT /network-interfaces/eth1 '{"iface_id":"eth1","host_dev_name":"tap1","guest_mac":"06:00:ac:10:00:03"}'
+    api PUT /mmds/config "{\"network_interfaces\":[\"eth1\"],\"ipv4_address\":\"$address\",$2}"
+    api PUT /mmds '{"latest":{"meta-data":{"ami-id":"ami-1","hostname":"one","tags":{"role":"web"},"count":7,"ids":["i-0","i-1"]},"user-data":"#!/bin/sh\necho hello"}}'
+    api PUT /actions '{"action_type":"InstanceStart"}'
+    await_line '^listening' "$out" "$pid" boot
+    guest "address=$address; root=http://$address; ip link set eth1 up && ip addr add 10.0.1.2/24 dev eth1 && ip route add $address dev eth1"
+}
+
+stop() {
+    api PUT /actions '{"action_type":"SendCtrlAltDel"}'
+    status=0
+    wait "$pid" || status=$?
+    expect_status 0 "$out" end
+    exec 3>&-
+    for count in tx_malformed_frames tx_spoofed_mac_count event_fails activate_fails; do
+        seen=$(metric_sum "$dir/metrics" net_eth1 $count)
+        [[ $seen == 0 ]] || fail "end: $count is $seen, expected 0" "$out"
+    done
+    for count in rx_accepted_err rx_accepted_unusual rx_bad_eth tx_errors; do
+        seen=$(metric_sum "$dir/metrics" mmds $count)
+        [[ $seen == 0 ]] || fail "end: mmds.$count is $seen, expected 0" "$out"
+    done
+    made=$(metric_sum "$dir/metrics" mmds connections_created)
+    gone=$(metric_sum "$dir/metrics" mmds connections_destroyed)
+    ((made > 5 && made == gone)) || fail "end: $made connections were made, $gone destroyed" "$out"
+}
+
+ip netns add mayfly
+for tap in tap0 tap1; do
+    in_netns ip tuntap add $tap mode tap
+    in_netns ip link set $tap up
+done
+
+start 169.254.169.254 '"version":"V1"'
+what='IMDS text'
+guest 'get $root/'
+said latest/
+guest 'get $root/latest/meta-data/'
+for key in ami-id count hostname ids tags/; do
+    said "$key"
+done
+guest 'get $root/latest//meta-data/hostname; get $root/latest/meta-data/ids/1; get $root/latest/user-data'
+said one
+said i-1
+said '#!/bin/sh'
+said 'echo hello'
+what=JSON
+guest 'get --header "Accept: application/json" $root/latest/meta-data/tags'
+said '{"role":"web"}'
+what=refusals
+guest 'ask "GET /latest/meta-data/count"'
+said 'HTTP/1.1 501 '
+said 'Cannot retrieve value. The value has an unsupported type.'
+guest 'ask "GET /nothing/"'
+said 'HTTP/1.1 404 '
+said 'Resource not found: /nothing/.'
+guest 'ask "DELETE /latest"'
+said 'HTTP/1.1 405 '
+said 'Allow: GET, PUT'
+what=PATCH
+api PATCH /mmds '{"latest":{"meta-data":{"hostname":"two","tags":null}}}'
+guest 'get $root/latest/meta-data/hostname; get $root/latest/meta-data/ | tail -n 1'
+said two
+said ids
+what='large document'
+large=$(head -c 75000 /dev/urandom | base64 -w 0)
+read -r sum _ < <(printf %s "$large" | md5sum)
+printf '{"large":"%s"}' "$large" >"$dir/large"
+api PATCH /mmds "@$dir/large"
+guest 'wget -qO- $root/large | md5sum'
+said "$sum  -"
+what='20 at once'
+guest 'for i in $(seq 20); do wget -qO- $root/large | md5sum & done; wait'
+[[ $(grep -acF "$sum" "$dir/said") == 20 ]] || fail "$what: expected 20 right checksums" "$dir/said"
+what='one connection, several requests'
+guest 'printf "GET /latest/meta-data/hostname HTTP/1.1\r\n\r\nGET /latest/meta-data/ami-id HTTP/1.1\r\n\r\n" | nc $address 80; echo'
+grep -aqF twoHTTP/1.1 "$dir/said" || fail "$what: expected both answers" "$dir/said"
+said ami-1
+what='while paused'
+api PATCH /vm '{"state":"Paused"}'
+api PATCH /mmds '{"latest":{"meta-data":{"hostname":"three"}}}'
+api PATCH /vm '{"state":"Resumed"}'
+guest 'get $root/latest/meta-data/hostname'
+said three
+what='driver bound anew'
+guest 'cd /sys/bus/virtio/drivers/virtio_net; d=$(basename $(readlink /sys/class/net/eth1/device)); echo $d >unbind; echo $d >bind; cd /; ip link set eth1 up; ip addr add 10.0.1.2/24 dev eth1; ip route add $address dev eth1; get $root/latest/meta-data/hostname'
+said three
+what='the TAP'
+seen=$(in_netns cat /sys/class/net/tap1/statistics/rx_packets)
+[[ $seen == 0 ]] || fail "$what: $seen frames reached it, expected none" "$out"
+in_netns ip link del tap1
+guest 'get $root/latest/meta-data/hostname'
+said three
+stop
+
+what='version 2'
+in_netns ip tuntap add tap1 mode tap
+in_netns ip link set tap1 up
+start 169.254.7.9 '"version":"V2","imds_compat":true'
+guest 'ask "GET /latest/meta-data/hostname"'
+said 'HTTP/1.1 401 '
+guest 't=$(token X-metadata-token 60); get --header "X-metadata-token: $t" $root/latest/meta-data/hostname'
+said one
+guest 't=$(token x-aws-ec2-metadata-token 60); get --header "X-aws-ec2-metadata-token: $t" $root/latest/meta-data/ami-id'
+said ami-1
+guest 'ask "GET /" "X-metadata-token: $t\r\nAccept: application/json\r\n"'
+said 'Content-Type: application/json'
+said latest/
+guest 't=$(token X-metadata-token 1); sleep 2; ask "GET /" "X-metadata-token: $t\r\n"'
+said 'HTTP/1.1 401 '
+said 'MMDS token not valid.'
+guest 'ask "PUT /latest/api/token" "X-metadata-token-ttl-seconds: 0\r\n"'
+said 'HTTP/1.1 400 '
+said 'Invalid time to live value provided for token: 0. Please provide a value between 1 and 21600.'
+guest 'ask "PUT /latest/api/token" "X-metadata-token-ttl-seconds: 60\r\nX-Forwarded-For: a\r\n"'
+said 'Invalid header. Reason: Unsupported header name. Key: X-Forwarded-For'
+what='another address'
+guest 'ip route add 169.254.169.254 dev eth1; nc -w 2 169.254.169.254 80 </dev/null; echo not there'
+said 'not there'
+stop
