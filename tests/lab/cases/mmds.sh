@@ -5,100 +5,46 @@
 # document, connections at once; version 2 with tokens of both names, an address of its own and imds_compat. Nothing reaches the TAP.
 # shellcheck disable=SC2016 # what the guest is told is expanded there
 set -euo pipefail
-# shellcheck source=tests/lab/case.bash
-source tests/lab/case.bash
+# shellcheck source=tests/lab/net.bash
+source tests/lab/net.bash
 
-sock=$dir/api.sock
-out=$dir/out
 what=mmds
+functions='get() { wget -qO- "$@"; status=$?; echo; return $status; };
+ask() { printf "$1 HTTP/1.1\r\n$2\r\n" | nc "$address" 80; echo; };
+token() { ask "PUT /latest/api/token" "$1-ttl-seconds: $2\r\n" | tail -n 1; }'
 
-# The guest reads its commands from its serial line: one a line, and says when each is over.
-cat >"$dir/script" <<'EOF'
-get() { wget -qO- "$@"; status=$?; echo; return $status; }
-ask() { printf "$1 HTTP/1.1\r\n$2\r\n" | nc "$address" 80; echo; }
-token() { ask "PUT /latest/api/token" "$1-ttl-seconds: $2\r\n" | tail -n 1; }
-echo listening
-while read -r line; do eval "$line"; echo "done $?"; done
-exit
-EOF
-truncate -s 4096 "$dir/script"
-
-in_netns() {
-    ip netns exec mayfly "$@"
-}
-
-# guest COMMAND: has the guest run it, and waits. Its output is what the console got since.
-guest() {
-    local from
-    from=$(wc -c <"$out")
-    echo "$1" >&3
-    for _ in $(seq 600); do
-        tail -c +$((from + 1)) "$out" | tr -d '\r' >"$dir/said"
-        if grep -aqE '^done [0-9]+' "$dir/said"; then
-            grep -aqE '^done 0' "$dir/said" || fail "$what: '$1' failed in the guest" "$dir/said"
-            return
-        fi
-        kill -0 "$pid" 2>/dev/null || fail "$what: the monitor ended at '$1'" "$out"
-        sleep 0.1
-    done
-    fail "$what: no end of '$1'" "$out"
-}
-
-# said LINE: the guest wrote it, and nothing behind it in that line.
+# said LINE: the guest wrote it, and nothing beside it in that line.
 said() {
-    grep -aqxF -- "$1" "$dir/said" || fail "$what: expected '$1'" "$dir/said"
-}
-
-api() {
-    local code
-    code=$(curl -s -o "$dir/reply" -w '%{http_code}' --unix-socket "$sock" -X "$1" ${3:+-d "$3"} "http://localhost$2")
-    [[ $code == 20[04] ]] || fail "$what: $1 $2 got $code: $(cat "$dir/reply")" "$out"
+    tr -d '\r' <"$dir/said" | grep -aqxF -- "$1" || fail "$what: expected '$1'" "$dir/said"
 }
 
 # start ADDRESS FIELDS: a VM whose second NIC has the service.
 start() {
     address=$1
     rm -f "$sock" "$dir/in"
-    mkfifo "$dir/in"
-    in_netns "$mayfly" --api-sock "$sock" --level Warning --metrics-path "$dir/metrics" --mmds-size-limit 200000 \
-        --http-api-max-payload-size 200000 <"$dir/in" >"$out" 2>&1 &
-    pid=$!
-    exec 3>"$dir/in"
-    for _ in $(seq 100); do
-        [[ -S $sock ]] && break
-        sleep 0.05
-    done
-    api PUT /boot-source "{\"kernel_image_path\":\"$guest/vmlinux-tuned\",\"initrd_path\":\"$guest/initrd-busybox.img\",\"boot_args\":\"console=ttyS0 quiet reboot=k mayfly.run=\\\"sh /dev/vda\\\"\"}"
-    api PUT /drives/script "{\"drive_id\":\"script\",\"path_on_host\":\"$dir/script\",\"is_root_device\":false,\"is_read_only\":true}"
+    serve ip netns exec mayfly "$mayfly" --mmds-size-limit 200000 --http-api-max-payload-size 200000
+    put_guest
     api PUT /network-interfaces/eth0 '{"iface_id":"eth0","host_dev_name":"tap0","guest_mac":"06:00:ac:10:00:02"}'
     api PUT /network-interfaces/eth1 '{"iface_id":"eth1","host_dev_name":"tap1","guest_mac":"06:00:ac:10:00:03"}'
     api PUT /mmds/config "{\"network_interfaces\":[\"eth1\"],\"ipv4_address\":\"$address\",$2}"
     api PUT /mmds '{"latest":{"meta-data":{"ami-id":"ami-1","hostname":"one","tags":{"role":"web"},"count":7,"ids":["i-0","i-1"]},"user-data":"#!/bin/sh\necho hello"}}'
-    api PUT /actions '{"action_type":"InstanceStart"}'
-    await_line '^listening' "$out" "$pid" boot
+    start_guest
+    guest "${functions//$'\n'/ }"
+    guest 'echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6; echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6' # it would ask for routers
     guest "address=$address; root=http://$address; ip link set eth1 up && ip addr add 10.0.1.2/24 dev eth1 && ip route add $address dev eth1"
 }
 
 stop() {
-    api PUT /actions '{"action_type":"SendCtrlAltDel"}'
-    status=0
-    wait "$pid" || status=$?
-    expect_status 0 "$out" end
+    stop_guest
     exec 3>&-
-    for count in tx_malformed_frames tx_spoofed_mac_count event_fails activate_fails; do
-        seen=$(metric_sum "$dir/metrics" net_eth1 $count)
-        [[ $seen == 0 ]] || fail "end: $count is $seen, expected 0" "$out"
-    done
-    for count in rx_accepted_err rx_accepted_unusual rx_bad_eth tx_errors; do
-        seen=$(metric_sum "$dir/metrics" mmds $count)
-        [[ $seen == 0 ]] || fail "end: mmds.$count is $seen, expected 0" "$out"
-    done
+    expect_zero net_eth1 tx_malformed_frames tx_spoofed_mac_count event_fails activate_fails
+    expect_zero mmds rx_accepted_err rx_accepted_unusual rx_bad_eth tx_errors
     made=$(metric_sum "$dir/metrics" mmds connections_created)
     gone=$(metric_sum "$dir/metrics" mmds connections_destroyed)
     ((made > 5 && made == gone)) || fail "end: $made connections were made, $gone destroyed" "$out"
 }
 
-ip netns add mayfly
+add_netns mayfly
 for tap in tap0 tap1; do
     in_netns ip tuntap add $tap mode tap
     in_netns ip link set $tap up
