@@ -14,6 +14,13 @@
         if (call) {                                                                                \
         }                                                                                          \
     } while (0)
+/* A large local that is written before it is read, on a hot path: not filled with zeros first, as
+ * -ftrivial-auto-var-init has it for all others. */
+#if defined(__has_attribute) && __has_attribute(uninitialized)
+#define UNINITIALIZED __attribute__((uninitialized))
+#else
+#define UNINITIALIZED
+#endif
 /* Keeps a large frame out of a caller that lives long. */
 #define NO_INLINE __attribute__((noinline))
 #define PRINTF_LIKE(fmt_idx, arg_idx) __attribute__((format(printf, fmt_idx, arg_idx)))

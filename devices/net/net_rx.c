@@ -195,7 +195,7 @@ static int read_frame(struct net *net)
 static int pull_frame(struct net *net)
 {
     struct net_rx *rx = &net->rx;
-    uint8_t frame[FRAME_FILTER_PULL_MAX_SIZE];
+    UNINITIALIZED uint8_t frame[FRAME_FILTER_PULL_MAX_SIZE];
     struct wire_header header = {0};
 
     if (!net->filter || rx->len < SMALL_FRAME_SIZE)

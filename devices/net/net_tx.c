@@ -85,7 +85,7 @@ static bool is_filtered(const struct net *net, const struct frame *frame)
 static NO_INLINE void filter_take(struct net *net, const struct frame *frame)
 {
     const struct vq_chain *chain = &net->chain;
-    uint8_t bytes[FRAME_FILTER_TAKE_MAX_SIZE];
+    UNINITIALIZED uint8_t bytes[FRAME_FILTER_TAKE_MAX_SIZE];
     size_t frame_len = chain->readable_len - TAP_HEADER_SIZE;
     size_t here = frame->peek_len - TAP_HEADER_SIZE;
     size_t len = frame_len < sizeof(bytes) ? frame_len : sizeof(bytes);
@@ -105,7 +105,7 @@ static NO_INLINE void filter_take(struct net *net, const struct frame *frame)
 /* The popped chain: sent, given to the filter, or dropped and counted. */
 static void send_chain(struct net *net)
 {
-    struct frame frame;
+    UNINITIALIZED struct frame frame; /* frame_make fills what is looked at */
     if (frame_make(net, &frame) < 0) {
         metric_inc(&net->metrics->tx_malformed_frames);
     } else if (is_filtered(net, &frame)) {

@@ -93,8 +93,10 @@ void machine_free(struct machine *machine)
     machine_stop_vcpus(machine);
     loop_post_remove(machine->options.loop, &machine->end_post);
     machine_unplace(machine);
-    for (uint32_t i = 0; i < machine->drives_count; i++)
+    for (uint32_t i = 0; i < machine->drives_count; i++) {
         blk_free(machine->drives[i].blk);
+        free(machine->drives[i].id);
+    }
     free(machine->drives);
     machine_detach_metadata(machine);
     machine_free_nics(machine);
@@ -161,12 +163,10 @@ static int drive_append(struct machine *machine, const char *id, struct blk *blk
     if (!drives)
         return -ENOMEM;
     machine->drives = drives;
-    struct staged_drive *drive = &drives[machine->drives_count];
-    if (strlen(id) >= sizeof(drive->id))
-        return -ENAMETOOLONG;
-    memcpy(drive->id, id, strlen(id) + 1);
-    drive->blk = blk;
-    machine->drives_count++;
+    char *copy = strdup(id);
+    if (!copy)
+        return -ENOMEM;
+    drives[machine->drives_count++] = (struct staged_drive){copy, blk};
     return 0;
 }
 

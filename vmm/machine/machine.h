@@ -68,7 +68,7 @@ MUST_CHECK int machine_stage_boot_source(struct machine *machine,
 /*
  * Opens a drive now. The same id replaces the staged one, which survives a failure. Sentences of
  * api.md, PUT /drives, without the category. ret_tail_size: bytes behind the last whole sector,
- * which the guest cannot see. Returns 0, -ENOMEM, -ENAMETOOLONG (the id), -errno of the ring (an
+ * which the guest cannot see. Returns 0, -ENOMEM, -errno of the ring (an
  * Async drive's, as disk_ring_open returns it), or what blk_create returns.
  */
 MUST_CHECK int machine_stage_drive(struct machine *machine, const struct cfg_drive *drive,
@@ -76,8 +76,8 @@ MUST_CHECK int machine_stage_drive(struct machine *machine, const struct cfg_dri
 
 /*
  * Opens an interface's TAP now. The same id's is closed before, and gone when the new one fails.
- * Sentences of api.md, PUT /network-interfaces, without the category. Returns 0, -ENOMEM,
- * -ENAMETOOLONG (the id), or -errno of tap_open.
+ * Sentences of api.md, PUT /network-interfaces, without the category. Returns 0, -ENOMEM or -errno
+ * of tap_open.
  */
 MUST_CHECK int machine_stage_nic(struct machine *machine, const struct cfg_nic *nic,
                                  struct err *err);

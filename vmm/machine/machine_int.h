@@ -28,13 +28,13 @@
 
 /* A drive that was opened; becomes a device when the machine is built. */
 struct staged_drive {
-    char id[CFG_STRING_MAX_LEN + 1];
+    char *id; /* heap */
     struct blk *blk;
 };
 
 /* Likewise an interface. */
 struct staged_nic {
-    char id[CFG_STRING_MAX_LEN + 1];
+    char *id; /* heap */
     struct net *net;
     struct mmds_nic *mmds; /* NULL: not built, or the metadata service is not for it */
 };

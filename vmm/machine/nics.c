@@ -30,6 +30,7 @@ static void drop_nic(struct machine *machine, const char *iface_id)
     if (idx == machine->nics_count)
         return;
     net_free(machine->nics[idx].net);
+    free(machine->nics[idx].id);
     machine->nics[idx] = machine->nics[--machine->nics_count];
 }
 
@@ -48,19 +49,16 @@ int machine_stage_nic(struct machine *machine, const struct cfg_nic *nic, struct
     const struct net_env env = {machine->options.loop, machine->options.clock, tap_open,
                                 tap_set_offload};
     struct net *net = NULL;
-    size_t id_size = strlen(nic->iface_id) + 1;
-    if (id_size > sizeof(machine->nics->id))
-        return err_set(err, -ENAMETOOLONG, "interface %s: %s", nic->iface_id, ERR_OS(ENAMETOOLONG));
     drop_nic(machine, nic->iface_id); /* first: the new one may ask for the same TAP */
-    if (reserve_nic(machine) < 0)
+    char *id = reserve_nic(machine) < 0 ? NULL : strdup(nic->iface_id);
+    if (!id)
         return err_set(err, -ENOMEM, "no memory for interface %s", nic->iface_id);
     int rc = net_create(nic, &env, &net, err);
-    if (rc < 0)
+    if (rc < 0) {
+        free(id);
         return err_prefix(err, "Could not create the network device: ");
-    struct staged_nic *staged = &machine->nics[machine->nics_count++];
-    memcpy(staged->id, nic->iface_id, id_size);
-    staged->net = net;
-    staged->mmds = NULL;
+    }
+    machine->nics[machine->nics_count++] = (struct staged_nic){.id = id, .net = net};
     return 0;
 }
 
@@ -81,8 +79,10 @@ const char *machine_nic_host_name(const struct machine *machine, const char *ifa
 
 void machine_free_nics(struct machine *machine)
 {
-    for (uint32_t i = 0; i < machine->nics_count; i++)
+    for (uint32_t i = 0; i < machine->nics_count; i++) {
         net_free(machine->nics[i].net);
+        free(machine->nics[i].id);
+    }
     free(machine->nics);
     machine->nics = NULL;
     machine->nics_count = 0;
