@@ -313,8 +313,9 @@ int http_head_add(struct http_head *head, struct http_text line, struct err *err
     if (!http_text_cut(&field.value, ':', &field.name))
         return fail_format(field.value, err);
     /* http-parser, as Debian builds it, takes blanks in names, and at the beginning of a line
-     * goes on with the one before: a length or a coding that we do not see would be hidden so. */
-    if (memchr(field.name.at, ' ', field.name.len) || memchr(field.name.at, '\t', field.name.len))
+     * goes on with the one before, and takes a lone carriage return for a line's end: a length or a
+     * coding that we do not see would be hidden so. */
+    if (memchr(field.name.at, ' ', field.name.len) || text_has_control(field.name, true))
         return fail_format(field.name, err);
     if (text_has_control(field.value,
                          false)) /* in most headers it looks for the line's end alone */

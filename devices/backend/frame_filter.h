@@ -31,7 +31,8 @@ struct frame_filter_ops {
     /* When `pull` has to be asked again although no frame came, monotonic; 0: not before one
      * does. */
     uint64_t (*due_ns)(const struct frame_filter *filter);
-    /* The driver was reset: forgets everything that goes on. */
+    /* The driver was reset: forgets everything that goes on. Thread: a vCPU's; nothing is freed
+     * here. */
     void (*reset)(struct frame_filter *filter);
 };
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 #include "base/ck.h"
 #include "base/log.h"
@@ -165,6 +166,29 @@ bool rl_take(struct rl *rl, enum rl_kind kind, uint64_t n)
         return true;
     }
     return false;
+}
+
+bool rl_take_both(struct rl *rl, uint64_t bytes, struct rl_undo *ret_undo)
+{
+    if (!rl_limits(rl))
+        return !rl_blocked(rl);
+    if (ret_undo)
+        memcpy(ret_undo->buckets, rl->buckets, sizeof(rl->buckets));
+    if (!rl_take(rl, RL_OPS, 1))
+        return false;
+    if (bytes > 0 && !rl_take(rl, RL_BYTES, bytes)) {
+        rl_refund(rl, RL_OPS, 1);
+        return false;
+    }
+    return true;
+}
+
+void rl_undo(struct rl *rl, const struct rl_undo *undo)
+{
+    if (!rl_limits(rl))
+        return;
+    memcpy(rl->buckets, undo->buckets, sizeof(rl->buckets));
+    loop_timer_disarm(rl->loop, &rl->timer); /* nothing was denied before */
 }
 
 void rl_refund(struct rl *rl, enum rl_kind kind, uint64_t n)

@@ -70,6 +70,19 @@ void rl_done(struct rl *rl);
  * n is spent, as in the reference. */
 MUST_CHECK bool rl_take(struct rl *rl, enum rl_kind kind, uint64_t n);
 
+/* What rl_undo needs to know. */
+struct rl_undo {
+    struct rl_bucket buckets[RL_KINDS_COUNT];
+};
+
+/* Takes one operation and `bytes` (0: none of them), or nothing, as rl_take does. ret_undo: NULL,
+ * or set when allowed. */
+MUST_CHECK bool rl_take_both(struct rl *rl, uint64_t bytes, struct rl_undo *ret_undo);
+
+/* What rl_take_both took last was for nothing: all is as it was before, a wait that it began
+ * too. */
+void rl_undo(struct rl *rl, const struct rl_undo *undo);
+
 /* Gives n tokens back: to the burst while some is left, else to the budget, capped. */
 void rl_refund(struct rl *rl, enum rl_kind kind, uint64_t n);
 

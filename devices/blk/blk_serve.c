@@ -145,14 +145,8 @@ static int slot_map(struct blk *blk, struct blk_slot *slot, const struct blk_req
 /* Takes what the request costs. False: denied and nothing taken. */
 static bool limiter_take(struct blk *blk, const struct blk_request *req)
 {
-    if (!rl_take(&blk->rl, RL_OPS, 1))
-        return false;
     bool transfers = req->op == BLK_OP_READ || req->op == BLK_OP_WRITE;
-    if (transfers && !rl_take(&blk->rl, RL_BYTES, req->data_len)) {
-        rl_refund(&blk->rl, RL_OPS, 1);
-        return false;
-    }
-    return true;
+    return rl_take_both(&blk->rl, transfers ? req->data_len : 0, NULL);
 }
 
 /* Completes at once what needs no engine. */

@@ -13,8 +13,8 @@
 #include "base/metrics.h"
 #include "devices/mmds/mmds_net.h"
 
-int mmds_conn_open(struct mmds_conn *conn, const struct mmds_segment *syn, uint32_t first_seq,
-                   uint64_t now_ns)
+int mmds_conn_open(struct mmds_conn *conn, struct mmds *mmds, const struct mmds_segment *syn,
+                   uint32_t first_seq, uint64_t now_ns)
 {
     uint16_t mss;
 
@@ -25,6 +25,7 @@ int mmds_conn_open(struct mmds_conn *conn, const struct mmds_segment *syn, uint3
         return rc;
     *conn = (struct mmds_conn){
         .used = true,
+        .mmds = mmds,
         .peer = syn->peer,
         .mss = mss,
         .received_ns = now_ns,
@@ -40,10 +41,18 @@ int mmds_conn_open(struct mmds_conn *conn, const struct mmds_segment *syn, uint3
     return 0;
 }
 
-void mmds_conn_close(struct mmds_conn *conn)
+static void drop_response(struct mmds_conn *conn)
 {
+    if (!conn->response)
+        return;
+    conn->mmds->responses_size -= conn->response_len;
     free(conn->response);
     conn->response = NULL;
+}
+
+void mmds_conn_close(struct mmds_conn *conn)
+{
+    drop_response(conn);
     conn->used = false;
 }
 
@@ -123,11 +132,14 @@ static uint32_t response_end(const struct mmds_conn *conn)
 }
 
 /* Makes the response to the first `len` bytes. Returns 0 or negative. */
-static int answer(struct mmds_conn *conn, struct mmds *mmds, uint32_t len)
+static int answer(struct mmds_conn *conn, uint32_t len)
 {
     char *response;
     size_t response_len;
-    int rc = mmds_http_answer(mmds, (const char *)conn->request, len, &response, &response_len);
+    if (conn->mmds->responses_size > MMDS_RESPONSES_MAX_SIZE)
+        return -ENOBUFS;
+    int rc =
+        mmds_http_answer(conn->mmds, (const char *)conn->request, len, &response, &response_len);
 
     if (rc < 0)
         return rc;
@@ -137,22 +149,21 @@ static int answer(struct mmds_conn *conn, struct mmds *mmds, uint32_t len)
     }
     conn->response = response;
     conn->response_len = response_len;
+    conn->mmds->responses_size += response_len;
     conn->response_seq = conn->max;
     return 0;
 }
 
 /* The next request that is whole gets its response. */
-static enum mmds_fate serve(struct mmds_conn *conn, struct mmds *mmds)
+static enum mmds_fate serve(struct mmds_conn *conn)
 {
-    if (conn->response && conn->una == response_end(conn)) {
-        free(conn->response);
-        conn->response = NULL;
-    }
+    if (conn->response && conn->una == response_end(conn))
+        drop_response(conn);
     if (conn->response || conn->closing)
         return MMDS_FATE_STAYS;
     uint32_t end = request_end(conn);
     if (end > 0) {
-        if (answer(conn, mmds, end) < 0) {
+        if (answer(conn, end) < 0) {
             metric_inc(&metrics.mmds.tx_errors);
             return MMDS_FATE_RESET;
         }
@@ -177,8 +188,8 @@ static enum mmds_fate receive_syn(struct mmds_conn *conn, const struct mmds_segm
     return MMDS_FATE_STAYS;
 }
 
-enum mmds_fate mmds_conn_receive(struct mmds_conn *conn, struct mmds *mmds,
-                                 const struct mmds_segment *segment, uint64_t now_ns)
+enum mmds_fate mmds_conn_receive(struct mmds_conn *conn, const struct mmds_segment *segment,
+                                 uint64_t now_ns)
 {
     conn->received_ns = now_ns;
     if (segment->flags & MMDS_RST) {
@@ -200,7 +211,7 @@ enum mmds_fate mmds_conn_receive(struct mmds_conn *conn, struct mmds *mmds,
         return MMDS_FATE_STAYS;
     }
     take_payload(conn, segment);
-    if (serve(conn, mmds) == MMDS_FATE_RESET)
+    if (serve(conn) == MMDS_FATE_RESET)
         return MMDS_FATE_RESET;
     return conn->closing && conn->una == conn->fin_seq + 1 ? MMDS_FATE_OVER : MMDS_FATE_STAYS;
 }

@@ -76,20 +76,23 @@ static struct mmds_conn *make_room(struct mmds_endpoint *endpoint, uint64_t now_
     return idle;
 }
 
-static void open_conn(struct mmds_endpoint *endpoint, const struct mmds *mmds,
+/* Nobody makes room for a SYN that comes to nothing. */
+static void open_conn(struct mmds_endpoint *endpoint, struct mmds *mmds,
                       const struct mmds_segment *syn, uint64_t now_ns)
 {
+    struct mmds_conn made;
     uint32_t first_seq;
-    struct mmds_conn *conn = make_room(endpoint, now_ns);
 
+    if (mmds->env.random(mmds->env.ctx, &first_seq, sizeof(first_seq)) < 0)
+        return; /* as if the SYN was lost */
+    if (mmds_conn_open(&made, mmds, syn, first_seq, now_ns) < 0)
+        return;
+    struct mmds_conn *conn = make_room(endpoint, now_ns);
     if (!conn) {
         refuse(endpoint, syn);
         return;
     }
-    if (mmds->env.random(mmds->env.ctx, &first_seq, sizeof(first_seq)) < 0)
-        return; /* as if the SYN was lost */
-    if (mmds_conn_open(conn, syn, first_seq, now_ns) < 0)
-        return;
+    *conn = made;
     endpoint->conns_count++;
     metric_inc(&metrics.mmds.connections_created);
 }
@@ -101,7 +104,7 @@ void mmds_endpoint_receive(struct mmds_endpoint *endpoint, struct mmds *mmds,
     struct mmds_conn *conn = find(endpoint, &segment->peer);
 
     if (conn)
-        end(endpoint, conn, mmds_conn_receive(conn, mmds, segment, now_ns));
+        end(endpoint, conn, mmds_conn_receive(conn, segment, now_ns));
     else if (segment->flags == MMDS_SYN)
         open_conn(endpoint, mmds, segment, now_ns);
     else

@@ -27,6 +27,7 @@ struct mmds {
     bool imds_compat;
     struct crypto_aead *key; /* NULL: no token was asked for yet */
     uint32_t tokens_count;   /* made with this key */
+    uint64_t responses_size; /* bytes of what waits to be acknowledged, on all interfaces */
 };
 
 /* mmds_token.c: makes a token. ttl_s: MMDS_TTL_MIN_S to MMDS_TTL_MAX_S. ret_text: NUL-terminated.

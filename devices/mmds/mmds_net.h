@@ -17,6 +17,8 @@
 #define MMDS_REQUEST_MAX_SIZE 2500u /* also the receive window */
 
 #define MMDS_RESPONSE_MAX_SIZE (1u << 30) /* far below where sequence numbers meet */
+/* While the VM's responses that are not acknowledged yet have more than this, no more are made. */
+#define MMDS_RESPONSES_MAX_SIZE (16u << 20)
 
 #define MMDS_ETH_SIZE 14u
 #define MMDS_IP_SIZE 20u  /* of ours; the guest's may have options */
@@ -115,7 +117,8 @@ struct mmds_conn {
     uint32_t request_len;
     uint8_t request[MMDS_REQUEST_MAX_SIZE];
 
-    char *response; /* heap; NULL: none */
+    struct mmds *mmds; /* borrowed; counts responses */
+    char *response;    /* heap; NULL: none */
     size_t response_len;
     uint32_t response_seq; /* of its first byte */
 };
@@ -127,11 +130,11 @@ enum mmds_fate {
     MMDS_FATE_RESET, /* we reset it: mmds_conn_reset_of says how */
 };
 /* Opens by a SYN. Returns 0, -EPROTO (payload, or options that cannot be: nothing happens). */
-MUST_CHECK int mmds_conn_open(struct mmds_conn *conn, const struct mmds_segment *syn,
-                              uint32_t first_seq, uint64_t now_ns);
+MUST_CHECK int mmds_conn_open(struct mmds_conn *conn, struct mmds *mmds,
+                              const struct mmds_segment *syn, uint32_t first_seq, uint64_t now_ns);
 /* Frees what it has; it is unused then. */
 void mmds_conn_close(struct mmds_conn *conn);
-MUST_CHECK enum mmds_fate mmds_conn_receive(struct mmds_conn *conn, struct mmds *mmds,
+MUST_CHECK enum mmds_fate mmds_conn_receive(struct mmds_conn *conn,
                                             const struct mmds_segment *segment, uint64_t now_ns);
 /* Looks at the clock. */
 MUST_CHECK enum mmds_fate mmds_conn_tick(struct mmds_conn *conn, uint64_t now_ns);

@@ -41,6 +41,7 @@ struct mmds_nic {
     struct mmds *mmds; /* borrowed */
     uint8_t ip[IP_SIZE];
     uint8_t their_mac[MAC_SIZE]; /* source of the last frame taken */
+    bool stale;                  /* all below is a former driver's */
     bool owes_arp;               /* the newest request is not answered */
     uint8_t arp_mac[MAC_SIZE];   /* who asked */
     uint8_t arp_ip[IP_SIZE];
@@ -105,6 +106,16 @@ static void take_ipv4(struct mmds_nic *nic, const uint8_t *packet, size_t len, s
     }
 }
 
+/* Ends what a former driver had. */
+static void forget_former(struct mmds_nic *nic)
+{
+    if (!nic->stale)
+        return;
+    nic->stale = false;
+    nic->owes_arp = false;
+    mmds_endpoint_reset(&nic->endpoint);
+}
+
 static void take(struct frame_filter *filter, const uint8_t *bytes, size_t len, size_t frame_len)
 {
     struct mmds_nic *nic = nic_of(filter);
@@ -114,6 +125,7 @@ static void take(struct frame_filter *filter, const uint8_t *bytes, size_t len, 
         return;
     }
     metric_inc(&metrics.mmds.rx_accepted);
+    forget_former(nic);
     memcpy(nic->their_mac, bytes + ETH_SOURCE, MAC_SIZE);
     if (be16_load(bytes + ETH_TYPE) == TYPE_ARP)
         take_arp(nic, bytes + MMDS_ETH_SIZE, len - MMDS_ETH_SIZE);
@@ -149,6 +161,7 @@ static size_t pull(struct frame_filter *filter, uint8_t *frame)
     struct mmds_segment segment;
     size_t len;
 
+    forget_former(nic);
     if (nic->owes_arp) {
         len = pull_arp(nic, frame);
     } else if (mmds_endpoint_send(&nic->endpoint, clock_now_ns(nic->mmds->env.clock), &segment)) {
@@ -165,15 +178,14 @@ static size_t pull(struct frame_filter *filter, uint8_t *frame)
 
 static uint64_t due_ns(const struct frame_filter *filter)
 {
-    return mmds_endpoint_due_ns(&const_nic_of(filter)->endpoint);
+    const struct mmds_nic *nic = const_nic_of(filter);
+    return nic->stale ? 0 : mmds_endpoint_due_ns(&nic->endpoint);
 }
 
+/* On a vCPU's thread: what there is to be freed waits for the loop's. */
 static void reset(struct frame_filter *filter)
 {
-    struct mmds_nic *nic = nic_of(filter);
-
-    nic->owes_arp = false;
-    mmds_endpoint_reset(&nic->endpoint);
+    nic_of(filter)->stale = true;
 }
 
 static const struct frame_filter_ops nic_ops = {

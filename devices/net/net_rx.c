@@ -107,8 +107,9 @@ static struct net_rx_chain drop_first(struct net_rx *rx)
     return chain;
 }
 
-/* Pops until the largest frame has room. Returns 1, 0 when the driver has no more buffers now, or
- * negative with the device broken. *budget: what is returned empty costs a turn as well. */
+/* Pops until the largest frame has room. Returns 1, 0 when the driver has no more buffers now or
+ * the budget is spent, or negative with the device broken. *budget: what is returned empty costs
+ * a turn as well. */
 static int refill(struct net *net, uint32_t *budget)
 {
     struct net_rx *rx = &net->rx;
@@ -124,9 +125,10 @@ static int refill(struct net *net, uint32_t *budget)
             return rc;
         }
         rc = keep(net);
-        if (rc == 0) {
-            vq_unpop(rx_queue(net), net->chain.head);
-            return 0;
+        if (rc == 0) { /* all pieces that one read takes do not hold a frame */
+            virtio_mark_broken(&net->dev, "net receive queue: buffers cut into too many pieces",
+                               -E2BIG);
+            return -E2BIG;
         }
         if (rc < 0) {
             --*budget;
@@ -232,15 +234,7 @@ static void deliver(struct net *net)
 /* Takes what the held frame costs. False: denied and nothing taken. */
 static bool limiter_take(struct net *net)
 {
-    if (rl_blocked(&net->rx_rl))
-        return false;
-    if (!rl_take(&net->rx_rl, RL_OPS, 1))
-        return false;
-    if (!rl_take(&net->rx_rl, RL_BYTES, net->rx.held_len)) {
-        rl_refund(&net->rx_rl, RL_OPS, 1);
-        return false;
-    }
-    return true;
+    return rl_take_both(&net->rx_rl, net->rx.held_len, NULL);
 }
 
 enum pass_end {
@@ -260,10 +254,14 @@ static bool hold_next(struct net *net, uint32_t *budget, enum pass_end *ret_end)
         *ret_end = PASS_BROKEN;
         return false;
     }
+    if (*budget == 0) { /* spent on buffers that take no frame */
+        *ret_end = PASS_BUDGET;
+        return false;
+    }
     if (pull_frame(net) == 1)
         return true;
     if (rc == 0) {
-        *ret_end = *budget == 0 ? PASS_BUDGET : PASS_STARVED;
+        *ret_end = PASS_STARVED;
         return false;
     }
     *ret_end = PASS_EMPTY;
@@ -324,13 +322,13 @@ void net_rx_serve(struct net *net)
         metric_inc(&net->metrics->no_rx_avail_buffer);
     virtio_queue_flush(&net->dev, NET_RX);
     await_filter(net, end);
+    if (end == PASS_STARVED && budget == 0)
+        virtio_kick_self(&net->dev, NET_RX);
     if (net->gone)
         return;
     bool watched = end == PASS_EMPTY || end == PASS_BUDGET;
     IGNORE_RESULT(
         loop_modify(net->env.loop, &net->src, watched ? EPOLLIN : 0)); /* added: cannot fail */
-    if (end == PASS_STARVED && budget == 0)
-        virtio_kick_self(&net->dev, NET_RX);
 }
 
 void net_rx_return(struct net *net)

@@ -13,6 +13,10 @@
 #include "base/metrics.h"
 #include "devices/net/net_int.h"
 
+/* Frames of a pass that one costs beside itself which the filter takes: it may have a whole
+ * document to answer with. */
+#define FILTERED_COST 7u
+
 static struct vq *tx_queue(struct net *net)
 {
     return &net->dev.queues[NET_TX];
@@ -80,8 +84,8 @@ static bool is_filtered(const struct net *net, const struct frame *frame)
                                         frame->peek_len - TAP_HEADER_SIZE);
 }
 
-/* Gives it to the filter: the copy that it was asked about, and now a copy of what follows. It
- * costs the guest nothing. Out of line for its large frame. */
+/* Gives it to the filter: the copy that it was asked about, and now a copy of what follows. Out of
+ * line for its large frame. */
 static NO_INLINE void filter_take(struct net *net, const struct frame *frame)
 {
     const struct vq_chain *chain = &net->chain;
@@ -90,8 +94,6 @@ static NO_INLINE void filter_take(struct net *net, const struct frame *frame)
     size_t here = frame->peek_len - TAP_HEADER_SIZE;
     size_t len = frame_len < sizeof(bytes) ? frame_len : sizeof(bytes);
 
-    rl_refund(&net->tx_rl, RL_OPS, 1);
-    rl_refund(&net->tx_rl, RL_BYTES, chain->readable_len);
     memcpy(bytes, frame->peek + TAP_HEADER_SIZE, here);
     if (len > here &&
         vq_chain_read(net->dev.gmem, chain, frame->peek_len, bytes + here, len - here) < 0) {
@@ -102,37 +104,30 @@ static NO_INLINE void filter_take(struct net *net, const struct frame *frame)
     net->filter_took = true;
 }
 
-/* The popped chain: sent, given to the filter, or dropped and counted. */
-static void send_chain(struct net *net)
+/* The popped chain: sent, given to the filter, or dropped and counted. Returns whether it was the
+ * filter's. */
+static bool send_chain(struct net *net)
 {
+    bool filtered = false;
     UNINITIALIZED struct frame frame; /* frame_make fills what is looked at */
     if (frame_make(net, &frame) < 0) {
         metric_inc(&net->metrics->tx_malformed_frames);
     } else if (is_filtered(net, &frame)) {
+        filtered = true;
         filter_take(net, &frame);
     } else {
         count_source(net, &frame);
         frame_send(net, &frame);
     }
     vq_push_used(tx_queue(net), net->chain.head, 0);
-}
-
-/* Takes what the frame costs, whatever becomes of it. False: denied and nothing taken. */
-static bool limiter_take(struct net *net)
-{
-    if (!rl_take(&net->tx_rl, RL_OPS, 1))
-        return false;
-    if (!rl_take(&net->tx_rl, RL_BYTES, net->chain.readable_len)) {
-        rl_refund(&net->tx_rl, RL_OPS, 1);
-        return false;
-    }
-    return true;
+    return filtered;
 }
 
 /* Pops and sends until the ring is empty (1), the limiter denies (0), or the budget is spent (0,
  * with a kick to oneself). */
 static int pass(struct net *net, uint32_t *budget)
 {
+    UNINITIALIZED struct rl_undo undo;
     while (!net->dev.broken && !rl_blocked(&net->tx_rl)) {
         if (*budget == 0) {
             virtio_kick_self(&net->dev, NET_TX);
@@ -147,12 +142,15 @@ static int pass(struct net *net, uint32_t *budget)
             return 0;
         }
         --*budget;
-        if (!limiter_take(net)) {
+        if (!rl_take_both(&net->tx_rl, net->chain.readable_len, &undo)) {
             vq_unpop(tx_queue(net), net->chain.head);
             metric_inc(&net->metrics->tx_rate_limiter_throttled);
             return 0;
         }
-        send_chain(net);
+        if (send_chain(net)) { /* costs the guest nothing, but us more */
+            rl_undo(&net->tx_rl, &undo);
+            *budget -= *budget < FILTERED_COST ? *budget : FILTERED_COST;
+        }
     }
     return 0;
 }

@@ -101,7 +101,8 @@ MUST_CHECK int gmem_iov(struct gmem *gmem, gpa_t addr, size_t len, bool device_w
 
 /*
  * Copies host bytes into iovecs that gmem_iov made for device writes, from byte `off` of all of
- * them on. Returns 0, or -EFAULT when they end before: then nothing is written.
+ * them on. Their pages were marked dirty when they were made: they must not be kept beyond the next
+ * gmem_dirty_take. Returns 0, or -EFAULT when they end before: then nothing is written.
  */
 MUST_CHECK int gmem_iov_write(const struct iovec *iov, uint32_t iov_count, size_t off,
                               const void *src, size_t len);

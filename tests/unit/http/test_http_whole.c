@@ -88,9 +88,19 @@ static void test_http_whole_parse__bad_headers__sentence_of_the_reader(void **st
     }
 }
 
+/* http-parser takes a lone CR for a line's end, and what follows for a body and another request. */
+static void test_http_whole_parse__length_hidden_by_a_lone_cr__refused(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("GET /a HTTP/1.1\r\nContent-Length: 3\r\n\r:abcGET / HTTP/1.1\r\n\r\n"),
+                     -EPROTO);
+    assert_int_equal(parse("GET /a HTTP/1.1\r\n\r:GET / HTTP/1.1\r\n\r\n"), -EPROTO);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_http_whole_parse__length_hidden_by_a_lone_cr__refused),
         cmocka_unit_test(test_http_whole_parse__request__its_parts),
         cmocka_unit_test(test_http_whole_parse__bad_request_line__the_reason_alone),
         cmocka_unit_test(test_http_whole_parse__bad_headers__sentence_of_the_reader),

@@ -701,6 +701,33 @@ static void test_reset__connections_and_arp__forgotten(void **state)
     assert_int_equal(metric_get(&metrics.mmds.connections_destroyed), gone + 1);
 }
 
+static void test_conn__impossible_syn_while_full__ends_nobody(void **state)
+{
+    (void)state;
+    for (uint16_t i = 0; i < 30; i++) {
+        guest.port = (uint16_t)(1000 + i);
+        connect_with(1460);
+    }
+    world.now_ns += 20000 * NS_PER_MS; /* all are idle for long */
+    uint64_t gone = metric_get(&metrics.mmds.connections_destroyed);
+    guest.port = 5000;
+    guest.seq = 1;
+    send_full(MMDS_SYN, (uint8_t[]){2, 3, 1, 0}, 4, NULL, 0);
+    send_full(MMDS_SYN, NULL, 0, "x", 1);
+    assert_int_equal(metric_get(&metrics.mmds.connections_destroyed), gone);
+}
+
+static void test_conn__too_much_waits_to_be_acknowledged__reset(void **state)
+{
+    (void)state;
+    put("{\"a\":\"v\"}");
+    connect_with(1460);
+    world.mmds->responses_size = MMDS_RESPONSES_MAX_SIZE + 1; /* other connections' */
+    send_text("GET /a HTTP/1.1\r\n\r\n");
+    expect_flags(MMDS_RST | MMDS_ACK);
+    world.mmds->responses_size = 0;
+}
+
 static void test_conn__no_random__as_if_the_syn_was_lost(void **state)
 {
     (void)state;
@@ -736,6 +763,8 @@ int main(void)
         NIC(test_conn__request_with_fin__answered_before_our_fin),
         NIC(test_conn__mss__echoed_and_kept),
         NIC(test_conn__impossible_syn__no_connection_and_silence),
+        NIC(test_conn__impossible_syn_while_full__ends_nobody),
+        NIC(test_conn__too_much_waits_to_be_acknowledged__reset),
         NIC(test_conn__request_in_pieces__answered_when_whole),
         NIC(test_conn__overlap_gap_or_beyond_window__dropped_and_told),
         NIC(test_conn__buffer_full_without_end__reset),

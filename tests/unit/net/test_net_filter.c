@@ -215,6 +215,7 @@ static void test_net_tx__wanted_frames__cost_nothing(void **state)
     for (uint16_t head = 0; head < 10; head++)
         send_frame(head, 1500, OURS);
     kick(1);
+    kick(1); /* the device asks for it itself */
     assert_int_equal(fake.taken_count, 10);
     send_frame(10, 1000, 1);
     send_frame(11, 1000, 1);
@@ -440,11 +441,74 @@ static void test_net_set_filter__taken_away__frames_go_to_the_tap(void **state)
     assert_int_equal(fake.wants_count, 0);
 }
 
+/* Buffers that take no frame cost a turn, too: a guest that offers them again and again gets no
+ * endless pass. */
+static void test_net_rx__budget_spent_on_bad_buffers__no_frame_is_delivered_on_credit(void **state)
+{
+    (void)state;
+    uint32_t id;
+    uint32_t len;
+    uint32_t used_count = 0;
+    offer_buffers(0, 1, BUFFER_SIZE);
+    for (uint16_t i = 1; i < 65; i++) { /* for the device to read */
+        vqd_desc(&fix.rx, VQD_DESC, i, rx_addr(i), 100, 0, 0);
+        vqd_offer(&fix.rx, i);
+    }
+    offer_buffers(65, 62, BUFFER_SIZE);
+    fake.ready_count = 1000;
+    kick(0);
+    while (vqd_take_used(&fix.rx, &id, &len) == 1)
+        used_count++;
+    assert_in_range(used_count, 1, 65);
+    assert_int_equal(fake.kicks_count, 1);
+}
+
+static void test_net_tx__frame_beyond_the_bucket_for_the_filter__mints_nothing(void **state)
+{
+    (void)state;
+    static uint8_t got[FRAME_MAX];
+    const struct cfg_rate_limiter limiter = {
+        .present = true, .bandwidth = {.present = true, .size = 60000, .refill_time_ms = 100}};
+    uint64_t sent = 0;
+    net_replace_limiters(fix.net, &(struct cfg_rate_limiter){0}, &limiter);
+    for (uint32_t round = 0; round < 300; round++) { /* while no time goes on */
+        uint32_t id;
+        uint32_t len;
+        ssize_t here;
+        send_frame(0, 590, 1);
+        send_frame(1, 60001, OURS);
+        kick(1);
+        assert_true(loop_turn(fix.loop, 0) >= 0);
+        while (vqd_take_used(&fix.tx, &id, &len) == 1)
+            continue;
+        while ((here = host_gets(got, sizeof(got))) > 0)
+            sent += (uint64_t)here;
+        if (vq_in_flight_count(&net_virtio(fix.net)->queues[1]) > 0 || sent >= 59500)
+            break;
+    }
+    assert_in_range(sent, 590, 60000);
+}
+
+static void test_net_tx__frames_for_the_filter__a_pass_takes_an_eighth_as_many(void **state)
+{
+    (void)state;
+    for (uint16_t head = 0; head < 20; head++)
+        send_frame(head, 100, OURS);
+    kick(1);
+    assert_int_equal(fake.taken_count, 8);
+    kick(1); /* the device asks for it itself */
+    kick(1);
+    assert_int_equal(fake.taken_count, 20);
+}
+
 #define FILTER(test) cmocka_unit_test_setup_teardown(test, filter_setup, filter_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        FILTER(test_net_rx__budget_spent_on_bad_buffers__no_frame_is_delivered_on_credit),
+        FILTER(test_net_tx__frame_beyond_the_bucket_for_the_filter__mints_nothing),
+        FILTER(test_net_tx__frames_for_the_filter__a_pass_takes_an_eighth_as_many),
         FILTER(test_net_tx__wanted_frame__taken_and_not_sent),
         FILTER(test_net_tx__wanted_frame_of_any_size__its_beginning_taken),
         FILTER(test_net_tx__other_frame__sent),

@@ -169,6 +169,18 @@ static void test_net_rx__buffer_that_takes_no_header__returned_empty(void **stat
     assert_false(net_virtio(fix.net)->broken);
 }
 
+static void test_net_rx__pieces_too_small_for_a_frame__needs_reset(void **state)
+{
+    (void)state;
+    for (uint16_t i = 0; i < 120; i++)
+        vqd_desc(&fix.rx, VQD_DESC, i, buffer_addr(0) + i * 16u, 12,
+                 VRING_DESC_F_WRITE | (i < 119 ? VRING_DESC_F_NEXT : 0), (uint16_t)(i + 1));
+    for (uint16_t head = 0; head < 10; head++) /* all heads share one tail */
+        vqd_offer(&fix.rx, head);
+    kick(0);
+    assert_true(net_virtio(fix.net)->broken);
+}
+
 static void test_net_rx__limiter_denies__held_and_delivered_first(void **state)
 {
     (void)state;
@@ -277,6 +289,7 @@ int main(void)
         TEST(test_net_rx__not_mergeable__small_buffers_returned_empty),
         TEST(test_net_rx__no_segmentation__1526_bytes_do),
         TEST(test_net_rx__buffer_that_takes_no_header__returned_empty),
+        TEST(test_net_rx__pieces_too_small_for_a_frame__needs_reset),
         TEST(test_net_rx__limiter_denies__held_and_delivered_first),
         TEST(test_net_rx__many_frames__a_pass_has_its_budget),
         TEST(test_net_rx__pause__ring_whole_and_nothing_lost),
