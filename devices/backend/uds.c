@@ -18,6 +18,10 @@
 
 static_assert(UDS_PATH_MAX_LEN == sizeof(((struct sockaddr_un *)0)->sun_path) - 1, "unix(7)");
 
+#ifndef SO_PASSRIGHTS /* Debian 12's headers are older */
+#define SO_PASSRIGHTS 83
+#endif
+
 struct address {
     struct sockaddr_un un;
     socklen_t len;
@@ -36,10 +40,17 @@ static int address_of(const char *path, struct address *ret_address)
     return 0;
 }
 
+/* Nobody may pass us descriptors: we would be the last to close them, and that may take as long as
+ * their owner likes (SO_LINGER). Streams that are accepted inherit it. */
 static int open_socket(void)
 {
+    const int off = 0;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    return fd < 0 ? -errno : fd;
+    if (fd < 0)
+        return -errno;
+    (void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off,
+                     sizeof(off)); /* Linux 6.16; else as ever */
+    return fd;
 }
 
 int uds_listen(const char *path)

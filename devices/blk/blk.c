@@ -157,6 +157,7 @@ int blk_create(const struct cfg_drive *drive, const struct blk_env *env, struct 
     if (rc < 0)
         goto err_close;
     blk->dev.activate_fails = &blk->metrics->activate_fails;
+    blk->dev.cfg_fails = &blk->metrics->cfg_fails;
     blk->cache = drive->cache_type;
     blk->clock = env->clock;
     if (drive->is_read_only)

@@ -223,6 +223,7 @@ int net_create(const struct cfg_nic *nic, const struct net_env *env, struct net 
         return rc;
     }
     net->dev.activate_fails = &net->metrics->activate_fails;
+    net->dev.cfg_fails = &net->metrics->cfg_fails;
     net->dev.offered |= features_of(nic, &net->tap);
     fill_config(net, nic);
     limiter_init(&net->rx_rl, &nic->rx_rate_limiter, env, on_rx_unblocked, net);

@@ -72,6 +72,7 @@ struct virtio_dev {
     bool resetting;             /* a reset waits for the backend, without the lock */
     pthread_cond_t reset_over;  /* resetting became false */
     metric_t *activate_fails;   /* the device's counter, set by it; NULL: none */
+    metric_t *cfg_fails;        /* likewise: writes to its config space */
     bool paused;                /* the VM is: nothing is served */
     bool broken;                /* needs-reset was said; nothing is served until the reset */
     struct gmem *gmem;          /* borrowed while active */

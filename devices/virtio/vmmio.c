@@ -322,6 +322,8 @@ static void vmmio_write(void *ctx, uint64_t off, const void *data, uint32_t len)
 {
     struct vmmio *vmmio = ctx;
     if (off >= VIRTIO_MMIO_CONFIG) {
+        if (vmmio->dev->cfg_fails)
+            metric_inc(vmmio->dev->cfg_fails);
         log_guest_warn("virtio-mmio: write to the config space refused");
         return;
     }

@@ -33,8 +33,15 @@ static_assert(sizeof(struct wire_config) == 8, "virtio 1.2, 5.10.4");
 void vsock_watch_listener(struct vsock *vsock)
 {
     bool watched = !vsock->parked && !vsock->accept_failed;
-    IGNORE_RESULT(
-        loop_modify(vsock->env.loop, &vsock->listener, watched ? EPOLLIN : 0)); /* added */
+    if (loop_modify(vsock->env.loop, &vsock->listener, watched ? EPOLLIN : 0) < 0)
+        vsock_watch_failed(vsock);
+}
+
+void vsock_watch_failed(struct vsock *vsock)
+{
+    metric_inc(&metrics.vsock.muxer_event_fails);
+    vsock->watch_failed = true;
+    vsock_arm_timer(vsock);
 }
 
 void vsock_arm_timer(struct vsock *vsock)
@@ -44,7 +51,8 @@ void vsock_arm_timer(struct vsock *vsock)
     uint64_t delay_ns = UINT64_MAX;
     if (first)
         delay_ns = first->deadline_ns > now_ns ? first->deadline_ns - now_ns : 0;
-    if ((vsock->connecting_count > 0 || vsock->accept_failed) && delay_ns > VSOCK_RETRY_NS)
+    bool retries = vsock->connecting_count > 0 || vsock->accept_failed || vsock->watch_failed;
+    if (retries && delay_ns > VSOCK_RETRY_NS)
         delay_ns = VSOCK_RETRY_NS;
     if (delay_ns < UINT64_MAX)
         loop_timer_arm(vsock->env.loop, &vsock->timer, delay_ns);
@@ -112,6 +120,8 @@ static bool event_begin(struct vsock *vsock)
         vsock_conn_remove_all(vsock);
     if (!virtio_serves(&vsock->dev))
         park(vsock);
+    else if (vsock->parked)
+        unpark(vsock);
     return !vsock->parked;
 }
 
@@ -137,6 +147,8 @@ void vsock_on_socket(struct loop_src *src, uint32_t revents)
         park(vsock);
         IGNORE_RESULT(loop_modify(vsock->env.loop, src, 0)); /* added: cannot fail */
     } else {
+        if (vsock->parked)
+            unpark(vsock);
         vsock_conn_on_host(conn, revents);
         vsock_rx_serve(vsock);
         flush(vsock);
@@ -153,6 +165,19 @@ static void on_listener(struct loop_src *src, uint32_t revents)
     event_end(vsock);
 }
 
+/* Sockets that the kernel did not take are offered again. */
+static void rewatch(struct vsock *vsock)
+{
+    struct vsock_conn *conn;
+    if (!vsock->watch_failed)
+        return;
+    vsock->watch_failed = false;
+    TAILQ_FOREACH(conn, &vsock->all, in_all)
+    {
+        vsock_conn_watch(conn);
+    }
+}
+
 static void on_timer(struct loop_timer *timer)
 {
     struct vsock *vsock = timer->ctx;
@@ -161,6 +186,7 @@ static void on_timer(struct loop_timer *timer)
         struct vsock_conn *conn;
         vsock->accept_failed = false;
         vsock_watch_listener(vsock);
+        rewatch(vsock);
         vsock_host_retry(vsock);
         while ((conn = TAILQ_FIRST(&vsock->expiring)) && conn->deadline_ns <= now_ns)
             vsock_conn_kill(conn);
@@ -255,6 +281,7 @@ static void vsock_init(struct vsock *vsock, const struct cfg_vsock *config,
     vsock->dev.offered |= 1ull << VIRTIO_F_IN_ORDER;
     vsock->dev.offered &= ~(1ull << VIRTIO_RING_F_INDIRECT_DESC);
     vsock->dev.activate_fails = &metrics.vsock.activate_fails;
+    vsock->dev.cfg_fails = &metrics.vsock.cfg_fails;
     memcpy(vsock->dev.config, &wire, sizeof(wire));
     vsock->dev.config_size = sizeof(wire);
 }

@@ -62,7 +62,8 @@ void vsock_conn_watch(struct vsock_conn *conn)
         else if (!conn->starved)
             events |= EPOLLIN;
     }
-    IGNORE_RESULT(loop_modify(conn->vsock->env.loop, &conn->src, events)); /* or has no socket */
+    if (loop_modify(conn->vsock->env.loop, &conn->src, events) < 0 && conn->src.fd != FD_NONE)
+        vsock_watch_failed(conn->vsock);
 }
 
 uint32_t vsock_conn_credit(const struct vsock_conn *conn)
@@ -128,6 +129,16 @@ static void flush(struct vsock_conn *conn)
         conn->buf = NULL;
     }
     forwarded(conn, (size_t)len);
+    settle(conn);
+}
+
+/* The host program will not read it any more; what it wrote may still be read. */
+static void drop_kept(struct vsock_conn *conn)
+{
+    metric_inc(&metrics.vsock.tx_flush_fails);
+    free(conn->buf);
+    conn->buf = NULL;
+    conn->buf_len = 0;
     settle(conn);
 }
 
@@ -242,11 +253,11 @@ static void on_established_packet(struct vsock_conn *conn, const struct vsock_pa
 
 void vsock_conn_on_packet(struct vsock_conn *conn, const struct vsock_packet *packet)
 {
-    metric_inc(&metrics.vsock.tx_packets_count);
     if (packet->op == VSOCK_OP_RST) {
         vsock_conn_remove(conn);
         return;
     }
+    metric_inc(&metrics.vsock.tx_packets_count);
     conn->peer_buf_alloc = packet->buf_alloc;
     conn->peer_fwd_cnt = packet->fwd_cnt;
     switch (conn->state) {
@@ -294,7 +305,7 @@ void vsock_conn_host_ended(struct vsock_conn *conn)
 void vsock_conn_on_host(struct vsock_conn *conn, uint32_t revents)
 {
     if (conn->state == VSOCK_LINE) {
-        vsock_host_on_line(conn);
+        vsock_host_on_line(conn, false);
         return;
     }
     if (conn->state != VSOCK_ESTABLISHED) {
@@ -302,7 +313,9 @@ void vsock_conn_on_host(struct vsock_conn *conn, uint32_t revents)
         vsock_conn_watch(conn);
         return;
     }
-    if (revents & (EPOLLOUT | EPOLLHUP | EPOLLERR) && conn->buf_len > 0)
+    if (revents & EPOLLHUP && conn->buf_len > 0)
+        drop_kept(conn);
+    else if (revents & (EPOLLOUT | EPOLLERR) && conn->buf_len > 0)
         flush(conn);
     if (conn->state != VSOCK_ESTABLISHED)
         return;

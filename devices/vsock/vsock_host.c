@@ -5,7 +5,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
-#include <sys/epoll.h>
+#include <string.h>
 
 #include "base/fd.h"
 #include "base/log.h"
@@ -13,6 +13,8 @@
 
 /* Streams taken in one go before other devices get their turn. */
 #define ACCEPT_BUDGET 16u
+/* Full listeners asked again in one go. */
+#define RETRY_BUDGET 32u
 
 static void accepted(struct vsock *vsock, int fd)
 {
@@ -24,14 +26,8 @@ static void accepted(struct vsock *vsock, int fd)
         fd_close(&fd);
         return;
     }
-    int rc = loop_add(vsock->env.loop, &conn->src);
-    if (rc < 0) {
-        metric_inc(&metrics.vsock.muxer_event_fails);
-        log_guest_warn("vsock: a host program's stream cannot be watched: %s", ERR_OS(rc));
-        vsock_conn_remove(conn);
-        return;
-    }
-    vsock_host_on_line(conn); /* mostly it is there already */
+    IGNORE_RESULT(loop_add(vsock->env.loop, &conn->src)); /* silent: nothing is asked yet */
+    vsock_host_on_line(conn, true);                       /* mostly it is there already */
 }
 
 void vsock_host_accept(struct vsock *vsock)
@@ -54,12 +50,12 @@ void vsock_host_accept(struct vsock *vsock)
     }
 }
 
-void vsock_host_on_line(struct vsock_conn *conn)
+void vsock_host_on_line(struct vsock_conn *conn, bool is_new)
 {
     uint8_t bytes[VSOCK_LINE_MAX_SIZE];
     uint32_t peer_port;
     ssize_t len = uds_peek(conn->src.fd, bytes, sizeof(bytes));
-    if (len == -EAGAIN) {
+    if (len == -EAGAIN && is_new) {
         vsock_conn_watch(conn);
         return;
     }
@@ -79,6 +75,7 @@ void vsock_host_on_line(struct vsock_conn *conn)
         return;
     }
     vsock_conn_register(conn, vsock_local_port_next(conn->vsock), peer_port);
+    vsock_conn_count(conn);
     conn->state = VSOCK_LOCAL_INIT;
     vsock_conn_watch(conn);
     vsock_conn_set_deadline(conn);
@@ -106,11 +103,14 @@ static void try_reach(struct vsock_conn *conn)
     if (rc == -EAGAIN)
         return;
     if (rc < 0) {
-        log_guest_info("vsock: nobody at %s_%u for port %u of the guest: %s", vsock->uds_path,
+        char path[80];
+        log_guest_info("vsock: nobody at \"%s\"_%u for port %u of the guest: %s",
+                       log_quote(vsock->uds_path, strlen(vsock->uds_path), path, sizeof(path)),
                        conn->local_port, conn->peer_port, ERR_OS(rc));
         vsock_conn_end(conn);
         return;
     }
+    vsock_conn_count(conn);
     vsock->connecting_count--;
     vsock_conn_clear_deadline(conn);
     conn->state = VSOCK_PEER_INIT;
@@ -141,9 +141,14 @@ void vsock_host_retry(struct vsock *vsock)
 {
     struct vsock_conn *conn = TAILQ_FIRST(&vsock->expiring);
     struct vsock_conn *next;
-    for (; conn; conn = next) {
+    uint32_t from = vsock->retry_from < vsock->connecting_count ? vsock->retry_from : 0;
+    uint32_t idx = 0; /* among those that are to be asked */
+    for (; conn && idx < from + RETRY_BUDGET; conn = next) {
         next = TAILQ_NEXT(conn, in_expiring);
-        if (conn->state == VSOCK_CONNECTING)
+        if (conn->state != VSOCK_CONNECTING)
+            continue;
+        if (idx++ >= from)
             try_reach(conn);
     }
+    vsock->retry_from = idx; /* the rest has its turn next */
 }

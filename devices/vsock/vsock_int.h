@@ -80,6 +80,7 @@ struct vsock_conn {
     bool writing_ended; /* the host program was told that the guest sends no more */
     bool starved;       /* no buffer of the guest, or no credit: the socket is not looked at */
     bool credit_asked;
+    bool counted; /* as a connection, by the metrics */
 
     uint8_t *buf; /* VSOCK_BUF_SIZE bytes while the host program does not read; NULL: all written */
     uint32_t buf_off;
@@ -129,6 +130,7 @@ struct vsock {
     bool stale;                   /* the streams are a former driver's */
     bool parked;        /* sockets may be silent and timers unarmed: the device did not serve */
     bool accept_failed; /* no descriptor for a new stream: tried again by the timer */
+    bool watch_failed;  /* a socket that the kernel did not take to be watched: likewise */
     uint64_t parked_at_ns;
 
     struct vsock_bucket buckets[VSOCK_BUCKETS_COUNT]; /* by both ports */
@@ -137,6 +139,7 @@ struct vsock {
     struct vsock_list expiring; /* have a deadline, the next one first */
     uint32_t conns_count;
     uint32_t connecting_count;
+    uint32_t retry_from; /* which of those is asked next */
     uint32_t last_local_port;
 
     struct vsock_rst rsts[VSOCK_RSTS_MAX]; /* from rsts_first on, round and round */
@@ -147,6 +150,13 @@ struct vsock {
     struct vsock_batch batch;
 };
 
+/* It is a connection from now on. */
+static inline void vsock_conn_count(struct vsock_conn *conn)
+{
+    conn->counted = true;
+    metric_inc(&metrics.vsock.conns_added);
+}
+
 static inline struct vsock *vsock_of(struct virtio_dev *dev)
 {
     return CONTAINER_OF(dev, struct vsock, dev);
@@ -154,6 +164,8 @@ static inline struct vsock *vsock_of(struct virtio_dev *dev)
 
 /* vsock.c: looks at the listening socket when somebody could be taken. */
 void vsock_watch_listener(struct vsock *vsock);
+/* The kernel did not take a socket to be watched: it is offered again. */
+void vsock_watch_failed(struct vsock *vsock);
 /* Something happened at a stream's socket. */
 void vsock_on_socket(struct loop_src *src, uint32_t revents);
 /* Arms the timer for what is due next, if anything is. */
@@ -161,8 +173,9 @@ void vsock_arm_timer(struct vsock *vsock);
 
 /* vsock_table.c */
 void vsock_table_init(struct vsock *vsock);
-/* A stream in state LINE, with a socket or FD_NONE. Returns NULL when there are VSOCK_CONNS_MAX or
- * no memory; then the fd stays the caller's. */
+/* A stream in state LINE, with a socket or FD_NONE. When there are VSOCK_CONNS_MAX, the oldest in
+ * that state makes room. Returns NULL when there is none, or no memory; then the fd stays the
+ * caller's. */
 struct vsock_conn *vsock_conn_create(struct vsock *vsock, int fd);
 /* Gives it its ports: it can be found from now on. */
 void vsock_conn_register(struct vsock_conn *conn, uint32_t local_port, uint32_t peer_port);
@@ -205,8 +218,8 @@ void vsock_conn_host_ended(struct vsock_conn *conn);
 /* vsock_host.c */
 /* Takes those who wait at the listening socket. */
 void vsock_host_accept(struct vsock *vsock);
-/* Reads the line that names a port. May free it. */
-void vsock_host_on_line(struct vsock_conn *conn);
+/* Reads the line that names a port. is_new: it need not be there yet. May free it. */
+void vsock_host_on_line(struct vsock_conn *conn, bool is_new);
 /* The guest asks for a host program. */
 void vsock_host_connect(struct vsock *vsock, const struct vsock_packet *packet);
 /* Asks again those whose queue was full. */

@@ -78,7 +78,8 @@ static enum outcome slot_pop(struct vsock *vsock, struct vsock_batch *batch, uin
         rc = slot_add(vsock, batch, want);
         if (rc > 0)
             return OUTCOME_DONE;
-        if (rc == 0) {
+        /* One that is none leaves by itself, in order: behind those that are popped now. */
+        if (rc == 0 || batch->slots_count > 0) {
             vq_unpop(rx_queue(vsock), vsock->chain.head);
             break;
         }
@@ -118,6 +119,7 @@ static void push_of(struct vsock_conn *conn, const struct vsock_slot *slot, enum
                                   .flags = flags,
                                   .buf_alloc = VSOCK_BUF_SIZE,
                                   .fwd_cnt = conn->fwd_cnt};
+    metric_inc(&metrics.vsock.rx_packets_count);
     conn->fwd_told = conn->fwd_cnt;
     conn->pending &= ~VSOCK_HAS_CREDIT_UPDATE; /* this says it */
     push(conn->vsock, slot, &packet);
@@ -134,7 +136,6 @@ static void push_data(struct vsock_conn *conn, struct vsock_batch *batch, uint32
     for (uint32_t left = len; left > 0; used++) {
         uint32_t here = left < batch->slots[used].size ? left : batch->slots[used].size;
         push_of(conn, &batch->slots[used], VSOCK_OP_RW, here, 0);
-        metric_inc(&metrics.vsock.rx_packets_count);
         left -= here;
     }
     slots_return(vsock, batch, used);
@@ -298,7 +299,7 @@ void vsock_rx_serve(struct vsock *vsock)
     uint32_t budget = RX_BUDGET;
     enum outcome end;
 
-    if (vsock->rsts_count == 0 && TAILQ_EMPTY(&vsock->ready))
+    if (vsock->dev.broken || (vsock->rsts_count == 0 && TAILQ_EMPTY(&vsock->ready)))
         return;
     vq_notify_off(rx_queue(vsock));
     do {

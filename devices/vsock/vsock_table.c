@@ -20,10 +20,25 @@ void vsock_table_init(struct vsock *vsock)
     vsock->last_local_port = VSOCK_LOCAL_PORT_FIRST - 1;
 }
 
+/* Who has connected and said nothing for longest goes. False: there is none. */
+static bool make_room(struct vsock *vsock)
+{
+    struct vsock_conn *conn;
+    TAILQ_FOREACH(conn, &vsock->all, in_all)
+    {
+        if (conn->state == VSOCK_LINE) {
+            vsock_conn_remove(conn);
+            return true;
+        }
+    }
+    return false;
+}
+
 struct vsock_conn *vsock_conn_create(struct vsock *vsock, int fd)
 {
-    struct vsock_conn *conn =
-        vsock->conns_count < VSOCK_CONNS_MAX ? calloc(1, sizeof(*conn)) : NULL;
+    if (vsock->conns_count == VSOCK_CONNS_MAX && !make_room(vsock))
+        return NULL;
+    struct vsock_conn *conn = calloc(1, sizeof(*conn));
     if (!conn)
         return NULL;
     conn->vsock = vsock;
@@ -48,7 +63,6 @@ void vsock_conn_register(struct vsock_conn *conn, uint32_t local_port, uint32_t 
     conn->local_port = local_port;
     conn->peer_port = peer_port;
     LIST_INSERT_HEAD(bucket_of(conn->vsock, local_port, peer_port), conn, in_bucket);
-    metric_inc(&metrics.vsock.conns_added);
 }
 
 struct vsock_conn *vsock_conn_find(struct vsock *vsock, uint32_t local_port, uint32_t peer_port)
@@ -71,10 +85,10 @@ void vsock_conn_remove(struct vsock_conn *conn)
     vsock_conn_dequeue(conn);
     if (conn->state == VSOCK_CONNECTING)
         vsock->connecting_count--;
-    if (conn->state != VSOCK_LINE) {
+    if (conn->state != VSOCK_LINE)
         LIST_REMOVE(conn, in_bucket);
+    if (conn->counted)
         metric_inc(&metrics.vsock.conns_removed);
-    }
     TAILQ_REMOVE(&vsock->all, conn, in_all);
     vsock->conns_count--;
     free(conn);

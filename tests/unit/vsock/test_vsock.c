@@ -2,6 +2,8 @@
 /* Unit tests of the vsock device's life, pauses and resets: devices/vsock/vsock.c. Single
  * thread. */
 #include <linux/virtio_config.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
 
 #include "base/metrics.h"
 #include "tests/unit/vsock/vsock_fixture.h"
@@ -185,6 +187,84 @@ static void test_vsock__broken_receive_queue__needs_reset(void **state)
     fd_close(&fd);
 }
 
+static int epoll_add_error; /* what EPOLL_CTL_ADD fails with; 0: nothing */
+
+/* In place of the C library's, for this program. */
+int epoll_ctl(int epoll_fd, int op, int fd, struct epoll_event *event)
+{
+    if (op == EPOLL_CTL_ADD && epoll_add_error) {
+        errno = epoll_add_error;
+        return -1;
+    }
+    return (int)syscall(SYS_epoll_ctl, epoll_fd, op, fd, event);
+}
+
+static void test_vsock__kernel_takes_no_socket_to_be_watched__offered_again(void **state)
+{
+    (void)state;
+    uint32_t port;
+    uint64_t fails = metric_get(&metrics.vsock.muxer_event_fails);
+    give(0, 8, 4096);
+    int fd = host_connects(&port);
+    fix.buf_alloc = 0; /* no credit: it is silent */
+    guest_says(VSOCK_OP_CREDIT_UPDATE, port, GUEST_PORT);
+    host_writes(fd, "one");
+    (void)turn();
+    (void)expect_packet(VSOCK_OP_CREDIT_REQUEST, port, GUEST_PORT);
+    epoll_add_error = ENOSPC;
+    fix.buf_alloc = CREDIT;
+    guest_says(VSOCK_OP_CREDIT_UPDATE, port, GUEST_PORT);
+    (void)turn();
+    (void)expect_packet(VSOCK_OP_RW, port, GUEST_PORT);
+    int unnamed = host_open();
+    (void)turn();
+    epoll_add_error = 0;
+    assert_int_equal(metric_get(&metrics.vsock.muxer_event_fails), fails + 2);
+    host_writes(fd, "two");
+    host_writes(unnamed, "CONNECT 53\n");
+    wait_ms(10);
+    (void)expect_packet(VSOCK_OP_RW, port, GUEST_PORT);
+    (void)expect_packet(VSOCK_OP_REQUEST, port + 1, 53);
+    fd_close(&fd);
+    fd_close(&unnamed);
+}
+
+/* The API's resume and the end of a host program in one turn, before the queues are served. */
+static void test_vsock__event_between_resume_and_the_queues__its_time_is_two_seconds(void **state)
+{
+    (void)state;
+    uint32_t port;
+    give(0, 8, 4096);
+    int fd = host_connects(&port);
+    assert_int_equal(virtio_dev_pause(device(), UINT64_MAX), 0);
+    fix.now_ns += 3600 * NS_PER_S;
+    fd_close(&fd);
+    virtio_dev_resume(device());
+    (void)turn();
+    kick(0);
+    (void)turn();
+    (void)expect_packet(VSOCK_OP_SHUTDOWN, port, GUEST_PORT);
+    wait_ms(2000);
+    (void)expect_packet(VSOCK_OP_RST, port, GUEST_PORT);
+}
+
+static void test_vsock__transmit_queue_breaks_the_device__nothing_more_is_received(void **state)
+{
+    (void)state;
+    uint32_t port;
+    give(0, 8, 4096);
+    int fd = host_connects(&port);
+    const struct vsock_packet packet = packet_of(VSOCK_OP_CREDIT_REQUEST, port, GUEST_PORT);
+    lay_out(0, &packet, NULL);
+    vqd_offer(&fix.tx, 0);
+    vqd_offer(&fix.tx, 1000); /* no such descriptor */
+    uint16_t used = device()->queues[0].next_used;
+    kick(1);
+    assert_true(device()->broken);
+    assert_int_equal(device()->queues[0].next_used, used);
+    fd_close(&fd);
+}
+
 /* Interrupts raised since the last question. */
 static uint64_t raised(const struct irq_line *line)
 {
@@ -239,6 +319,9 @@ int main(void)
         TEST(test_vsock__paused__nothing_is_served_and_no_time_goes_on),
         TEST(test_vsock__event_of_a_broken_device__silenced),
         TEST(test_vsock__broken_receive_queue__needs_reset),
+        TEST(test_vsock__kernel_takes_no_socket_to_be_watched__offered_again),
+        TEST(test_vsock__event_between_resume_and_the_queues__its_time_is_two_seconds),
+        TEST(test_vsock__transmit_queue_breaks_the_device__nothing_more_is_received),
         TEST(test_vsock__packets_taken__told_with_the_next_packet_or_a_millisecond_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

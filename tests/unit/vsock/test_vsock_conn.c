@@ -358,6 +358,23 @@ static void test_conn__host_leaves_unread_bytes_and_a_starved_guest__nobody_spin
     (void)expect_packet(VSOCK_OP_SHUTDOWN, port, GUEST_PORT);
 }
 
+/* It will not read what is kept for it, but what it wrote is read. */
+static void test_conn__host_answers_and_closes_with_bytes_kept__guest_gets_the_answer(void **state)
+{
+    (void)state;
+    struct vsock_packet packet;
+    int fd = stream();
+    (void)fill(5000);
+    while (take_packet(&packet, NULL))
+        assert_int_equal(packet.op, VSOCK_OP_CREDIT_UPDATE);
+    host_writes(fd, "enough");
+    fd_close(&fd);
+    (void)turn();
+    packet = expect_packet(VSOCK_OP_RW, port, GUEST_PORT);
+    assert_int_equal(packet.len, 6);
+    (void)expect_packet(VSOCK_OP_RST, port, GUEST_PORT); /* it left bytes unread: no plain end */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -379,6 +396,7 @@ int main(void)
         TEST(test_conn__more_than_the_credit__killed),
         TEST(test_conn__guest_ends_with_bytes_kept__host_gets_them_first),
         TEST(test_conn__guest_ends_and_host_never_reads__ends_after_two_seconds),
+        TEST(test_conn__host_answers_and_closes_with_bytes_kept__guest_gets_the_answer),
         TEST(test_conn__host_leaves_unread_bytes_and_a_starved_guest__nobody_spins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include "base/metrics.h"
+#include "devices/vsock/vsock_int.h"
 #include "tests/unit/vsock/vsock_fixture.h"
 
 static void test_connect__guest_answers__ok_and_port(void **state)
@@ -78,9 +79,10 @@ static void test_connect__host_leaves_without_a_line__forgotten(void **state)
     give(0, 1, 4096);
     int fd = host_open();
     (void)turn();
+    assert_int_equal(vsock_of(device())->conns_count, 1);
     fd_close(&fd);
     (void)turn();
-    expect_no_packet();
+    assert_int_equal(vsock_of(device())->conns_count, 0);
 }
 
 static void test_connect__guest_refuses__closed_without_a_byte(void **state)
@@ -129,37 +131,106 @@ static void test_connect__host_leaves_before_the_answer__reset(void **state)
     (void)expect_packet(VSOCK_OP_RST, FIRST_LOCAL_PORT, GUEST_PORT);
 }
 
-static void test_connect__more_than_1023_streams__closed_at_once(void **state)
+static int fds[VSOCK_CONNS_MAX];
+
+/* As many as there may be; what each says. */
+static void open_all(const char *text)
 {
-    (void)state;
-    static int fds[VSOCK_CONNS_MAX];
     const struct rlimit limit = {4096, 4096};
     if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
         skip();
     for (uint32_t i = 0; i < VSOCK_CONNS_MAX; i++) {
         fds[i] = host_open();
+        host_writes(fds[i], text);
         if (i % 64 == 0)
             (void)turn();
     }
     (void)turn();
+}
+
+static void close_all(void)
+{
+    for (uint32_t i = 0; i < VSOCK_CONNS_MAX; i++)
+        fd_close(&fds[i]);
+}
+
+static void test_connect__more_than_1023_streams__closed_at_once(void **state)
+{
+    (void)state;
+    open_all("CONNECT 52\n");
     int one_more = host_open();
     (void)turn();
     expect_host_end(one_more);
     expect_host_nothing(fds[0]);
     expect_host_nothing(fds[VSOCK_CONNS_MAX - 1]);
     guest_says(VSOCK_OP_REQUEST, 99, 1000); /* nor from the other side */
-    give(0, 1, 4096);
+    give(0, 2, 4096);
     (void)expect_packet(VSOCK_OP_RST, 99, 1000);
-
-    fd_close(&fds[0]);
-    (void)turn();
+    guest_says(VSOCK_OP_RST, FIRST_LOCAL_PORT, GUEST_PORT);
     fd_close(&one_more);
     one_more = host_open();
     (void)turn();
     expect_host_nothing(one_more);
     fd_close(&one_more);
-    for (uint32_t i = 0; i < VSOCK_CONNS_MAX; i++)
-        fd_close(&fds[i]);
+    close_all();
+}
+
+static void test_connect__1023_that_say_nothing__the_oldest_makes_room(void **state)
+{
+    (void)state;
+    open_all("");
+    int listener = host_listens(99, 8);
+    guest_says(VSOCK_OP_REQUEST, 99, 1000);
+    give(0, 1, 4096);
+    (void)expect_packet(VSOCK_OP_RESPONSE, 99, 1000);
+    expect_host_end(fds[0]);
+    expect_host_nothing(fds[1]);
+    fd_close(&listener);
+    close_all();
+}
+
+/* A byte out of band is reported for ever and cannot be looked at. */
+static void test_connect__byte_out_of_band__closed(void **state)
+{
+    (void)state;
+    give(0, 1, 4096);
+    int fd = host_open();
+    if (send(fd, "x", 1, MSG_OOB | MSG_NOSIGNAL) != 1)
+        skip(); /* older kernels have none */
+    (void)turn();
+    expect_host_cut_off(fd);
+    fd_close(&fd);
+}
+
+/* We would be the last to close it, and might wait for as long as its owner likes. */
+static void test_connect__descriptor_is_passed__refused(void **state)
+{
+    (void)state;
+    uint32_t port;
+    int off = -1;
+    socklen_t size = sizeof(off);
+    char byte = 'x';
+    struct iovec iov = {&byte, 1};
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {0};
+    struct msghdr message = {.msg_iov = &iov,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
+                             .msg_controllen = sizeof(control.bytes)};
+    give(0, 2, 4096);
+    int fd = host_connects(&port);
+    if (getsockopt(fd, SOL_SOCKET, 83 /* SO_PASSRIGHTS */, &off, &size) < 0) {
+        fd_close(&fd);
+        skip(); /* before Linux 6.16 */
+    }
+    control.align = (struct cmsghdr){
+        .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
+    memcpy(CMSG_DATA(&control.align), &fd, sizeof(fd));
+    assert_int_equal(sendmsg(fd, &message, MSG_NOSIGNAL), -1);
+    assert_int_equal(errno, EPERM);
+    fd_close(&fd);
 }
 
 static void test_connect__no_descriptor_left__taken_when_there_is_one(void **state)
@@ -199,9 +270,11 @@ static void test_request__host_program_waits__answered(void **state)
 static void test_request__nobody_there__reset(void **state)
 {
     (void)state;
+    uint64_t added = metric_get(&metrics.vsock.conns_added);
     give(0, 4, 4096);
     guest_says(VSOCK_OP_REQUEST, 99, 1000);
     (void)expect_packet(VSOCK_OP_RST, 99, 1000);
+    assert_int_equal(metric_get(&metrics.vsock.conns_added), added); /* none came about */
     int listener = host_listens(98, 8);
     fd_close(&listener); /* its file stays */
     guest_says(VSOCK_OP_REQUEST, 98, 1000);
@@ -265,6 +338,9 @@ int main(void)
         TEST(test_connect__no_answer__ends_after_two_seconds),
         TEST(test_connect__host_leaves_before_the_answer__reset),
         TEST(test_connect__more_than_1023_streams__closed_at_once),
+        TEST(test_connect__1023_that_say_nothing__the_oldest_makes_room),
+        TEST(test_connect__byte_out_of_band__closed),
+        TEST(test_connect__descriptor_is_passed__refused),
         TEST(test_connect__no_descriptor_left__taken_when_there_is_one),
         TEST(test_request__host_program_waits__answered),
         TEST(test_request__nobody_there__reset),
