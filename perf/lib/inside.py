@@ -3,7 +3,7 @@
 """The part of perf that runs in the lab, as root: inside.py JOB RESULT.
 
 Everything measured is copied to a tmpfs and runs there in a chroot, so that no step of it waits for
-the host. A job is written by perf/boot, perf/blk, perf/load, perf/net or perf/budget.
+the host. A job is written by perf/boot, perf/blk, perf/load, perf/net, perf/vsock or perf/budget.
 """
 
 import contextlib
@@ -344,13 +344,16 @@ def make_network(job):
                 "echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6",
                 "echo 1 >/proc/sys/net/ipv4/tcp_no_metrics_save"]
     commands += [f"ip tuntap add {tap} mode tap && ip link set {tap} up" for tap in job["taps"]]
-    commands.append(f"ip addr add {job['host']}/24 dev {job['taps'][0]}")
+    commands += [f"ip addr add {job['host']}/24 dev {tap}" for tap in job["taps"][:1]]
     subprocess.run(in_network(["bash", "-ec", "\n".join(commands)]), check=True)
 
 
 @contextlib.contextmanager
-def guest_of(argv):
+def guest_of(job, argv):
     """A monitor whose guest has said that it is ready."""
+    for path in job["sockets"]:  # an earlier monitor's
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(ROOT + path)
     monitor = start_in_network(argv)
     try:
         first = monitor.stdout.readline()
@@ -363,12 +366,30 @@ def guest_of(argv):
         monitor.stdout.close()
 
 
-def net_run(argv, server):
+def kernel_tasks_of(monitor):
+    """Threads of the kernel that work for it: {thread: name}."""
+    found = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as f:
+                if f.read().strip() == f"vhost-{monitor.pid}":
+                    found[int(pid)] = "vhost"
+    return found
+
+
+def monitor_times(monitor):
+    found = thread_times(monitor.pid)
+    for task, name in kernel_tasks_of(monitor).items():
+        found[name] = next(iter(thread_times(task).values()))
+    return found
+
+
+def net_run(job, argv, server):
     """One run: the guest's figures, and what the threads spent from the ready line to the end."""
-    with guest_of(argv) as monitor:
-        before, served = thread_times(monitor.pid), thread_times(server.pid)
+    with guest_of(job, argv) as monitor:
+        before, served = monitor_times(monitor), thread_times(server.pid)
         line = monitor.stdout.readline()
-        after, served_after = thread_times(monitor.pid), thread_times(server.pid)
+        after, served_after = monitor_times(monitor), thread_times(server.pid)
         if not line.startswith(b"{"):
             raise SystemExit(f"perf: no figures from the guest's load: {line[:2000]!r}")
         return dict(json.loads(line), threads=spent(before, after),
@@ -379,51 +400,55 @@ def tasks_of(monitor):
     return {int(task) for task in os.listdir(f"/proc/{monitor.pid}/task")}
 
 
-def net_traced(argv):
+def net_traced(job, argv):
     """Counts in one run, and in another, from the ready line on, where the monitor's time goes."""
     with kvmtrace.Tracing((), histogram=True, calls=True) as tracing:
-        with guest_of(argv) as monitor:
+        with guest_of(job, argv) as monitor:
             line = monitor.stdout.readline()
             counts = {"exits": tracing.histogram_by_reason(),
                       "calls": tracing.calls_by_name(tasks_of(monitor))}
-    with guest_of(argv) as monitor:
+    with guest_of(job, argv) as monitor:
         with kvmtrace.Tracing(kvmtrace.CPU_EVENTS) as tracing:
             monitor.stdout.readline()
-        times = kvmtrace.cpu_time(tracing.records(), tasks_of(monitor))
+        times = kvmtrace.cpu_time(tracing.records(), tasks_of(monitor), kernel_tasks_of(monitor))
     return dict(json.loads(line), **counts, cpu_us=times)
 
 
 def net_memory(job, argv):
-    """KiB beyond guest RAM once the guest has brought its interfaces up."""
-    with guest_of(argv) as monitor:
+    """KiB beyond guest RAM once the guest has brought its devices up."""
+    with guest_of(job, argv) as monitor:
         line = monitor.stdout.readline()
         if line.strip() != b"up":
-            raise SystemExit(f"perf: the guest's interfaces did not come up: {line[:2000]!r}")
+            raise SystemExit(f"perf: the guest's devices did not come up: {line[:2000]!r}")
         return smaps.of_process(monitor.pid, job["ram_kib"])["rest"]["Private_Dirty"]
 
 
 def net(job):
-    """Pairs, as for blk; and the monitors' memory by the number of interfaces."""
+    """Pairs, as for blk, each with its server; and the monitors' memory by the number of devices."""
     make_network(job)
-    server = start_in_network(job["server"])
-    server.stdout.readline()
+    servers = {name: start_in_network(argv) for name, argv in job["servers"].items()}
+    for name, server in servers.items():
+        if not server.stdout.readline():
+            raise SystemExit(f"perf: the server of {name} does not listen")
     cells, memory = {}, {}
     for pair in job["pairs"]:
+        server = servers[pair["server"]]
         lines = {which: prepare(pair[which]) for which in ("few", "many")}
         found = cells[pair["name"]] = {"few": [], "many": []}
-        net_run(lines["few"], server)  # warm-up
+        net_run(job, lines["few"], server)  # warm-up
         for index in range(job["runs"]):
             say(f"{pair['name']}: run {index + 1} of {job['runs']}")
             for which, argv in lines.items():
-                found[which].append(net_run(argv, server))
+                found[which].append(net_run(job, argv, server))
         say(f"{pair['name']}: traced runs")
-        found["traced"] = {which: net_traced(argv) for which, argv in lines.items()}
+        found["traced"] = {which: net_traced(job, argv) for which, argv in lines.items()}
     for variant in job["idle"]:
         say(f"{variant['name']}: memory")
         argv = prepare(variant)
         memory[variant["name"]] = [net_memory(job, argv) for _ in range(job["runs"])]
-    server.kill()
-    server.wait()
+    for server in servers.values():
+        server.kill()
+        server.wait()
     return {"cells": cells, "memory_kib": memory}
 
 

@@ -199,13 +199,14 @@ def host_time(records, low_us, high_us):
             "outside": {r: {"us": us, "count": count[r]} for r, us in outside.most_common()}}
 
 
-def cpu_time(records, tasks):
-    """Where these tasks spend the one CPU: µs by system call, of KVM_RUN the guest's part apart."""
+def cpu_time(records, tasks, kernel_tasks=()):
+    """Where these tasks spend the one CPU: µs by system call, of KVM_RUN the guest's part apart.
+    kernel_tasks: {thread: name}, threads of the kernel that work for them."""
     calls = _names(UNISTD_H, r"^#define __NR_(\w+) (\d+)", 10)
     kvm = _names(KVM_H, r"^#define (KVM_\w+)\s+_IO\w*\(KVMIO,\s*(0x[0-9a-f]+)", 16)
-    found, doing, last = collections.Counter(), {}, None
+    found, doing, last = collections.Counter(), dict(kernel_tasks), None
     for record in records:  # each stretch is of the task that the event at its end finds there
-        if record.pid in tasks and last is not None:
+        if last is not None and (record.pid in tasks or record.pid in kernel_tasks):
             found[doing.get(record.pid, "own code")] += record.stamp_us - last
         last = record.stamp_us
         if record.event == "sys_enter":

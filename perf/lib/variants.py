@@ -26,13 +26,15 @@ QEMU_END = " reboot=t"
 QEMU_MACHINE = "microvm,x-option-roms=off,pit=off,pic=off,rtc=off,isa-serial=on,acpi=off"
 
 
-def mayfly(name, irqchip, init_args=INIT_ARGS, drives=(), api_socket=None, nics=()):
+def mayfly(name, irqchip, init_args=INIT_ARGS, drives=(), api_socket=None, nics=(), vsock=None):
     config = {"boot-source": {"kernel_image_path": "/vmlinux", "initrd_path": "/initrd",
                               "boot_args": BOOT_ARGS + MAYFLY_END + init_args},
               "drives": list(drives),
               "machine-config": {"vcpu_count": VCPU_COUNT, "mem_size_mib": MEM_MIB}}
     if nics:
         config["network-interfaces"] = list(nics)
+    if vsock:
+        config["vsock"] = vsock
     api = ["--api-sock", api_socket] if api_socket else ["--no-api"]
     argv = ["/mayfly", *api, "--level", "Off", "--config-file", "CONFIG"]
     if irqchip:
