@@ -13,13 +13,19 @@
 #include "base/log.h"
 #include "devices/vsock/vsock_int.h"
 
+static void forget_kept(struct vsock_conn *conn)
+{
+    conn->vsock->kept_size -= conn->buf_len;
+    free(conn->buf);
+    conn->buf = NULL;
+    conn->buf_len = 0;
+}
+
 void vsock_conn_close_host(struct vsock_conn *conn)
 {
     loop_remove(conn->vsock->env.loop, &conn->src);
     fd_close(&conn->src.fd);
-    free(conn->buf);
-    conn->buf = NULL;
-    conn->buf_len = 0;
+    forget_kept(conn);
 }
 
 void vsock_conn_end(struct vsock_conn *conn)
@@ -124,10 +130,9 @@ static void flush(struct vsock_conn *conn)
     }
     conn->buf_off = (conn->buf_off + (uint32_t)len) % VSOCK_BUF_SIZE;
     conn->buf_len -= (uint32_t)len;
-    if (conn->buf_len == 0) {
-        free(conn->buf);
-        conn->buf = NULL;
-    }
+    conn->vsock->kept_size -= (uint32_t)len;
+    if (conn->buf_len == 0)
+        forget_kept(conn);
     forwarded(conn, (size_t)len);
     settle(conn);
 }
@@ -136,18 +141,16 @@ static void flush(struct vsock_conn *conn)
 static void drop_kept(struct vsock_conn *conn)
 {
     metric_inc(&metrics.vsock.tx_flush_fails);
-    free(conn->buf);
-    conn->buf = NULL;
-    conn->buf_len = 0;
+    forget_kept(conn);
     settle(conn);
 }
 
 /* Keeps what the host program does not read now. Returns 0, -ENOBUFS (more than the guest was told
- * there is room for), -ENOMEM or -EFAULT. */
+ * there is room for, or too much of all streams), -ENOMEM or -EFAULT. */
 static int keep(struct vsock_conn *conn, uint64_t off, uint32_t len)
 {
     struct vsock *vsock = conn->vsock;
-    if (len > VSOCK_BUF_SIZE - conn->buf_len)
+    if (len > VSOCK_BUF_SIZE - conn->buf_len || len > VSOCK_KEPT_MAX_SIZE - vsock->kept_size)
         return -ENOBUFS;
     if (!conn->buf) {
         conn->buf = malloc(VSOCK_BUF_SIZE);
@@ -160,8 +163,10 @@ static int keep(struct vsock_conn *conn, uint64_t off, uint32_t len)
     int rc = vq_chain_read(vsock->dev.gmem, &vsock->chain, off, conn->buf + at, first);
     if (rc == 0)
         rc = vq_chain_read(vsock->dev.gmem, &vsock->chain, off + first, conn->buf, len - first);
-    if (rc == 0)
+    if (rc == 0) {
         conn->buf_len += len;
+        vsock->kept_size += len;
+    }
     return rc;
 }
 

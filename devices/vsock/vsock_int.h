@@ -20,10 +20,13 @@
 #define VSOCK_EVENT 2u
 
 /* Bytes of one stream that are kept while its host program does not read: what the guest is told
- * that there is room for. */
-#define VSOCK_BUF_SIZE 65536u
-/* The guest is told of room when it believes in less than this (vsock.md 3). */
-#define VSOCK_CREDIT_LOW 4096u
+ * that there is room for. Four times the reference's: with one packet's room the guest waits for
+ * news of it after each (perf/README.md). Nothing is allocated before a host program is slow. */
+#define VSOCK_BUF_SIZE 262144u
+/* Bytes of all streams that are kept: as many as 1,023 streams of the reference keep. */
+#define VSOCK_KEPT_MAX_SIZE (64u << 20)
+/* The guest is told of room when it believes in less than this. */
+#define VSOCK_CREDIT_LOW (VSOCK_BUF_SIZE / 2)
 /* How long an answer may take (vsock.md 4). */
 #define VSOCK_ANSWER_MAX_NS (2 * NS_PER_S)
 /* What could not be done for want of room is tried again after this. */
@@ -138,6 +141,7 @@ struct vsock {
     struct vsock_list ready;    /* have something for the guest, in turn */
     struct vsock_list expiring; /* have a deadline, the next one first */
     uint32_t conns_count;
+    uint32_t kept_size; /* bytes kept of all streams */
     uint32_t connecting_count;
     uint32_t retry_from; /* which of those is asked next */
     uint32_t last_local_port;

@@ -138,8 +138,10 @@ static void push_data(struct vsock_conn *conn, struct vsock_batch *batch, uint32
         push_of(conn, &batch->slots[used], VSOCK_OP_RW, here, 0);
         left -= here;
     }
+    /* As many again, and a few to see that there is more; twice as many where there was. */
+    uint32_t hint = used < batch->slots_count ? used + 1 : 2 * used;
+    conn->chains_hint = hint < VSOCK_READ_CHAINS_MAX ? hint : VSOCK_READ_CHAINS_MAX;
     slots_return(vsock, batch, used);
-    conn->chains_hint = 2 * used < VSOCK_READ_CHAINS_MAX ? 2 * used : VSOCK_READ_CHAINS_MAX;
 }
 
 /* The socket's bytes are over: for good, or in this direction. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Unit tests of one stream's rules: devices/vsock/vsock_conn.c. Single thread. */
 #include "base/metrics.h"
+#include "devices/vsock/vsock_int.h"
 #include "tests/unit/vsock/vsock_fixture.h"
 
 #define RCV VIRTIO_VSOCK_SHUTDOWN_RCV
@@ -208,7 +209,7 @@ static void test_conn__credit_request__answered(void **state)
     guest_sends(port, GUEST_PORT, "12345", 5);
     guest_says(VSOCK_OP_CREDIT_REQUEST, port, GUEST_PORT);
     const struct vsock_packet packet = expect_packet(VSOCK_OP_CREDIT_UPDATE, port, GUEST_PORT);
-    assert_int_equal(packet.buf_alloc, 65536);
+    assert_int_equal(packet.buf_alloc, VSOCK_BUF_SIZE);
     assert_int_equal(packet.fwd_cnt, 5);
     fd_close(&fd);
 }
@@ -216,16 +217,17 @@ static void test_conn__credit_request__answered(void **state)
 static void test_conn__guest_has_little_room_left__told_of_more(void **state)
 {
     (void)state;
-    static uint8_t bytes[61440];
-    static uint8_t got[65536];
+    static uint8_t bytes[65536];
+    static uint8_t got[VSOCK_BUF_SIZE];
     int fd = stream();
-    guest_sends(port, GUEST_PORT, bytes, 61440);
+    guest_sends(port, GUEST_PORT, bytes, 65536);
+    guest_sends(port, GUEST_PORT, bytes, 65536);
     expect_no_packet();
     guest_sends(port, GUEST_PORT, bytes, 1);
     const struct vsock_packet packet = expect_packet(VSOCK_OP_CREDIT_UPDATE, port, GUEST_PORT);
-    assert_int_equal(packet.fwd_cnt, 61441);
+    assert_int_equal(packet.fwd_cnt, 131073);
     expect_no_packet();
-    assert_int_equal(recv(fd, got, sizeof(got), 0), 61441);
+    assert_int_equal(recv(fd, got, sizeof(got), 0), 131073);
     fd_close(&fd);
 }
 
@@ -268,11 +270,11 @@ static void expect_filled(int fd, size_t len)
     expect_host_nothing(fd);
 }
 
-static void test_conn__host_does_not_read__64_kib_are_kept_in_order(void **state)
+static void test_conn__host_does_not_read__256_kib_are_kept_in_order(void **state)
 {
     (void)state;
     int fd = stream();
-    size_t sent = fill(65536);
+    size_t sent = fill(VSOCK_BUF_SIZE);
     (void)turn(); /* nobody spins */
     give(60, 60, 4096);
     expect_filled(fd, sent);
@@ -289,7 +291,7 @@ static void test_conn__more_than_the_credit__killed(void **state)
     struct vsock_packet packet;
     uint64_t killed = metric_get(&metrics.vsock.conns_killed);
     int fd = stream();
-    (void)fill(65536);
+    (void)fill(VSOCK_BUF_SIZE);
     while (take_packet(&packet, NULL))
         assert_int_equal(packet.op, VSOCK_OP_CREDIT_UPDATE);
     guest_sends(port, GUEST_PORT, "x", 1);
@@ -375,6 +377,21 @@ static void test_conn__host_answers_and_closes_with_bytes_kept__guest_gets_the_a
     (void)expect_packet(VSOCK_OP_RST, port, GUEST_PORT); /* it left bytes unread: no plain end */
 }
 
+static void test_conn__all_streams_keep_too_much__killed(void **state)
+{
+    (void)state;
+    struct vsock_packet packet;
+    int fd = stream();
+    vsock_of(device())->kept_size = VSOCK_KEPT_MAX_SIZE - 1000; /* others */
+    (void)fill(1000);
+    while (take_packet(&packet, NULL))
+        assert_int_equal(packet.op, VSOCK_OP_CREDIT_UPDATE);
+    guest_sends(port, GUEST_PORT, "x", 1);
+    (void)expect_packet(VSOCK_OP_RST, port, GUEST_PORT);
+    assert_int_equal(vsock_of(device())->kept_size, VSOCK_KEPT_MAX_SIZE - 1000);
+    fd_close(&fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -392,11 +409,12 @@ int main(void)
         TEST(test_conn__data_before_the_response__dropped),
         TEST(test_conn__credit_request__answered),
         TEST(test_conn__guest_has_little_room_left__told_of_more),
-        TEST(test_conn__host_does_not_read__64_kib_are_kept_in_order),
+        TEST(test_conn__host_does_not_read__256_kib_are_kept_in_order),
         TEST(test_conn__more_than_the_credit__killed),
         TEST(test_conn__guest_ends_with_bytes_kept__host_gets_them_first),
         TEST(test_conn__guest_ends_and_host_never_reads__ends_after_two_seconds),
         TEST(test_conn__host_answers_and_closes_with_bytes_kept__guest_gets_the_answer),
+        TEST(test_conn__all_streams_keep_too_much__killed),
         TEST(test_conn__host_leaves_unread_bytes_and_a_starved_guest__nobody_spins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,7 +31,7 @@ static void test_connect__request__tells_our_room(void **state)
     (void)turn();
     const struct vsock_packet packet =
         expect_packet(VSOCK_OP_REQUEST, FIRST_LOCAL_PORT, GUEST_PORT);
-    assert_int_equal(packet.buf_alloc, 65536);
+    assert_int_equal(packet.buf_alloc, VSOCK_BUF_SIZE);
     assert_int_equal(packet.fwd_cnt, 0);
     assert_int_equal(packet.len, 0);
     fd_close(&fd);
