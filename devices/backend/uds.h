@@ -31,14 +31,14 @@ MUST_CHECK int uds_connect(const char *path);
 
 /* Reads what is there. Returns its bytes, 0 at the end of the stream, -EAGAIN when there is
  * nothing now, or -errno. */
-ssize_t uds_read(int fd, const struct iovec *iov, uint32_t iov_count);
+MUST_CHECK ssize_t uds_read(int fd, const struct iovec *iov, uint32_t iov_count);
 
 /* Looks at up to `size` bytes that stay in the stream. Returns as uds_read. */
-ssize_t uds_peek(int fd, void *buf, size_t size);
+MUST_CHECK ssize_t uds_peek(int fd, void *buf, size_t size);
 
 /* Writes what fits. Returns its bytes, -EAGAIN when nothing does, or -errno. Raises SIGPIPE when
  * the other side is gone (vsock.md 1.3: it is counted). */
-ssize_t uds_write(int fd, const struct iovec *iov, uint32_t iov_count);
+MUST_CHECK ssize_t uds_write(int fd, const struct iovec *iov, uint32_t iov_count);
 
 /* No more is written: the other side reads to an end. */
 void uds_end_writing(int fd);

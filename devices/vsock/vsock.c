@@ -293,12 +293,14 @@ int vsock_create(const struct cfg_vsock *config, const struct vsock_env *env,
     struct vsock *vsock = calloc(1, sizeof(*vsock));
     if (!vsock)
         return err_set(err, -ENOMEM, "no memory for the vsock device");
-    int rc = -ENAMETOOLONG;
-    if (path_size <= sizeof(vsock->uds_path))
-        rc = virtio_dev_init(&vsock->dev, &vsock_ops, VIRTIO_ID_VSOCK, 3);
+    if (path_size > sizeof(vsock->uds_path)) {
+        free(vsock);
+        return err_set(err, -ENAMETOOLONG, BIND_FAILED "%s", ERR_OS(ENAMETOOLONG));
+    }
+    int rc = virtio_dev_init(&vsock->dev, &vsock_ops, VIRTIO_ID_VSOCK, VSOCK_QUEUES_COUNT);
     if (rc < 0) {
         free(vsock);
-        return err_set(err, rc, BIND_FAILED "%s", ERR_OS(rc));
+        return err_set(err, rc, "vsock device: %s", ERR_OS(rc));
     }
     memcpy(vsock->uds_path, config->uds_path, path_size);
     vsock_init(vsock, config, env);

@@ -17,7 +17,7 @@
 
 #define VSOCK_RX 0u
 #define VSOCK_TX 1u
-#define VSOCK_EVENT 2u
+#define VSOCK_QUEUES_COUNT 3u /* the third: events, of which there are none yet */
 
 /* Bytes of one stream that are kept while its host program does not read: what the guest is told
  * that there is room for. Four times the reference's: with one packet's room the guest waits for
@@ -52,7 +52,6 @@ enum vsock_state {
     VSOCK_LOCAL_CLOSED, /* the host program is gone; the guest has been told, or will be */
     VSOCK_KILLED,       /* closed on our side; RST is still to be told */
 };
-#define VSOCK_STATES_COUNT (VSOCK_KILLED + 1)
 
 /* What a stream has for the guest: bits of vsock_conn.pending. */
 #define VSOCK_HAS_RST 0x01u

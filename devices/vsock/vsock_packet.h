@@ -46,7 +46,6 @@ enum vsock_op {
     VSOCK_OP_CREDIT_REQUEST,
     VSOCK_OP_UNSUPPORTED,
 };
-#define VSOCK_OPS_COUNT (VSOCK_OP_UNSUPPORTED + 1)
 
 /* A header's values; of a stream, as nothing else is built. */
 struct vsock_packet {

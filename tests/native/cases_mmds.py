@@ -105,7 +105,7 @@ def mmds_data_too_large_or_too_deep_changes_nothing(t):
         equal(f"{method} {document}", ("HTTP/1.1 413 ", "MMDS limit exceeded error: " + TOO_LARGE),
               (reply.status_line, reply.fault))
     for method in ("PUT", "PATCH"):
-        client.refused("PUT", "/mmds", "[" * 200 + "]" * 200,
+        client.refused(method, "/mmds", "[" * 200 + "]" * 200,
                        JSON_BODY + "recursion limit exceeded at line 1 column 129.")
         client.refused_like(method, "/mmds", '{"a"', JSON_BODY + "EOF while parsing an object")
     equal("store", {"a": "x" * 92}, client.get("/mmds"))

@@ -68,8 +68,8 @@ for way in rx tx; do
     fi
     guest "read a b </proc/uptime; $command; read c d </proc/uptime; echo \$a \$c | awk '{ print \"took\", \$2 - \$1, \"s\" }'"
     took=$(sed -n 's/^took \([0-9.]*\) s.*/\1/p' "$dir/said")
-    # Headers on top of the payload are less than a hundredth at this MTU.
-    awk -v took="$took" 'BEGIN { exit !(took > 2.85 && took < 3.18) }' ||
+    # Within 5 %, and 0.15 s for the programs' start; headers are less than a hundredth at this MTU.
+    awk -v took="$took" 'BEGIN { exit !(took > 2.85 && took < 3.30) }' ||
         fail "$what $way: 16 MiB at 4 MiB/s, 4 of them at once, took $took s, expected 3" "$dir/said"
     api PATCH /network-interfaces/eth0 "{\"iface_id\":\"eth0\",\"${way}_rate_limiter\":{\"bandwidth\":{\"size\":0,\"refill_time\":0}}}"
 done

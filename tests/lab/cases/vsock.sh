@@ -131,7 +131,10 @@ dial 1004 send 4000000000 &
 client=$!
 sleep 0.5
 guest 'killall -9 vcat; true'
-wait "$client" || :
+status=0
+wait "$client" || status=$?
+[[ $status == 1 ]] || fail "$what: expected the stream to be cut off, saw status $status" "$dir/why"
+refused "connect:$uds:1004"
 
 what=pause
 guest '/vcat vsock-listen:1000 echo & true'
