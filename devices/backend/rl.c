@@ -5,6 +5,7 @@
  */
 #include "devices/backend/rl.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -77,6 +78,7 @@ static void bucket_replenish(struct rl_bucket *bucket, uint64_t now_ns)
 /* Time that n tokens take to trickle in, in whole milliseconds as the reference has it. */
 static uint64_t bucket_debt_ns(const struct rl_bucket *bucket, uint64_t n)
 {
+    assert(bucket->size > 0); /* it limits */
     wide_t debt_ms = (wide_t)n * bucket->refill_time_ms / bucket->size;
     if (debt_ms > UINT64_MAX / NS_PER_MS)
         return UINT64_MAX;

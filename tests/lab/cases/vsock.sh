@@ -9,8 +9,8 @@ source tests/lab/session.bash
 
 vcat=build/tests/lib/vcat
 uds=$dir/v.sock
-size_mib=${MAYFLY_VSOCK_MIB:-16} # --long: 1024
-streams=${MAYFLY_VSOCK_STREAMS:-1000}
+size_mib=${MAYFLY_VSOCK_MIB:-16} # tests/long/vsock: 1024
+streams=1000
 
 head -c $((size_mib << 20)) /dev/urandom >"$dir/big"
 read -r big _ < <(sha256sum "$dir/big")
@@ -34,6 +34,15 @@ dial() {
         sleep 0.1
     done 2>"$dir/why"
     return 3
+}
+
+# await_socket PORT: a program of the host listens for the guest at that port
+await_socket() {
+    for _ in $(seq 100); do
+        [[ ! -S ${uds}_$1 ]] || return 0
+        sleep 0.05
+    done
+    fail "$what: nobody listens at ${uds}_$1" "$out"
 }
 
 # refused ADDRESS: nobody answers there
@@ -61,6 +70,7 @@ refused "connect:$uds:1001"
 what='guest to host'
 "$vcat" "unix-listen:${uds}_52" echo &
 server=$!
+await_socket 52
 guest 'echo hello | /vcat vsock:2:52 | grep -q hello'
 guest '! /vcat vsock:2:53 </dev/null'
 guest '! /vcat vsock:7:52 </dev/null' # another CID than the host's
@@ -70,21 +80,22 @@ what="$size_mib MiB to the guest and back" # the guest's half ends after the hos
 dial 1000 <"$dir/big" >"$dir/back" || fail "$what" "$out"
 same "$dir/back"
 
-what="$size_mib MiB down and up" # opened by the guest, which ends its half first, then the host its own
+what="$size_mib MiB down" # opened by the guest, which ends its half first
 "$vcat" "unix-listen:${uds}_54" <"$dir/big" >"$dir/none" &
-receiver=$!
-guest '/vcat vsock:2:54 </dev/null >/big; sha256sum /big'
-wait "$receiver"
+sender=$!
+await_socket 54
+guest '/vcat vsock:2:54 </dev/null | sha256sum'
+wait "$sender"
 said "$big"
-"$vcat" "unix-listen:${uds}_56" </dev/null >"$dir/up" &
+what="$size_mib MiB up" # here the host ends its half first
+text="yes mayfly | head -c $((size_mib << 20))"
+read -r sum _ < <(bash -c "$text" 2>/dev/null | sha256sum)
+"$vcat" "unix-listen:${uds}_56" </dev/null 2>"$dir/why" | sha256sum >"$dir/up" &
 receiver=$!
-for _ in $(seq 100); do
-    [[ -S ${uds}_56 ]] && break
-    sleep 0.05
-done
-guest '/vcat vsock:2:56 </big'
+await_socket 56
+guest "$text | /vcat vsock:2:56"
 wait "$receiver"
-same "$dir/up"
+[[ $(cat "$dir/up") == "$sum"* ]] || fail "$what: other bytes arrived" "$dir/why"
 
 what="$streams streams from the host"
 dial 1000 many "$streams" 2000 >"$dir/got" || fail "$what" "$out"
@@ -92,6 +103,7 @@ what="$streams streams from the guest"
 rm -f "${uds}_52"
 "$vcat" "unix-listen:${uds}_52" echo &
 server=$!
+await_socket 52
 guest "/vcat vsock:2:52 many $streams 2000"
 said 'all came back'
 
@@ -109,10 +121,7 @@ refused "connect:$uds:1002"
 what='stuck reader on the host'
 "$vcat" "unix-listen:${uds}_57" hold 1 >"$dir/held" &
 holder=$!
-for _ in $(seq 100); do
-    [[ -S ${uds}_57 ]] && break
-    sleep 0.05
-done
+await_socket 57
 guest '/vcat vsock:2:57 send 4000000 & sleep 0.5; echo hello | /vcat vsock:2:52 | grep -q hello'
 kill "$holder"
 guest 'echo alive'
