@@ -173,9 +173,8 @@ bool virtio_queues_flush(struct virtio_dev *dev, uint32_t lazy)
     for (uint32_t i = 0; i < dev->queues_count; i++) {
         struct vq *vq = &dev->queues[i];
         if (wanted)
-            IGNORE_RESULT(vq_needs_kick(vq)); /* whether or not: it is told now */
-        else
-            waits |= vq->published != vq->signalled;
+            vq->signalled = vq->published; /* told now, whether or not it asked */
+        waits |= vq->published != vq->signalled;
     }
     if (wanted)
         interrupt(dev, VIRTIO_IRQ_RING);

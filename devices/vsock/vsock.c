@@ -64,9 +64,11 @@ void vsock_arm_timer(struct vsock *vsock)
  * time has gone on. */
 static void unpark(struct vsock *vsock)
 {
-    uint64_t away_ns = clock_now_ns(vsock->env.clock) - vsock->parked_at_ns;
     struct vsock_conn *conn;
 
+    if (!vsock->parked)
+        return;
+    uint64_t away_ns = clock_now_ns(vsock->env.clock) - vsock->parked_at_ns;
     vsock->parked = false;
     TAILQ_FOREACH(conn, &vsock->all, in_all)
     {
@@ -120,7 +122,7 @@ static bool event_begin(struct vsock *vsock)
         vsock_conn_remove_all(vsock);
     if (!virtio_serves(&vsock->dev))
         park(vsock);
-    else if (vsock->parked)
+    else
         unpark(vsock);
     return !vsock->parked;
 }
@@ -135,6 +137,11 @@ static void event_end(struct vsock *vsock)
     (void)pthread_mutex_unlock(&vsock->dev.lock);
 }
 
+static void silence(struct vsock *vsock, struct loop_src *src)
+{
+    IGNORE_RESULT(loop_modify(vsock->env.loop, src, 0)); /* added: cannot fail */
+}
+
 void vsock_on_socket(struct loop_src *src, uint32_t revents)
 {
     struct vsock_conn *conn = src->ctx;
@@ -145,10 +152,9 @@ void vsock_on_socket(struct loop_src *src, uint32_t revents)
         vsock_conn_remove_all(vsock); /* this one too */
     } else if (!virtio_serves(&vsock->dev)) {
         park(vsock);
-        IGNORE_RESULT(loop_modify(vsock->env.loop, src, 0)); /* added: cannot fail */
+        silence(vsock, src);
     } else {
-        if (vsock->parked)
-            unpark(vsock);
+        unpark(vsock);
         vsock_conn_on_host(conn, revents);
         vsock_rx_serve(vsock);
         flush(vsock);
@@ -208,8 +214,7 @@ static void on_queue(struct virtio_dev *dev, uint32_t idx)
     struct vsock *vsock = vsock_of(dev);
     if (vsock->stale)
         vsock_conn_remove_all(vsock);
-    if (vsock->parked)
-        unpark(vsock);
+    unpark(vsock);
     if (idx == VSOCK_RX)
         metric_inc(&metrics.vsock.rx_queue_event_count);
     if (idx == VSOCK_TX) {

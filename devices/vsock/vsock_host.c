@@ -30,6 +30,16 @@ static void accepted(struct vsock *vsock, int fd)
     vsock_host_on_line(conn, true);                       /* mostly it is there already */
 }
 
+/* Is left alone for a while: it would be reported again at once. */
+static void accept_failed(struct vsock *vsock, int rc)
+{
+    metric_inc(&metrics.vsock.muxer_event_fails);
+    log_guest_warn("vsock: a host program's stream cannot be taken: %s", ERR_OS(rc));
+    vsock->accept_failed = true;
+    vsock_watch_listener(vsock);
+    vsock_arm_timer(vsock);
+}
+
 void vsock_host_accept(struct vsock *vsock)
 {
     for (uint32_t budget = ACCEPT_BUDGET; budget > 0; budget--) {
@@ -39,11 +49,7 @@ void vsock_host_accept(struct vsock *vsock)
         if (fd == -ECONNABORTED || fd == -EINTR)
             continue;
         if (fd < 0) {
-            metric_inc(&metrics.vsock.muxer_event_fails);
-            log_guest_warn("vsock: a host program's stream cannot be taken: %s", ERR_OS(fd));
-            vsock->accept_failed = true; /* it would be reported again at once */
-            vsock_watch_listener(vsock);
-            vsock_arm_timer(vsock);
+            accept_failed(vsock, fd);
             return;
         }
         accepted(vsock, fd);

@@ -96,9 +96,11 @@ void vsock_conn_remove(struct vsock_conn *conn)
 
 void vsock_conn_remove_all(struct vsock *vsock)
 {
-    struct vsock_conn *conn;
-    while ((conn = TAILQ_FIRST(&vsock->all)))
+    struct vsock_conn *next;
+    for (struct vsock_conn *conn = TAILQ_FIRST(&vsock->all); conn; conn = next) {
+        next = TAILQ_NEXT(conn, in_all);
         vsock_conn_remove(conn);
+    }
     vsock->rsts_count = 0;
     vsock->last_local_port = VSOCK_LOCAL_PORT_FIRST - 1;
     vsock->stale = false;

@@ -73,7 +73,7 @@ static void test_tx__more_refusals_than_are_kept__the_rest_lost(void **state)
 }
 
 /* One chain of those lengths, as the header says that it holds `len` bytes. */
-static void offer_pieces(const uint32_t *lens, uint32_t count, uint32_t port, uint32_t len)
+static void offer_pieces(const uint32_t *lens, uint16_t count, uint32_t port, uint32_t len)
 {
     static uint8_t bytes[2 * VSOCK_PAYLOAD_MAX_SIZE];
     struct vsock_packet packet = packet_of(VSOCK_OP_RW, port, GUEST_PORT);
@@ -89,7 +89,7 @@ static void offer_pieces(const uint32_t *lens, uint32_t count, uint32_t port, ui
     assert_int_equal(gmem_write(fix.gmem, gpa(addr), bytes, sizeof(bytes)), 0);
     for (uint16_t i = 0; i < count; addr += lens[i], i++)
         vqd_desc(&fix.tx, TX_BASE + VQD_DESC, i, addr, lens[i],
-                 i + 1u < count ? VRING_DESC_F_NEXT : 0, (uint16_t)(i + 1));
+                 i + 1 < count ? VRING_DESC_F_NEXT : 0, (uint16_t)(i + 1));
     vqd_offer(&fix.tx, 0);
     kick(1);
     assert_int_equal(vqd_take_used(&fix.tx, &head, &used_len), 1);
@@ -106,7 +106,7 @@ static void test_tx__packet_in_any_pieces__arrives_whole(void **state)
     int fd = host_connects(&port);
     for (size_t i = 0; i < sizeof(cuts) / sizeof(cuts[0]); i++) {
         uint8_t got[128];
-        uint32_t count = 0;
+        uint16_t count = 0;
         while (count < 5 && cuts[i][count] > 0)
             count++;
         offer_pieces(cuts[i], count, port, 100);
@@ -122,7 +122,7 @@ static void test_tx__no_packet__dropped_and_counted(void **state)
     (void)state;
     static const struct {
         uint32_t lens[2];
-        uint32_t count;
+        uint16_t count;
         uint32_t len;
     } rows[] = {
         {{43}, 1, 0},             /* no whole header */
