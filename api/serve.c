@@ -62,12 +62,13 @@ static int carry_out(struct ctl_mailbox *mailbox, struct api_request *request,
     return rc;
 }
 
-static void trace_outcome(const struct api_request *request, const struct ctl_reply *reply)
+static void trace_outcome(const struct http_request *http, const struct api_request *request,
+                          const struct ctl_reply *reply)
 {
     uint32_t status = api_reply_status(request, reply);
 
     if (reply->code < 0)
-        api_trace_error(status, &reply->err);
+        api_trace_error(status, &reply->err, http);
     else
         api_trace_success(status);
 }
@@ -81,7 +82,7 @@ int api_serve_request(const struct api_server_options *options, struct ctl_mailb
 
     api_trace_request(http);
     if (api_request_parse(http, options->body_max_size, &request, &err) < 0) {
-        api_trace_error(400, &err);
+        api_trace_error(400, &err, http);
         return api_fault_render(&err, ret_text, ret_len);
     }
     enum ctl_state state = CTL_STATE_NOT_STARTED;
@@ -91,7 +92,7 @@ int api_serve_request(const struct api_server_options *options, struct ctl_mailb
     if (rc == 0)
         rc = api_reply_render(&options->identity, state, &request, &reply, ret_text, ret_len);
     if (rc == 0)
-        trace_outcome(&request, &reply);
+        trace_outcome(http, &request, &reply);
     else
         log_warn("The API request was not answered: %s", ERR_OS(rc));
     api_request_done(&request);
@@ -100,6 +101,6 @@ int api_serve_request(const struct api_server_options *options, struct ctl_mailb
 
 int api_serve_breach(const struct err *err, bool closes, char **ret_text, size_t *ret_len)
 {
-    api_trace_error(400, err);
+    api_trace_error(400, err, NULL);
     return api_protocol_error_render(err, closes, ret_text, ret_len);
 }

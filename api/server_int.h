@@ -86,8 +86,9 @@ void api_trace_request(const struct http_request *http);
 /* "The request was executed successfully. ..." status: 200 or 204. */
 void api_trace_success(uint32_t status);
 
-/* "Received Error. ..." with the sentence, fit for one line. status: 400 or 413. */
-void api_trace_error(uint32_t status, const struct err *err);
+/* "Received Error. ..." with the sentence, fit for one line, and without what it quotes of
+ * metadata. status: 400 or 413; http: the request, or NULL. */
+void api_trace_error(uint32_t status, const struct err *err, const struct http_request *http);
 
 /* "Listening on API socket (...)." kind: "API" or "metrics"; path: as bound, no NUL at its end. */
 void api_trace_listening(const char *kind, const char *path, size_t len);

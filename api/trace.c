@@ -162,14 +162,31 @@ void api_trace_success(uint32_t status)
              status == 204 ? "No Content" : "OK");
 }
 
-void api_trace_error(uint32_t status, const struct err *err)
+/* The sentence, but for what stands between its first and its last backquote: a piece of the
+ * request. Returns as put_escaped. */
+static bool put_unquoting(struct message *message, const char *text)
+{
+    const char *first = strchr(text, '`');
+    const char *last = strrchr(text, '`');
+
+    if (!first || first == last)
+        return put_escaped(message, text, strlen(text), false);
+    if (!put_escaped(message, text, (size_t)(first - text) + 1, false))
+        return false;
+    put(message, "...");
+    return put_escaped(message, last, strlen(last), false);
+}
+
+void api_trace_error(uint32_t status, const struct err *err, const struct http_request *http)
 {
     struct message message = {.len = 0};
+    bool hides = http && is_mmds(http->path);
 
     put(&message, "Received Error. Status code: ");
     put(&message, status == 413 ? "413 Payload too large" : "400 Bad Request");
     put(&message, ". Message: ");
-    if (!put_escaped(&message, err->msg, strlen(err->msg), false))
+    if (!(hides ? put_unquoting(&message, err->msg)
+                : put_escaped(&message, err->msg, strlen(err->msg), false)))
         put(&message, "..."); /* cut by err_set inside a character */
     log_error("%s", message.text);
 }

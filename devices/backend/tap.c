@@ -61,6 +61,8 @@ static const char *advice(const char *name, int rc)
         return "it was made with multi_queue: make it without";
     if (rc == -EINVAL && attaches_with(name, IFF_TUN | IFF_NO_PI | IFF_VNET_HDR))
         return "it is a tun, which carries no Ethernet: ip tuntap add mode tap";
+    if (rc == -EINVAL && if_nametoindex(name) == 0)
+        return "no interface may have this name; an inherited tap is fd:N, a number";
     return "there is an interface of that name and it is no tap: ip tuntap add mode tap";
 }
 

@@ -263,6 +263,10 @@ static int start_listening(struct vsock *vsock, struct err *err)
     if (fd < 0)
         return err_set(err, fd, BIND_FAILED "%s", ERR_OS(fd));
     vsock->listener.fd = fd;
+    struct stat stat = {0}; /* an abstract name has no file */
+    (void)lstat(vsock->uds_path, &stat);
+    vsock->file_dev = stat.st_dev;
+    vsock->file_ino = stat.st_ino;
     int rc = loop_add(vsock->env.loop, &vsock->listener); /* silent until the driver is ready */
     return rc < 0 ? err_set(err, rc, "watching %s: %s", vsock->uds_path, ERR_OS(rc)) : 0;
 }
@@ -334,6 +338,11 @@ void vsock_free(struct vsock *vsock)
 
 int vsock_unlink(const struct vsock *vsock, struct err *err)
 {
+    struct stat stat;
+    if (lstat(vsock->uds_path, &stat) < 0)
+        return err_set(err, -errno, BIND_FAILED "%s", ERR_OS(errno));
+    if (stat.st_dev != vsock->file_dev || stat.st_ino != vsock->file_ino)
+        return 0; /* somebody else's: it stays */
     if (unlink(vsock->uds_path) < 0)
         return err_set(err, -errno, BIND_FAILED "%s", ERR_OS(errno));
     return 0;

@@ -39,7 +39,8 @@ MUST_CHECK int vsock_create(const struct cfg_vsock *config, const struct vsock_e
 /* Ends every stream and stops listening; the socket's file stays. NULL is fine. Thread: vmm. */
 void vsock_free(struct vsock *vsock);
 
-/* Removes the file of the host's socket: another device will take its place. Returns 0 or
+/* Removes the file of the host's socket, if it is still ours: another device will take its place.
+ * Returns 0 or
  * -errno with the sentence of api.md 7. Thread: vmm. */
 MUST_CHECK int vsock_unlink(const struct vsock *vsock, struct err *err);
 

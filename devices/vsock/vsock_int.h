@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <sys/queue.h>
+#include <sys/stat.h>
 
 #include "base/metrics.h"
 #include "devices/backend/uds.h"
@@ -125,6 +126,8 @@ struct vsock {
     struct vsock_env env;
     uint32_t guest_cid;
     char uds_path[UDS_PATH_MAX_LEN + 1];
+    dev_t file_dev; /* the file at uds_path that is ours */
+    ino_t file_ino;
     struct loop_src listener;     /* watched while the driver is ready */
     struct loop_post post;        /* the driver was reset, on a vCPU's thread */
     struct loop_timer timer;      /* of deadlines and of what is tried again */

@@ -27,6 +27,9 @@ static bool make_room(struct vsock *vsock)
     TAILQ_FOREACH(conn, &vsock->all, in_all)
     {
         if (conn->state == VSOCK_LINE) {
+            log_guest_info("vsock: a host program's stream was closed: it has named no port, and "
+                           "there are %u, of at most %u",
+                           vsock->conns_count, VSOCK_CONNS_MAX);
             vsock_conn_remove(conn);
             return true;
         }

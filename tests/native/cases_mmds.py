@@ -174,10 +174,11 @@ def mmds_metadata_file_that_is_wrong(t):
     t.config("hello")
     t.write("bad", "{")
     t.write("large", json.dumps("x" * 99))
+    of = " (large has 101 bytes without white space, of at most 100: --mmds-size-limit)"
     not_json = "MMDS error: metadata provided not valid json: EOF while parsing an object at line 1 column 1"
     for name, with_config, without in (
             ("bad", not_json, not_json),
-            ("large", CONFIGURATION + "MMDS error: " + TOO_LARGE, "Populating MMDS from file failed: " + TOO_LARGE)):
+            ("large", CONFIGURATION + "MMDS error: " + TOO_LARGE + of, "Populating MMDS from file failed: " + TOO_LARGE + of)):
         limit = ("--metadata", name, "--mmds-size-limit", "100")
         t.expect_error(t.run_vm(*limit), with_config)
         end = t.run(*limit, "--api-sock", "api.sock")

@@ -80,6 +80,7 @@ def net_refused_interface_changes_nothing(t):
                                                      "add mode tap"),
             ("many", "Invalid argument (os error 22)", "it was made with multi_queue: make it without"),
             ("ip", "Invalid argument (os error 22)", "it is a tun, which carries no Ethernet: ip tuntap add mode tap"),
+            ("a/b", "Invalid argument (os error 22)", "no interface may have this name; an inherited tap is fd:N, a number"),
             ("fd:99", "Bad file descriptor (os error 9)", "no tap was inherited under this number"),
             ("fd:0", "Not a tty (os error 25)", "no tap was inherited under this number")):
         refused(client, "b", tap, TAP_FAILED + BACKEND.format(errno_text, tap, advice))

@@ -105,6 +105,18 @@ def vsock_path_too_long_keeps_what_is_there(t):
     served.stop()
 
 
+@case
+def vsock_replaced_leaves_a_file_that_is_not_its_own(t):
+    served = Served(t, may_leave=("a", "b"))
+    client = served.connect()
+    put(client, "a")
+    os.unlink(t.path("a"))
+    t.write("a", "precious\n")
+    put(client, "b")
+    equal("the file", "precious\n", open(t.path("a"), encoding="utf-8").read())
+    served.stop()
+
+
 def private_dirty_kib(pid):
     with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
         return sum(int(line.split()[1]) for line in file if line.startswith("Private_Dirty:"))

@@ -40,7 +40,10 @@ int app_metadata_load(const char *path, uint64_t max_size, char **ret_text, size
         return ret;
     if (len > max_size) {
         free(text);
-        return err_set(err, -EMSGSIZE, "The MMDS patch request doesn't fit.");
+        return err_set(err, -EMSGSIZE,
+                       "The MMDS patch request doesn't fit. (%s has %zu bytes without white space, "
+                       "of at most %llu: --mmds-size-limit)",
+                       path, len, (unsigned long long)max_size);
     }
     *ret_text = text;
     *ret_len = len;

@@ -12,6 +12,9 @@
 #include "vmm/config/cfg_refusal.h"
 #include "vmm/ctl/ctl_int.h"
 
+/* vsock(7): below it are the hypervisor, this host and the loopback. */
+#define CID_GUEST_FIRST 3u
+
 int ctl_put_boot_source(struct ctl *ctl, struct ctl_action *action, struct err *err)
 {
     struct cfg_boot_source *asked = &action->u.boot_source;
@@ -86,6 +89,17 @@ int ctl_put_drive(struct ctl *ctl, struct ctl_action *action, struct err *err)
     return rc < 0 ? rc : cfg_drives_put(ctl->config, asked, err);
 }
 
+/* What an interface needs for Linux to bring it up (one that the driver chooses, when absent). */
+static void warn_of_mac(const struct cfg_nic *nic)
+{
+    static const uint8_t none[sizeof(nic->guest_mac)];
+    bool is_none = memcmp(nic->guest_mac, none, sizeof(none)) == 0;
+    if (nic->has_guest_mac && (is_none || nic->guest_mac[0] & 1))
+        log_warn("The network interface %s has a MAC address that no interface may have: it is "
+                 "zero or a group's.",
+                 nic->iface_id);
+}
+
 /* The kernel may have chosen a name, "tap%d". What was inherited keeps its "fd:N": the name
  * alone would not open it again. */
 static int echo_host_name(const struct ctl *ctl, struct cfg_nic *nic, struct err *err)
@@ -117,7 +131,10 @@ int ctl_put_nic(struct ctl *ctl, struct ctl_action *action, struct err *err)
     if (rc < 0)
         return rc;
     if (cfg_nics_find(ctl->config, asked->iface_id))
-        log_warn("The network interface %s is there already and is replaced.", asked->iface_id);
+        log_warn("The network interface %s is there already and is replaced; it comes behind the "
+                 "others, and without the metadata service until PUT /mmds/config names it again.",
+                 asked->iface_id);
+    warn_of_mac(asked);
     rc = ctl_stage_nic(ctl, asked, err);
     if (rc == 0)
         rc = cfg_nics_put(ctl->config, asked, err);
@@ -132,6 +149,9 @@ int ctl_put_vsock(struct ctl *ctl, struct ctl_action *action, struct err *err)
     int rc = cfg_vsock_validate(asked, err);
     if (rc < 0)
         return rc;
+    if (asked->guest_cid < CID_GUEST_FIRST || asked->guest_cid == UINT32_MAX)
+        log_warn("Vsock: a guest cannot have the CID %u; 3 to 4294967294 are for guests.",
+                 asked->guest_cid);
     rc = machine_stage_vsock(ctl->machine, asked, err);
     cfg_vsock_drop(ctl->config); /* gone for the new one, whatever becomes of that */
     if (rc < 0)

@@ -127,11 +127,25 @@ static void test_api_trace_error__sentence__one_line_with_its_status(void **stat
 
     level_set(LOG_LEVEL_ERROR);
     (void)err_set(&err, -EINVAL, "no \"file\"\nhere");
-    api_trace_error(400, &err);
+    api_trace_error(400, &err, NULL);
     check_line("Received Error. Status code: 400 Bad Request. Message: no \"file\"\\nhere");
     (void)err_set(&err, -EMSGSIZE, "too large");
-    api_trace_error(413, &err);
+    api_trace_error(413, &err, NULL);
     check_line("Received Error. Status code: 413 Payload too large. Message: too large");
+}
+
+static void test_api_trace_error__metadata__not_quoted(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    char path[] = "/mmds";
+    const struct http_request http = {.path = path};
+
+    level_set(LOG_LEVEL_ERROR);
+    (void)err_set(&err, -EINVAL, "duplicate field `s3cret` at line 1 column 9");
+    api_trace_error(400, &err, &http);
+    check_line("Received Error. Status code: 400 Bad Request. Message: duplicate field `...` at "
+               "line 1 column 9");
 }
 
 /* The texts, in this order, stand in the log. */
@@ -206,6 +220,7 @@ int main(void)
         cmocka_unit_test(test_api_trace_request__odd_text__one_line),
         cmocka_unit_test(test_api_trace_request__long_body__cut),
         cmocka_unit_test(test_api_trace_error__sentence__one_line_with_its_status),
+        cmocka_unit_test(test_api_trace_error__metadata__not_quoted),
         cmocka_unit_test(test_api_server__conversation__lines_of_the_reference),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
