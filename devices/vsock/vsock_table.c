@@ -20,21 +20,29 @@ void vsock_table_init(struct vsock *vsock)
     vsock->last_local_port = VSOCK_LOCAL_PORT_FIRST - 1;
 }
 
-/* Who has connected and said nothing for longest goes. False: there is none. */
-static bool make_room(struct vsock *vsock)
+/* Who has connected and named no port for longest, or NULL. */
+static struct vsock_conn *find_silent(struct vsock *vsock)
 {
     struct vsock_conn *conn;
     TAILQ_FOREACH(conn, &vsock->all, in_all)
     {
-        if (conn->state == VSOCK_LINE) {
-            log_guest_info("vsock: a host program's stream was closed: it has named no port, and "
-                           "there are %u, of at most %u",
-                           vsock->conns_count, VSOCK_CONNS_MAX);
-            vsock_conn_remove(conn);
-            return true;
-        }
+        if (conn->state == VSOCK_LINE)
+            break;
     }
-    return false;
+    return conn;
+}
+
+/* That one goes. False: there is none. */
+static bool make_room(struct vsock *vsock)
+{
+    struct vsock_conn *conn = find_silent(vsock);
+    if (!conn)
+        return false;
+    log_guest_info("vsock: a host program's stream was closed: it has named no port, and there are "
+                   "%u, of at most %u",
+                   vsock->conns_count, VSOCK_CONNS_MAX);
+    vsock_conn_remove(conn);
+    return true;
 }
 
 struct vsock_conn *vsock_conn_create(struct vsock *vsock, int fd)
