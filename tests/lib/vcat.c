@@ -188,23 +188,60 @@ static bool move(int from, int to)
     return len > 0;
 }
 
-static void relay(int fd)
+/* What stdin gave and the stream has not taken. */
+struct kept {
+    char bytes[BLOCK_SIZE];
+    size_t off;
+    size_t len;
+};
+
+/* The next block of stdin; at its end the other side reads to an end. False: that was it. */
+static bool relay_refill(struct kept *kept, int fd)
 {
-    struct pollfd sides[2] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = fd, .events = POLLIN}};
-    while (sides[0].fd >= 0 || sides[1].fd >= 0) {
-        if (poll(sides, 2, -1) < 0)
-            die("poll");
-        if (sides[0].revents && !move(STDIN_FILENO, fd)) {
-            sides[0].fd = -1;
-            (void)shutdown(fd, SHUT_WR); /* the other side reads to an end */
-        }
-        if (sides[1].revents && !move(fd, STDOUT_FILENO))
-            sides[1].fd = -1;
+    ssize_t len = read(STDIN_FILENO, kept->bytes, sizeof(kept->bytes));
+    if (len < 0)
+        die("read");
+    kept->off = 0;
+    kept->len = (size_t)len;
+    if (len == 0)
+        (void)shutdown(fd, SHUT_WR); /* fails when the other side has gone: that shows */
+    return len > 0;
+}
+
+static void relay_send(struct kept *kept, int fd)
+{
+    ssize_t len = send(fd, kept->bytes + kept->off, kept->len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (len < 0 && errno != EAGAIN)
+        die("write");
+    if (len > 0) {
+        kept->off += (size_t)len;
+        kept->len -= (size_t)len;
     }
 }
 
-/* Sends back what comes, of every stream; a stream that is not read stops only itself, for as long
- * as one block. */
+/* Neither direction waits for the other: who sends back what comes would stop both. */
+static void relay(int fd)
+{
+    static struct kept kept;
+    bool more = true;    /* of stdin */
+    bool reading = true; /* of the stream */
+    while (more || kept.len > 0 || reading) {
+        struct pollfd sides[2] = {
+            {.fd = more && kept.len == 0 ? STDIN_FILENO : -1, .events = POLLIN},
+            {.fd = reading || kept.len > 0 ? fd : -1,
+             .events = (short)((reading ? POLLIN : 0) | (kept.len > 0 ? POLLOUT : 0))}};
+        if (poll(sides, 2, -1) < 0)
+            die("poll");
+        if (sides[0].revents)
+            more = relay_refill(&kept, fd);
+        if (kept.len > 0 && sides[1].revents & (POLLOUT | POLLHUP | POLLERR))
+            relay_send(&kept, fd);
+        if (reading && sides[1].revents & (POLLIN | POLLHUP | POLLERR))
+            reading = move(fd, STDOUT_FILENO);
+    }
+}
+
+/* Sends back what comes, of every stream; one that is not read stops all. */
 static void echo(const struct address *address)
 {
     int listener = listener_of(address);
