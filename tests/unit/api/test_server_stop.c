@@ -18,6 +18,23 @@ static void *read_big_reply(void *arg)
     return NULL;
 }
 
+/* The request behind it was served before the end came, or was not. */
+static void check_whole_or_nothing(int fd)
+{
+    char rest[1024];
+    size_t len = 0;
+    size_t here;
+
+    while ((here = client_read(fd, rest + len, sizeof(rest) - 1 - len)) > 0)
+        len += here;
+    rest[len] = '\0';
+    if (len > 0) {
+        assert_memory_equal(rest, STATUS_200, strlen(STATUS_200));
+        assert_non_null(strstr(rest, "firecracker_version"));
+        assert_int_equal(rest[len - 1], '}');
+    }
+}
+
 static void test_api_server_free__reply_under_way__written_whole(void **state)
 {
     (void)state;
@@ -36,7 +53,7 @@ static void test_api_server_free__reply_under_way__written_whole(void **state)
     world->server = NULL;
     assert_int_equal(pthread_join(thread, NULL), 0);
     assert_true(reader.len > BIG_DRIVES * BIG_PATH_LEN);
-    check_closed(reader.fd);
+    check_whole_or_nothing(reader.fd);
     fd_close(&reader.fd);
     world_free(world);
 }
