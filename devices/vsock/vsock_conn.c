@@ -143,6 +143,9 @@ static void drop_kept(struct vsock_conn *conn)
     metric_inc(&metrics.vsock.tx_flush_fails);
     forget_kept(conn);
     settle(conn);
+    /* A guest that waits for room and reads nothing would wait for ever. */
+    if (conn->state == VSOCK_ESTABLISHED && conn->deadline_ns == 0)
+        vsock_conn_set_deadline(conn);
 }
 
 /* Keeps what the host program does not read now. Returns 0, -ENOBUFS (more than the guest was told

@@ -377,6 +377,24 @@ static void test_conn__host_answers_and_closes_with_bytes_kept__guest_gets_the_a
     (void)expect_packet(VSOCK_OP_RST, port, GUEST_PORT); /* it left bytes unread: no plain end */
 }
 
+/* Both sides send and neither reads; then the host program is killed. */
+static void test_conn__host_leaves_while_nobody_reads__guest_is_told_in_two_seconds(void **state)
+{
+    (void)state;
+    struct vsock_packet packet;
+    fix.buf_alloc = 4;
+    int fd = stream();
+    host_writes(fd, "more than the guest takes");
+    (void)turn();
+    (void)fill(5000);
+    while (take_packet(&packet, NULL))
+        assert_int_not_equal(packet.op, VSOCK_OP_RST);
+    fd_close(&fd);
+    (void)turn();
+    wait_ms(2000);
+    (void)expect_packet(VSOCK_OP_RST, port, GUEST_PORT);
+}
+
 static void test_conn__all_streams_keep_too_much__killed(void **state)
 {
     (void)state;
@@ -414,6 +432,7 @@ int main(void)
         TEST(test_conn__guest_ends_with_bytes_kept__host_gets_them_first),
         TEST(test_conn__guest_ends_and_host_never_reads__ends_after_two_seconds),
         TEST(test_conn__host_answers_and_closes_with_bytes_kept__guest_gets_the_answer),
+        TEST(test_conn__host_leaves_while_nobody_reads__guest_is_told_in_two_seconds),
         TEST(test_conn__all_streams_keep_too_much__killed),
         TEST(test_conn__host_leaves_unread_bytes_and_a_starved_guest__nobody_spins),
     };
