@@ -15,16 +15,11 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "devices/net/net.h"
-#include "tests/fuzz/fuzz_bytes.h"
-#include "tests/fuzz/fuzz_check.h"
+#include "tests/fuzz/fuzz_guest.h"
 #include "tests/lib/vq_driver.h"
 
 #define QUEUE_SIZE 16u
-#define LOW_SIZE (1024u * 1024)
-#define HIGH_BASE 0x400000ull
-#define HIGH_SIZE (256u * 1024)
 #define TX_RINGS 0x40000ull
-#define BUFFERS 0x80000ull
 #define OPERATIONS_MAX 200u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -132,20 +127,6 @@ static void activate(struct world *world)
     (void)pthread_mutex_unlock(&dev->lock);
 }
 
-static uint64_t pick_addr(struct world *world)
-{
-    static const uint64_t odd[] = {0,
-                                   LOW_SIZE - 50,
-                                   LOW_SIZE,
-                                   HIGH_BASE,
-                                   HIGH_BASE + HIGH_SIZE - 20,
-                                   HIGH_BASE + HIGH_SIZE,
-                                   UINT64_MAX,
-                                   1ull << 63};
-    uint32_t choice = fuzz_u8(&world->in);
-    return choice < 16 ? odd[choice % 8] : BUFFERS + choice * 2048ull;
-}
-
 static uint32_t pick_len(struct world *world)
 {
     static const uint32_t lens[] = {0,   1,   11,   12,   13,    14,    26,    100,   139,
@@ -175,7 +156,7 @@ static void offer(struct world *world, uint32_t queue)
             flags ^= (uint16_t)(1u << fuzz_pick(&world->in, 3));
         if (i + 1 < count)
             flags |= VRING_DESC_F_NEXT;
-        uint64_t addr = pick_addr(world);
+        uint64_t addr = fuzz_guest_addr(&world->in);
         if (queue == 1 && i == 0)
             mark_frame(world, addr, (uint8_t)head);
         vqd_desc(driver, table, idx, addr, pick_len(world), flags, next);
@@ -188,11 +169,7 @@ static void offer(struct world *world, uint32_t queue)
 
 static void kick(struct world *world, uint32_t queue)
 {
-    struct virtio_dev *dev = dev_of(world);
-    (void)pthread_mutex_lock(&dev->lock);
-    if (virtio_serves(dev))
-        dev->ops->on_queue(dev, queue);
-    (void)pthread_mutex_unlock(&dev->lock);
+    fuzz_guest_kick(dev_of(world), queue);
 }
 
 static void host_sends(struct world *world)
@@ -281,7 +258,6 @@ static void operate(struct world *world)
 
 static void world_make(struct world *world, const uint8_t *data, size_t size)
 {
-    const struct gmem_range ranges[] = {{gpa(0), LOW_SIZE}, {gpa(HIGH_BASE), HIGH_SIZE}};
     const struct net_env env = {NULL, &fuzz_clock, open_tap, set_offload};
     char id[] = "fuzz";
     struct cfg_nic nic = {.iface_id = id, .host_dev_name = id, .has_guest_mac = true};
@@ -289,7 +265,7 @@ static void world_make(struct world *world, const uint8_t *data, size_t size)
     struct err err = ERR_INIT;
 
     *world = (struct world){.in = {data, size}, .host = FD_NONE, .now_ns = NS_PER_S};
-    FUZZ_CHECK(gmem_create(ranges, 2, GMEM_BACKING_HEAP, false, &world->gmem, &err) == 0);
+    world->gmem = fuzz_guest_create();
     FUZZ_CHECK(loop_create(&fuzz_clock, &world->loop, &err) == 0);
     with_loop.loop = world->loop;
     FUZZ_CHECK(net_create(&nic, &with_loop, &world->net, &err) == 0);

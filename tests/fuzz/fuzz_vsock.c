@@ -19,16 +19,11 @@
 #include "base/log.h"
 #include "devices/vsock/vsock.h"
 #include "devices/vsock/vsock_packet.h"
-#include "tests/fuzz/fuzz_bytes.h"
-#include "tests/fuzz/fuzz_check.h"
+#include "tests/fuzz/fuzz_guest.h"
 #include "tests/lib/vq_driver.h"
 
 #define QUEUE_SIZE 16u
-#define LOW_SIZE (1024u * 1024)
-#define HIGH_BASE 0x400000ull
-#define HIGH_SIZE (256u * 1024)
 #define RINGS_STEP 0x25000ull
-#define BUFFERS 0x80000ull
 #define OPERATIONS_MAX 200u
 #define HOSTS_COUNT 6u
 #define LISTEN_PORT 99u
@@ -73,20 +68,6 @@ static void activate(struct world *world)
     (void)pthread_mutex_unlock(&dev->lock);
 }
 
-static uint64_t pick_addr(struct world *world)
-{
-    static const uint64_t odd[] = {0,
-                                   LOW_SIZE - 50,
-                                   LOW_SIZE,
-                                   HIGH_BASE,
-                                   HIGH_BASE + HIGH_SIZE - 20,
-                                   HIGH_BASE + HIGH_SIZE,
-                                   UINT64_MAX,
-                                   1ull << 63};
-    uint32_t choice = fuzz_u8(&world->in);
-    return choice < 8 ? odd[choice] : BUFFERS + choice * 2048ull;
-}
-
 static uint32_t pick_len(struct world *world)
 {
     static const uint32_t lens[] = {0,   1,    43,    44,    45,    88,   100,
@@ -96,11 +77,7 @@ static uint32_t pick_len(struct world *world)
 
 static void kick(struct world *world, uint32_t queue)
 {
-    struct virtio_dev *dev = dev_of(world);
-    (void)pthread_mutex_lock(&dev->lock);
-    if (virtio_serves(dev))
-        dev->ops->on_queue(dev, queue);
-    (void)pthread_mutex_unlock(&dev->lock);
+    fuzz_guest_kick(dev_of(world), queue);
 }
 
 /* A chain of up to three, mostly for the direction of the queue. */
@@ -116,8 +93,8 @@ static uint16_t offer(struct world *world, uint32_t queue)
             flags ^= (uint16_t)(1u << fuzz_pick(&world->in, 3));
         if (i + 1 < count)
             flags |= VRING_DESC_F_NEXT;
-        vqd_desc(driver, driver->base + VQD_DESC, idx, pick_addr(world), pick_len(world), flags,
-                 (uint16_t)((idx + 1) % QUEUE_SIZE));
+        vqd_desc(driver, driver->base + VQD_DESC, idx, fuzz_guest_addr(&world->in), pick_len(world),
+                 flags, (uint16_t)((idx + 1) % QUEUE_SIZE));
     }
     vqd_offer(driver, head);
     return head;
@@ -138,7 +115,7 @@ static void give(struct world *world)
 {
     struct vq_driver *driver = &world->drivers[0];
     for (uint16_t i = 0; i < QUEUE_SIZE; i++) {
-        vqd_desc(driver, driver->base + VQD_DESC, i, BUFFERS + i * 8192ull, 4096,
+        vqd_desc(driver, driver->base + VQD_DESC, i, FUZZ_BUFFERS + i * 8192ull, 4096,
                  VRING_DESC_F_WRITE, 0);
         vqd_offer(driver, i);
     }
@@ -156,7 +133,7 @@ static uint32_t pick_port(struct world *world)
 static void guest_sends(struct world *world)
 {
     struct vq_driver *driver = &world->drivers[1];
-    uint64_t addr = BUFFERS + 0x40000;
+    uint64_t addr = FUZZ_BUFFERS + 0x40000;
     struct vsock_packet packet = {.src_cid = 42, .dst_cid = 2, .type = 1, .buf_alloc = 65536};
     struct vsock_wire_header wire;
     packet.op = (enum vsock_op)fuzz_pick(&world->in, VSOCK_OP_UNSUPPORTED);
@@ -319,7 +296,6 @@ static int listen_at(const char *path)
 
 static void world_make(struct world *world, const struct clock *clock)
 {
-    const struct gmem_range ranges[] = {{gpa(0), LOW_SIZE}, {gpa(HIGH_BASE), HIGH_SIZE}};
     struct cfg_vsock config = {.guest_cid = 42, .uds_path = world->path};
     struct err err = ERR_INIT;
 
@@ -327,7 +303,7 @@ static void world_make(struct world *world, const struct clock *clock)
     (void)unlink(world->path); /* likewise */
     for (uint32_t i = 0; i < HOSTS_COUNT; i++)
         world->hosts[i] = FD_NONE;
-    FUZZ_CHECK(gmem_create(ranges, 2, GMEM_BACKING_HEAP, false, &world->gmem, &err) == 0);
+    world->gmem = fuzz_guest_create();
     FUZZ_CHECK(loop_create(clock, &world->loop, &err) == 0);
     const struct vsock_env env = {world->loop, clock};
     FUZZ_CHECK(vsock_create(&config, &env, &world->vsock, &err) == 0);
