@@ -14,6 +14,7 @@
 #include <sys/auxv.h>
 
 #include "base/json/json_int.h"
+#include "base/json/json_value.h"
 
 /* Without this jansson opens /dev/urandom at its first object: three syscalls and a device node in
  * the jail. */
@@ -169,28 +170,10 @@ struct json_val json_root(const struct json_doc *doc)
 
 enum json_kind json_kind(struct json_val val)
 {
-    size_t lexeme_len = val.end_off - val.begin_off;
+    bool is_minus_zero =
+        val.end_off - val.begin_off == 2 && memcmp(val.doc->text + val.begin_off, "-0", 2) == 0;
 
-    switch (json_typeof(json_to_jansson(val.node))) {
-    case JSON_OBJECT:
-        return JSON_KIND_OBJECT;
-    case JSON_ARRAY:
-        return JSON_KIND_ARRAY;
-    case JSON_STRING:
-        return JSON_KIND_STRING;
-    case JSON_INTEGER:
-        if (lexeme_len == 2 && memcmp(val.doc->text + val.begin_off, "-0", 2) == 0)
-            return JSON_KIND_REAL;
-        return JSON_KIND_INT;
-    case JSON_REAL:
-        return JSON_KIND_REAL;
-    case JSON_TRUE:
-    case JSON_FALSE:
-        return JSON_KIND_BOOL;
-    case JSON_NULL:
-        break;
-    }
-    return JSON_KIND_NULL;
+    return is_minus_zero ? JSON_KIND_REAL : json_value_kind(val.node);
 }
 
 bool json_as_bool(struct json_val val)

@@ -51,17 +51,7 @@ const char *json_value_text(const struct json *value, size_t *ret_len)
 
 const struct json *json_value_member(const struct json *object, const char *key, size_t key_len)
 {
-    char *copy = NULL;
-    const json_t *found;
-
-    if (!json_is_object(json_to_jansson(object)) || memchr(key, '\0', key_len))
-        return NULL;
-    copy = strndup(key, key_len); /* jansson's getter wants a NUL */
-    if (!copy)
-        return NULL;
-    found = json_object_get(json_to_jansson(object), copy);
-    free(copy);
-    return json_from_jansson(found);
+    return json_from_jansson(json_object_getn(json_to_jansson(object), key, key_len));
 }
 
 const struct json *json_value_element(const struct json *array, size_t idx)
