@@ -26,9 +26,6 @@
 #define TTL_EC2_NAME TOKEN_EC2_NAME "-ttl-seconds"
 static_assert(sizeof(TTL_EC2_NAME) <= HTTP_ECHO_MAX_LEN, "it is given back");
 
-/* Longest text of ours around outside text, and the latter: nothing in a request is longer. */
-#define TEXT_MAX_SIZE 4096u
-
 /* What is looked at of a request's header lines; name NULL: absent. The last one counts. */
 struct asked {
     struct http_field token;
@@ -159,9 +156,11 @@ static int answer_get(struct answer *answer, const char *path, size_t path_len)
 
     if (rc <= 0)
         return rc;
-    const struct json *root = mmds->data ? mmds->data : json_new_null(); /* one for ever */
-    const struct json *value = mmds_find(root, path, path_len);
-    return value ? render_found(answer, value) : say_not_found(answer);
+    struct json *none = json_new_null(); /* a store that nobody has filled */
+    const struct json *value = mmds_find(mmds->data ? mmds->data : none, path, path_len);
+    rc = value ? render_found(answer, value) : say_not_found(answer);
+    json_drop(none);
+    return rc;
 }
 
 /* ------------------------------------------------------------------ PUT */
@@ -230,7 +229,7 @@ static int answer_put(struct answer *answer, const char *path, size_t path_len)
 
 static int answer_request(struct answer *answer)
 {
-    char path[TEXT_MAX_SIZE];
+    char path[MMDS_REQUEST_MAX_SIZE];
 
     answer->response.is_1_0 = answer->request.minor == 0;
     if (answer->request.path_len == 0 || answer->request.path_len > sizeof(path))

@@ -10,11 +10,8 @@
 #include "base/ck.h"
 #include "devices/mmds/mmds_int.h"
 
-/* Room for one piece of a path: a request is no longer (mmds_net.h). */
-#define PIECE_MAX_SIZE 2500u
-
 /* Undoes ~1 and ~0. Returns the length. */
-static size_t unescape(const char *piece, size_t len, char buf[static PIECE_MAX_SIZE])
+static size_t unescape(const char *piece, size_t len, char buf[static MMDS_REQUEST_MAX_SIZE])
 {
     size_t used = 0;
 
@@ -45,7 +42,7 @@ static bool index_of(const char *text, size_t len, size_t *ret_idx)
 
 static const struct json *step(const struct json *value, const char *piece, size_t len)
 {
-    char key[PIECE_MAX_SIZE];
+    char key[MMDS_REQUEST_MAX_SIZE];
     size_t idx;
 
     if (len > sizeof(key))

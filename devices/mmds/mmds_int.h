@@ -9,6 +9,9 @@
 #include "base/json/json_value.h"
 #include "devices/mmds/mmds.h"
 
+/* Of a request; so none of its parts is longer. The receive window as well. */
+#define MMDS_REQUEST_MAX_SIZE 2500u
+
 #define MMDS_TTL_MIN_S 1u
 #define MMDS_TTL_MAX_S 21600u
 

@@ -14,7 +14,6 @@
 #define MMDS_PORT 80u
 #define MMDS_CONNS_MAX 30u
 #define MMDS_RESETS_MAX 100u
-#define MMDS_REQUEST_MAX_SIZE 2500u /* also the receive window */
 
 #define MMDS_RESPONSE_MAX_SIZE (1u << 30) /* far below where sequence numbers meet */
 /* While the VM's responses that are not acknowledged yet have more than this, no more are made. */

@@ -18,6 +18,8 @@
 /* A frame without segmentation, with its header: what a buffer has to hold at least (devices.md
  * 4). */
 #define SMALL_FRAME_SIZE 1526u
+static_assert(TAP_HEADER_SIZE + FRAME_FILTER_PULL_MAX_SIZE <= SMALL_FRAME_SIZE,
+              "what is enough for the filter");
 
 #define HAS(net, bit) virtio_has(&(net)->dev, bit)
 
@@ -42,9 +44,6 @@ static bool takes_segments(struct net *net)
 
 /* Bytes of buffer that there have to be before the TAP is read: of all, or of one. The filter's
  * frames are small. */
-static_assert(TAP_HEADER_SIZE + FRAME_FILTER_PULL_MAX_SIZE <= SMALL_FRAME_SIZE,
-              "what is enough for the filter");
-
 static uint32_t needed_len(struct net *net)
 {
     if (HAS(net, VIRTIO_NET_F_MRG_RXBUF) || takes_segments(net))

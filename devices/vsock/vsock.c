@@ -113,11 +113,9 @@ static void on_lazy_timer(struct loop_timer *timer)
     (void)pthread_mutex_unlock(&vsock->dev.lock);
 }
 
-/* Begins an event under the lock. True: the device serves. A former driver's streams are gone after
- * it. */
-static bool event_begin(struct vsock *vsock)
+/* Under the lock. True: the device serves. A former driver's streams are gone after it. */
+static bool serves_now(struct vsock *vsock)
 {
-    (void)pthread_mutex_lock(&vsock->dev.lock);
     if (vsock->stale)
         vsock_conn_remove_all(vsock);
     if (!virtio_serves(&vsock->dev))
@@ -125,6 +123,12 @@ static bool event_begin(struct vsock *vsock)
     else
         unpark(vsock);
     return !vsock->parked;
+}
+
+static bool event_begin(struct vsock *vsock)
+{
+    (void)pthread_mutex_lock(&vsock->dev.lock);
+    return serves_now(vsock);
 }
 
 /* Ends one that made something for the guest. */
@@ -148,18 +152,13 @@ void vsock_on_socket(struct loop_src *src, uint32_t revents)
     struct vsock *vsock = conn->vsock;
 
     (void)pthread_mutex_lock(&vsock->dev.lock);
-    if (vsock->stale) {
-        vsock_conn_remove_all(vsock); /* this one too */
-    } else if (!virtio_serves(&vsock->dev)) {
-        park(vsock);
-        silence(vsock, src);
-    } else {
-        unpark(vsock);
+    bool gone = vsock->stale; /* the stream too */
+    bool serves = serves_now(vsock);
+    if (serves && !gone)
         vsock_conn_on_host(conn, revents);
-        vsock_rx_serve(vsock);
-        flush(vsock);
-    }
-    (void)pthread_mutex_unlock(&vsock->dev.lock);
+    else if (!gone)
+        silence(vsock, src);
+    event_end(vsock);
 }
 
 static void on_listener(struct loop_src *src, uint32_t revents)
@@ -212,9 +211,7 @@ static void on_post(struct loop_post *post)
 static void on_queue(struct virtio_dev *dev, uint32_t idx)
 {
     struct vsock *vsock = vsock_of(dev);
-    if (vsock->stale)
-        vsock_conn_remove_all(vsock);
-    unpark(vsock);
+    (void)serves_now(vsock); /* it does: the caller has looked */
     if (idx == VSOCK_RX)
         metric_inc(&metrics.vsock.rx_queue_event_count);
     if (idx == VSOCK_TX) {

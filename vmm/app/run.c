@@ -176,8 +176,8 @@ static int fail_metadata(const struct run *run, struct err *err)
     if (err->code != -EMSGSIZE)
         return err->code; /* the sentence is whole */
     if (run->options->config_path) {
-        int rc = app_config_fail(APP_CONFIG_METADATA, err);
-        return rc < 0 ? fail_from_file(run, err) : rc;
+        (void)app_config_fail(APP_CONFIG_METADATA, err); /* its code stays */
+        return fail_from_file(run, err);
     }
     return err_prefix(err, "Populating MMDS from file failed: ");
 }

@@ -68,8 +68,8 @@ MUST_CHECK int machine_stage_boot_source(struct machine *machine,
 /*
  * Opens a drive now. The same id replaces the staged one, which survives a failure. Sentences of
  * api.md, PUT /drives, without the category. ret_tail_size: bytes behind the last whole sector,
- * which the guest cannot see. Returns 0, -ENOMEM, -errno of the ring (an
- * Async drive's, as disk_ring_open returns it), or what blk_create returns.
+ * which the guest cannot see. Returns 0, -ENOMEM, -errno of the ring (an Async drive's, as
+ * disk_ring_open returns it), or what blk_create returns.
  */
 MUST_CHECK int machine_stage_drive(struct machine *machine, const struct cfg_drive *drive,
                                    uint32_t *ret_tail_size, struct err *err);
