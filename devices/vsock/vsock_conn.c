@@ -286,12 +286,10 @@ void vsock_conn_on_packet(struct vsock_conn *conn, const struct vsock_packet *pa
     case VSOCK_KILLED:
         break;
     }
-    /* It waited for credit, and here is some. */
-    if (conn->state == VSOCK_ESTABLISHED && conn->credit_asked && vsock_conn_credit(conn) > 0) {
-        conn->credit_asked = false;
-        if (reads(conn))
-            vsock_conn_enqueue(conn, VSOCK_HAS_DATA);
-    }
+    /* It may have waited for credit, and here is some. */
+    if (conn->state == VSOCK_ESTABLISHED && conn->starved && reads(conn) &&
+        vsock_conn_credit(conn) > 0)
+        vsock_conn_enqueue(conn, VSOCK_HAS_DATA);
 }
 
 void vsock_conn_host_gone(struct vsock_conn *conn)

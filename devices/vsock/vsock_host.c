@@ -46,8 +46,6 @@ void vsock_host_accept(struct vsock *vsock)
         int fd = uds_accept(vsock->listener.fd);
         if (fd == -EAGAIN)
             return;
-        if (fd == -ECONNABORTED || fd == -EINTR)
-            continue;
         if (fd < 0) {
             accept_failed(vsock, fd);
             return;

@@ -81,8 +81,9 @@ struct vsock_conn {
     bool peer_no_send;
     bool host_ended;    /* the host program writes no more, but reads */
     bool writing_ended; /* the host program was told that the guest sends no more */
-    bool starved;       /* no buffer of the guest, or no credit: the socket is not looked at */
-    bool credit_asked;
+    /* The socket is not looked at: with HAS_DATA there is no buffer of the guest, without it no
+     * credit. */
+    bool starved;
     bool counted; /* as a connection, by the metrics */
 
     uint8_t *buf; /* VSOCK_BUF_SIZE bytes while the host program does not read; NULL: all written */

@@ -196,17 +196,12 @@ static enum outcome serve_data(struct vsock_conn *conn, struct vsock_batch *batc
     return OUTCOME_DONE;
 }
 
-/* The guest has no room for the stream's bytes: it is asked, once. */
+/* The guest has no room for the stream's bytes: it is asked, once, and the bytes wait. */
 static void ask_credit(struct vsock_conn *conn, struct vsock_batch *batch)
 {
     conn->pending &= ~VSOCK_HAS_DATA;
     conn->starved = true;
     vsock_conn_watch(conn);
-    if (conn->credit_asked) {
-        slots_return(conn->vsock, batch, 0);
-        return;
-    }
-    conn->credit_asked = true;
     push_of(conn, &batch->slots[0], VSOCK_OP_CREDIT_REQUEST, 0, 0);
 }
 
