@@ -75,6 +75,16 @@ static void test_mmds_http_answer__empty_text__length_zero(void **state)
     expect(GET("/a"), HEAD("1.1", "200") PLAIN("0"));
 }
 
+static void test_mmds_http_answer__path_of_more_than_a_request__400(void **state)
+{
+    (void)state;
+    char request[MMDS_REQUEST_MAX_SIZE + 64];
+    (void)snprintf(request, sizeof(request), "GET /%0*d HTTP/1.1\r\n\r\n",
+                   (int)MMDS_REQUEST_MAX_SIZE, 0);
+    put("{\"a\":1}");
+    expect_text(request, "400", "text/plain", "Invalid URI.");
+}
+
 static void test_mmds_http_answer__no_such_value_or_form__404_501(void **state)
 {
     (void)state;
@@ -187,6 +197,7 @@ int main(void)
         TEST(test_mmds_http_answer__accept__json_or_imds),
         TEST(test_mmds_http_answer__empty_text__length_zero),
         TEST(test_mmds_http_answer__no_such_value_or_form__404_501),
+        TEST(test_mmds_http_answer__path_of_more_than_a_request__400),
         TEST(test_mmds_http_answer__nothing_put__null),
         TEST(test_mmds_http_answer__version_1__tokens_only_counted),
         TEST(test_mmds_http_answer__version_2__token_needed),

@@ -112,6 +112,20 @@ static void test_net_tx__foreign_source_mac__counted_and_sent(void **state)
     assert_int_equal(metric_get(&counters()->tx_spoofed_mac_count), before + 1);
 }
 
+static void test_net_tx__nic_without_a_mac__nothing_is_foreign(void **state)
+{
+    (void)state;
+    const struct cfg_nic nic = {.iface_id = iface_id, .host_dev_name = host_name};
+    struct err err = ERR_INIT;
+    assert_int_equal(nic_create(&nic, &err), 0);
+    assert_int_equal(activate(MERGEABLE), 0);
+    uint64_t before = metric_get(&counters()->tx_spoofed_mac_count);
+    offer(0, frame_of(60, 1), 60, 60);
+    kick(1);
+    expect_frame(frame_of(60, 1), 60);
+    assert_int_equal(metric_get(&counters()->tx_spoofed_mac_count), before);
+}
+
 static void test_net_tx__limiter_denies__waits_in_order(void **state)
 {
     (void)state;
@@ -195,6 +209,7 @@ int main(void)
         TEST(test_net_tx__smallest_and_largest__sent),
         TEST(test_net_tx__no_frame__dropped_and_counted),
         TEST(test_net_tx__foreign_source_mac__counted_and_sent),
+        BARE(test_net_tx__nic_without_a_mac__nothing_is_foreign),
         TEST(test_net_tx__limiter_denies__waits_in_order),
         TEST(test_net_tx__limiter_taken_away__goes_on),
         TEST(test_net_tx__more_than_a_pass__the_rest_later),

@@ -116,9 +116,9 @@ test_vsock__reset_and_ready_again_before_an_event__old_stream_is_not_touched(voi
     int fd = host_connects(&port);
     host_writes(fd, "late");
     reset_device();
-    assert_int_equal(activate(), 0);
+    assert_int_equal(activate_silently(), 0);
+    (void)turn(); /* the stream's event comes first */
     give(0, 4, 4096);
-    (void)turn();
     expect_no_packet();
     expect_host_cut_off(fd);
     fd_close(&fd);

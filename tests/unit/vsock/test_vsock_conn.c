@@ -117,6 +117,22 @@ static void test_conn__guest_reads_no_more__host_is_not_read(void **state)
     (void)expect_packet(VSOCK_OP_SHUTDOWN, port, GUEST_PORT);
 }
 
+static void test_conn__guest_reads_no_more_and_gives_credit__host_is_not_read(void **state)
+{
+    (void)state;
+    fix.buf_alloc = 4;
+    int fd = stream();
+    host_writes(fd, "more than the guest takes");
+    (void)turn();
+    (void)expect_packet(VSOCK_OP_RW, port, GUEST_PORT);
+    (void)expect_packet(VSOCK_OP_CREDIT_REQUEST, port, GUEST_PORT);
+    fix.buf_alloc = CREDIT;
+    guest_shuts(port, GUEST_PORT, RCV);
+    (void)turn();
+    expect_no_packet();
+    fd_close(&fd);
+}
+
 static void test_conn__guest_shuts_both__reset_and_closed(void **state)
 {
     (void)state;
@@ -231,31 +247,36 @@ static void test_conn__guest_has_little_room_left__told_of_more(void **state)
     fd_close(&fd);
 }
 
+/* A packet whose bytes can be told by their place, which is `off` of all that are sent. */
+static void send_pattern(uint64_t off, uint32_t len)
+{
+    static uint8_t bytes[4096];
+    for (uint32_t i = 0; i < len; i++)
+        bytes[i] = (uint8_t)((off + i) * 7 + (off + i) / 251);
+    guest_sends(port, GUEST_PORT, bytes, len);
+}
+
 /* Sends until the host's socket takes no more and the device keeps `kept` bytes. Returns all bytes
  * sent. */
 static size_t fill(uint32_t kept)
 {
-    static uint8_t bytes[4096];
     uint64_t written = metric_get(&metrics.vsock.tx_bytes_count);
     uint64_t sent = 0;
     for (;;) {
         uint64_t held = written + sent - metric_get(&metrics.vsock.tx_bytes_count);
         if (held >= kept)
             return sent;
-        uint32_t len = kept - held < sizeof(bytes) ? (uint32_t)(kept - held) : sizeof(bytes);
-        for (uint32_t i = 0; i < len; i++)
-            bytes[i] = (uint8_t)((sent + i) * 7 + (sent + i) / 251);
-        guest_sends(port, GUEST_PORT, bytes, len);
+        uint32_t len = kept - held < 4096 ? (uint32_t)(kept - held) : 4096;
+        send_pattern(sent, len);
         sent += len;
     }
 }
 
-/* Reads all of it at the host's end, while the loop passes on what is kept. */
-static void expect_filled(int fd, size_t len)
+/* Reads it from `off` on at the host's end, while the loop passes on what is kept. */
+static void expect_pattern(int fd, size_t off, size_t end_off)
 {
     static uint8_t got[8192];
-    size_t off = 0;
-    while (off < len) {
+    while (off < end_off) {
         ssize_t here = recv(fd, got, sizeof(got), 0);
         if (here < 0) {
             assert_int_equal(errno, EAGAIN);
@@ -277,11 +298,24 @@ static void test_conn__host_does_not_read__256_kib_are_kept_in_order(void **stat
     size_t sent = fill(VSOCK_BUF_SIZE);
     (void)turn(); /* nobody spins */
     give(60, 60, 4096);
-    expect_filled(fd, sent);
+    expect_pattern(fd, 0, sent);
     (void)turn();
     sent = fill(10000); /* again, from another place of the buffer */
-    expect_filled(fd, sent);
+    expect_pattern(fd, 0, sent);
     assert_int_equal(metric_get(&metrics.vsock.tx_flush_fails), 0);
+    fd_close(&fd);
+}
+
+static void test_conn__host_reads_while_bytes_are_kept__later_ones_wait_behind_them(void **state)
+{
+    (void)state;
+    static uint8_t got[65536];
+    int fd = stream();
+    size_t sent = fill(5000);
+    ssize_t len = recv(fd, got, sizeof(got), 0); /* there is room in the socket again */
+    assert_true(len > 0);
+    send_pattern(sent, 1000);
+    expect_pattern(fd, (size_t)len, sent + 1000);
     fd_close(&fd);
 }
 
@@ -419,6 +453,7 @@ int main(void)
         TEST(test_conn__guest_ends_its_half__host_reads_to_the_end_and_goes_on),
         TEST(test_conn__both_halves_ended_one_by_one__over),
         TEST(test_conn__guest_reads_no_more__host_is_not_read),
+        TEST(test_conn__guest_reads_no_more_and_gives_credit__host_is_not_read),
         TEST(test_conn__guest_shuts_both__reset_and_closed),
         TEST(test_conn__guest_resets__closed_without_a_reply),
         TEST(test_conn__host_is_gone_when_the_guest_writes__killed_with_sigpipe),
@@ -428,6 +463,7 @@ int main(void)
         TEST(test_conn__credit_request__answered),
         TEST(test_conn__guest_has_little_room_left__told_of_more),
         TEST(test_conn__host_does_not_read__256_kib_are_kept_in_order),
+        TEST(test_conn__host_reads_while_bytes_are_kept__later_ones_wait_behind_them),
         TEST(test_conn__more_than_the_credit__killed),
         TEST(test_conn__guest_ends_with_bytes_kept__host_gets_them_first),
         TEST(test_conn__guest_ends_and_host_never_reads__ends_after_two_seconds),

@@ -22,6 +22,20 @@ static void test_connect__guest_answers__ok_and_port(void **state)
     fd_close(&fds[1]);
 }
 
+static void test_connect__port_that_a_stream_of_the_guest_has__passed_over(void **state)
+{
+    (void)state;
+    uint32_t port;
+    give(0, 4, 4096);
+    int listener = host_listens(FIRST_LOCAL_PORT, 1);
+    guest_says(VSOCK_OP_REQUEST, FIRST_LOCAL_PORT, 1000);
+    (void)expect_packet(VSOCK_OP_RESPONSE, FIRST_LOCAL_PORT, 1000);
+    int fd = host_connects(&port);
+    assert_int_equal(port, FIRST_LOCAL_PORT + 1);
+    fd_close(&fd);
+    fd_close(&listener);
+}
+
 static void test_connect__request__tells_our_room(void **state)
 {
     (void)state;
@@ -330,6 +344,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_connect__guest_answers__ok_and_port),
+        TEST(test_connect__port_that_a_stream_of_the_guest_has__passed_over),
         TEST(test_connect__request__tells_our_room),
         TEST(test_connect__bytes_behind_the_line__come_after_the_answer),
         TEST(test_connect__line_that_is_none__closed_without_a_byte),

@@ -170,6 +170,30 @@ static void test_tx__header_or_payload_outside_memory__harms_nobody(void **state
     fd_close(&fd);
 }
 
+static void test_tx__more_than_a_pass__the_rest_later(void **state)
+{
+    (void)state;
+    struct vsock_packet packet = packet_of(VSOCK_OP_RW, 99, GUEST_PORT);
+    struct vsock_wire_header wire;
+    uint32_t id;
+    uint32_t len;
+    packet.dst_cid = 3; /* for nobody: dropped */
+    vsock_packet_encode(&packet, &wire);
+    for (uint16_t head = 0; head < 200; head++) {
+        uint64_t addr = TX_BUFFERS + head * 64ull;
+        assert_int_equal(gmem_write(fix.gmem, gpa(addr), &wire, sizeof(wire)), 0);
+        vqd_desc(&fix.tx, TX_BASE + VQD_DESC, head, addr, sizeof(wire), 0, 0);
+        vqd_offer(&fix.tx, head);
+    }
+    kick(1);
+    for (uint32_t head = 0; head < 128; head++)
+        assert_int_equal(vqd_take_used(&fix.tx, &id, &len), 1);
+    assert_int_equal(vqd_take_used(&fix.tx, &id, &len), 0);
+    kick(1); /* the device asks for it itself */
+    for (uint32_t head = 128; head < 200; head++)
+        assert_int_equal(vqd_take_used(&fix.tx, &id, &len), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -181,6 +205,7 @@ int main(void)
         TEST(test_tx__packet_in_any_pieces__arrives_whole),
         TEST(test_tx__no_packet__dropped_and_counted),
         TEST(test_tx__header_or_payload_outside_memory__harms_nobody),
+        TEST(test_tx__more_than_a_pass__the_rest_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
