@@ -178,10 +178,10 @@ err_free:
     return rc;
 }
 
-void blk_flush_file(struct blk *blk)
+int blk_sync_file(struct blk *blk)
 {
-    if (blk->cache != CFG_CACHE_WRITEBACK || blk->disk.read_only)
-        return;
+    if (blk->disk.read_only)
+        return 0;
     blk->flush = (struct disk_req){.op = DISK_FLUSH};
     int rc = disk_start(&blk->disk, &blk->flush);
     if (rc == 0) {
@@ -191,6 +191,12 @@ void blk_flush_file(struct blk *blk)
     }
     if (rc >= 0 && blk->flush.result < 0)
         rc = (int)blk->flush.result;
+    return rc < 0 ? rc : 0;
+}
+
+void blk_flush_file(struct blk *blk)
+{
+    int rc = blk->cache == CFG_CACHE_WRITEBACK ? blk_sync_file(blk) : 0;
     if (rc < 0)
         log_error("flushing a block device's file failed: %s", ERR_OS(rc));
 }

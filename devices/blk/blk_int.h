@@ -79,5 +79,7 @@ bool blk_on_notify(struct virtio_dev *dev, uint32_t idx);
 void blk_fill_config(struct blk *blk);
 /* The disk_notify_fn of the device's disks. Thread: vmm. Takes the lock. */
 void blk_on_complete(void *ctx);
-/* Leaves a Writeback disk durable. Nothing is in flight. */
+/* Leaves the disk durable, if it can be written. Nothing is in flight. Returns 0 or -errno. */
+MUST_CHECK int blk_sync_file(struct blk *blk);
+/* The same of a Writeback disk; a failure is logged. */
 void blk_flush_file(struct blk *blk);

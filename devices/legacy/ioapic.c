@@ -184,6 +184,44 @@ static void on_bus_write(void *ctx, uint64_t off, const void *data, uint32_t len
     pthread_mutex_unlock(&ioapic->lock);
 }
 
+struct ioapic_msi ioapic_route(struct ioapic *ioapic, uint32_t pin)
+{
+    pthread_mutex_lock(&ioapic->lock);
+    struct ioapic_msi msi = ioapic->routes[pin];
+    pthread_mutex_unlock(&ioapic->lock);
+    return msi;
+}
+
+void ioapic_save(struct ioapic *ioapic, struct ioapic_state *ret_state)
+{
+    pthread_mutex_lock(&ioapic->lock);
+    *ret_state = ioapic->regs;
+    pthread_mutex_unlock(&ioapic->lock);
+}
+
+static bool state_is_valid(const struct ioapic_state *state)
+{
+    bool valid = (state->id & ~ID_MASK) == 0;
+    for (uint32_t pin = 0; pin < IOAPIC_PINS_MAX; pin++)
+        valid &= (state->entries[pin] & ~(RTE_WRITABLE)) == 0;
+    return valid;
+}
+
+int ioapic_restore(struct ioapic *ioapic, const struct ioapic_state *state, struct err *err)
+{
+    if (state->pins_count != ioapic->regs.pins_count)
+        return err_set(err, -EINVAL, "the IOAPIC has %u pins, expected %u", state->pins_count,
+                       ioapic->regs.pins_count);
+    if (!state_is_valid(state))
+        return err_set(err, -EINVAL, "the IOAPIC's registers have bits that none has");
+    pthread_mutex_lock(&ioapic->lock);
+    ioapic->regs = *state;
+    for (uint32_t pin = 0; pin < state->pins_count; pin++)
+        ioapic->routes[pin] = msi_of(state->entries[pin]);
+    pthread_mutex_unlock(&ioapic->lock);
+    return 0;
+}
+
 const struct bus_ops ioapic_bus_ops = {
     .read = on_bus_read,
     .write = on_bus_write,

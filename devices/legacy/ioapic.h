@@ -45,5 +45,8 @@ MUST_CHECK int ioapic_create(uint32_t pins_count, const struct ioapic_ops *ops, 
 /* NULL is fine. No vCPU may still reach its window. */
 void ioapic_free(struct ioapic *ioapic);
 
+/* What `pin` sends now. pin: below IOAPIC_PINS_MAX. */
+struct ioapic_msi ioapic_route(struct ioapic *ioapic, uint32_t pin);
+
 /* MMIO handlers; ctx is the struct ioapic. */
 extern const struct bus_ops ioapic_bus_ops;

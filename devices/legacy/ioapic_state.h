@@ -7,6 +7,9 @@
 
 #include <stdint.h>
 
+#include "base/attr.h"
+#include "base/err.h"
+
 #define IOAPIC_STATE_PINS_MAX 24u
 
 struct ioapic_state {
@@ -15,3 +18,14 @@ struct ioapic_state {
     uint8_t index;
     uint64_t entries[IOAPIC_STATE_PINS_MAX]; /* redirection entries */
 };
+
+struct ioapic;
+
+/* Takes the registers. Any thread. */
+void ioapic_save(struct ioapic *ioapic, struct ioapic_state *ret_state);
+
+/* Puts them into a fresh IOAPIC. The owner is not told: it asks for each pin's route
+ * (ioapic_route). Returns 0, or -EINVAL: registers that no guest can have written, or of another
+ * number of pins. */
+MUST_CHECK int ioapic_restore(struct ioapic *ioapic, const struct ioapic_state *state,
+                              struct err *err);

@@ -361,6 +361,33 @@ void serial_limit_output(struct serial *serial, const struct rl_bucket_config *c
     pthread_mutex_unlock(&serial->lock);
 }
 
+void serial_save(struct serial *serial, struct serial_state *ret_state)
+{
+    pthread_mutex_lock(&serial->lock);
+    *ret_state = serial->regs;
+    pthread_mutex_unlock(&serial->lock);
+}
+
+int serial_restore(struct serial *serial, const struct serial_state *state, struct err *err)
+{
+    if (state->rx_count > SERIAL_FIFO_SIZE || (state->ier & ~IER_MASK) != 0 ||
+        (state->mcr & ~MCR_MASK) != 0 || (state->fcr & ~FCR_KEEP_MASK) != 0 ||
+        (state->lsr_errors & ~LSR_OE) != 0)
+        return err_set(err, -EINVAL, "the serial port's registers have values that none has");
+    pthread_mutex_lock(&serial->lock);
+    serial->regs = *state;
+    pthread_mutex_unlock(&serial->lock);
+    return 0;
+}
+
+void serial_renotify(struct serial *serial)
+{
+    pthread_mutex_lock(&serial->lock);
+    if (causes_of(&serial->regs) != 0)
+        irq_raise(serial->irq);
+    pthread_mutex_unlock(&serial->lock);
+}
+
 size_t serial_feed(struct serial *serial, const uint8_t *data, size_t len)
 {
     size_t taken = 0;

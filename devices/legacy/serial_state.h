@@ -9,6 +9,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/attr.h"
+#include "base/err.h"
+
 #define SERIAL_STATE_RX_SIZE 64u
 
 struct serial_state {
@@ -24,3 +27,16 @@ struct serial_state {
     uint32_t rx_count;                /* at most SERIAL_STATE_RX_SIZE */
     uint8_t rx[SERIAL_STATE_RX_SIZE]; /* oldest byte first */
 };
+
+struct serial;
+
+/* Takes registers and unread input. Any thread. */
+void serial_save(struct serial *serial, struct serial_state *ret_state);
+
+/* Puts them into a fresh UART. Returns 0 or -EINVAL: registers that no guest can have written. */
+MUST_CHECK int serial_restore(struct serial *serial, const struct serial_state *state,
+                              struct err *err);
+
+/* Tells the guest again of what it waits for: an interrupt on its way while the state was taken is
+ * not lost. One too many does no harm. */
+void serial_renotify(struct serial *serial);

@@ -247,18 +247,29 @@ void vq_notify_off(struct vq *vq)
         gmem_window_store_u16_release(&vq->used, RING_FLAGS_OFF, VRING_USED_F_NO_NOTIFY);
 }
 
-bool vq_notify_on(struct vq *vq)
+/* Asks for a notification when the driver's avail index goes beyond `idx`. Returns the index as it
+ * is after that. */
+static uint16_t notify_beyond(struct vq *vq, uint16_t idx)
 {
     if (vq->event_idx)
-        gmem_window_store_u16_release(&vq->used,
-                                      RING_ENTRIES_OFF + (uint64_t)vq->setup.size * USED_ENTRY_SIZE,
-                                      vq->next_avail);
+        gmem_window_store_u16_release(
+            &vq->used, RING_ENTRIES_OFF + (uint64_t)vq->setup.size * USED_ENTRY_SIZE, idx);
     else
         gmem_window_store_u16_release(&vq->used, RING_FLAGS_OFF, 0);
     /* Full fence: our store of avail_event or flags before our load of avail idx; the driver
      * stores idx and then loads those. One of the two must see the other. */
     atomic_thread_fence(memory_order_seq_cst);
-    return gmem_window_load_u16_acquire(&vq->avail, RING_IDX_OFF) != vq->next_avail;
+    return gmem_window_load_u16_acquire(&vq->avail, RING_IDX_OFF);
+}
+
+bool vq_notify_on(struct vq *vq)
+{
+    return notify_beyond(vq, vq->next_avail) != vq->next_avail;
+}
+
+uint16_t vq_notify_next(struct vq *vq)
+{
+    return notify_beyond(vq, gmem_window_load_u16_acquire(&vq->avail, RING_IDX_OFF));
 }
 
 uint32_t vq_in_flight_count(const struct vq *vq)

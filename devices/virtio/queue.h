@@ -97,6 +97,10 @@ void vq_notify_off(struct vq *vq);
 /* Asks for notifications again. Returns true when entries came in meanwhile: pop again. */
 MUST_CHECK bool vq_notify_on(struct vq *vq);
 
+/* Asks to be notified of the next entry that the driver adds, whatever is there already, which is
+ * left alone. Returns the avail index as it is. */
+uint16_t vq_notify_next(struct vq *vq);
+
 /* How many heads are popped and not pushed. */
 uint32_t vq_in_flight_count(const struct vq *vq);
 

@@ -7,7 +7,6 @@
 #include "devices/virtio/vmmio.h"
 
 #include <errno.h>
-#include <linux/virtio_config.h>
 #include <linux/virtio_mmio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,34 +15,12 @@
 #include "base/fd.h"
 #include "base/le.h"
 #include "base/log.h"
+#include "devices/virtio/vmmio_int.h"
 
 #define VMMIO_MAGIC 0x74726976u
 #define VMMIO_VERSION 2u
 #define VMMIO_VENDOR 0u
 #define VMMIO_NO_SHM 0xffffffffu /* a shared-memory region that does not exist has length -1 */
-
-#define STATUS_ACK VIRTIO_CONFIG_S_ACKNOWLEDGE
-#define STATUS_DRIVER (STATUS_ACK | VIRTIO_CONFIG_S_DRIVER)
-#define STATUS_FEATURES (STATUS_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK)
-#define STATUS_RUNNING (STATUS_FEATURES | VIRTIO_CONFIG_S_DRIVER_OK)
-
-struct queue_kick {
-    struct vmmio *vmmio;
-    uint32_t idx;
-    int fd;
-    struct loop_src src;
-};
-
-struct vmmio {
-    struct virtio_dev *dev;
-    struct gmem *gmem;
-    struct loop *loop;
-    uint32_t status;
-    uint32_t device_features_sel;
-    uint32_t driver_features_sel;
-    uint32_t queue_sel;
-    struct queue_kick kicks[VIRTIO_QUEUES_MAX];
-};
 
 static void serve(struct vmmio *vmmio, uint32_t idx)
 {
@@ -138,7 +115,7 @@ static void set_high(uint64_t *field, uint32_t value)
 static void queue_write(struct vmmio *vmmio, uint32_t off, uint32_t value)
 {
     struct vq *vq = selected_queue(vmmio);
-    if (!vq || vmmio->status != STATUS_FEATURES) {
+    if (!vq || vmmio->status != VMMIO_STATUS_FEATURES) {
         log_guest_warn("virtio-mmio: write to queue register 0x%x in status 0x%x ignored", off,
                        vmmio->status);
         return;
@@ -174,7 +151,7 @@ static void queue_write(struct vmmio *vmmio, uint32_t off, uint32_t value)
 static void features_write(struct vmmio *vmmio, uint32_t value)
 {
     struct virtio_dev *dev = vmmio->dev;
-    if (vmmio->status != STATUS_DRIVER) {
+    if (vmmio->status != VMMIO_STATUS_DRIVER) {
         log_guest_warn("virtio-mmio: features written in status 0x%x ignored", vmmio->status);
         return;
     }
@@ -199,7 +176,7 @@ static void reset(struct vmmio *vmmio)
 static void driver_ok(struct vmmio *vmmio)
 {
     struct virtio_dev *dev = vmmio->dev;
-    vmmio->status = STATUS_RUNNING;
+    vmmio->status = VMMIO_STATUS_RUNNING;
     if (virtio_dev_activate(dev, vmmio->gmem) < 0)
         return; /* needs-reset was said */
     /* Requests queued before DRIVER_OK are not lost. */
@@ -219,14 +196,14 @@ static void status_write(struct vmmio *vmmio, uint32_t value)
     }
     uint32_t sticky = VIRTIO_CONFIG_S_NEEDS_RESET;
     uint32_t now = vmmio->status & ~sticky;
-    if (now == 0 && value == STATUS_ACK)
+    if (now == 0 && value == VMMIO_STATUS_ACK)
         vmmio->status = value;
-    else if (now == STATUS_ACK && value == STATUS_DRIVER)
+    else if (now == VMMIO_STATUS_ACK && value == VMMIO_STATUS_DRIVER)
         vmmio->status = value;
-    else if (now == STATUS_DRIVER && value == STATUS_FEATURES &&
+    else if (now == VMMIO_STATUS_DRIVER && value == VMMIO_STATUS_FEATURES &&
              virtio_has(vmmio->dev, VIRTIO_F_VERSION_1))
         vmmio->status = value;
-    else if (now == STATUS_FEATURES && value == STATUS_RUNNING)
+    else if (now == VMMIO_STATUS_FEATURES && value == VMMIO_STATUS_RUNNING)
         driver_ok(vmmio);
     else
         log_guest_warn("virtio-mmio: status 0x%x written in status 0x%x ignored", value,

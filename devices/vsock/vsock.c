@@ -208,10 +208,20 @@ static void on_post(struct loop_post *post)
     event_end(vsock);
 }
 
+/* The guest gives the event's buffer back when it has taken note of the event (vsock.md 6); a kick
+ * of ours alone does not say so. */
+static void on_event_queue(struct vsock *vsock)
+{
+    if (vq_notify_next(&vsock->dev.queues[VSOCK_EVENT]) != vsock->reset_avail_idx)
+        vsock->reset_pending = false;
+}
+
 static void on_queue(struct virtio_dev *dev, uint32_t idx)
 {
     struct vsock *vsock = vsock_of(dev);
     (void)serves_now(vsock); /* it does: the caller has looked */
+    if (idx == VSOCK_EVENT)
+        on_event_queue(vsock);
     if (idx == VSOCK_RX)
         metric_inc(&metrics.vsock.rx_queue_event_count);
     if (idx == VSOCK_TX) {
@@ -233,6 +243,7 @@ static void reset(struct virtio_dev *dev)
 {
     struct vsock *vsock = vsock_of(dev);
     vsock->stale = true;
+    vsock->reset_pending = false;
     loop_post(vsock->env.loop, &vsock->post);
 }
 

@@ -18,7 +18,8 @@
 
 #define VSOCK_RX 0u
 #define VSOCK_TX 1u
-#define VSOCK_QUEUES_COUNT 3u /* the third: events, of which there are none yet */
+#define VSOCK_EVENT 2u
+#define VSOCK_QUEUES_COUNT 3u
 
 /* Bytes of one stream that are kept while its host program does not read: what the guest is told
  * that there is room for. Four times the reference's: with one packet's room the guest waits for
@@ -44,7 +45,7 @@
 /* Refusals of packets that belong to no stream, waiting for the guest's buffers. */
 #define VSOCK_RSTS_MAX 256u
 
-enum vsock_state {
+enum vsock_conn_state {
     VSOCK_LINE,         /* a host program has connected and not named a port; in no bucket */
     VSOCK_LOCAL_INIT,   /* it has; the guest has not answered */
     VSOCK_CONNECTING,   /* the guest has asked; the host program's queue is full */
@@ -64,7 +65,7 @@ enum vsock_state {
 
 struct vsock_conn {
     struct vsock *vsock;
-    enum vsock_state state;
+    enum vsock_conn_state state;
     struct loop_src src; /* the host's socket; FD_NONE: none yet, or closed */
     uint32_t local_port;
     uint32_t peer_port;
@@ -148,6 +149,8 @@ struct vsock {
     uint32_t connecting_count;
     uint32_t retry_from; /* which of those is asked next */
     uint32_t last_local_port;
+    bool reset_pending; /* the guest was told that its streams are gone, and has not taken note */
+    uint16_t reset_avail_idx; /* the event queue's avail index when it was told */
 
     struct vsock_rst rsts[VSOCK_RSTS_MAX]; /* from rsts_first on, round and round */
     uint32_t rsts_first;

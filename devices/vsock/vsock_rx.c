@@ -296,7 +296,8 @@ void vsock_rx_serve(struct vsock *vsock)
     uint32_t budget = RX_BUDGET;
     enum outcome end;
 
-    if (vsock->dev.broken || (vsock->rsts_count == 0 && TAILQ_EMPTY(&vsock->ready)))
+    if (vsock->dev.broken || vsock->reset_pending ||
+        (vsock->rsts_count == 0 && TAILQ_EMPTY(&vsock->ready)))
         return;
     vq_notify_off(rx_queue(vsock));
     do {

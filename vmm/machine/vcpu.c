@@ -93,6 +93,11 @@ static int serve_mmio(struct vcpu *vcpu, struct err *err)
     return 0;
 }
 
+static int fail_run(const struct vcpu *vcpu, int rc, struct err *err)
+{
+    return err_set(err, rc, "vCPU %u: KVM_RUN failed: %s", vcpu->hv.idx, ERR_OS(rc));
+}
+
 static int serve_exit(struct vcpu *vcpu, enum hv_exit why, struct err *err)
 {
     switch (why) {
@@ -120,6 +125,39 @@ static int serve_exit(struct vcpu *vcpu, enum hv_exit why, struct err *err)
     return err_set(err, -EIO, "vCPU %u: exit of unknown kind", vcpu->hv.idx);
 }
 
+/* Has KVM finish what the last exit began, so that the vCPU's state is whole: a register that is
+ * still to be read is in no state. What exits on the way is served. */
+static int settle(struct vcpu *vcpu, struct err *err)
+{
+    enum hv_exit why = HV_EXIT_OTHER;
+    int rc = 0;
+    while (rc == 0 && why != HV_EXIT_INTERRUPTED) {
+        hv_vcpu_kick(&vcpu->hv);
+        rc = hv_vcpu_run(&vcpu->hv, &why);
+        rc = rc < 0 ? fail_run(vcpu, rc, err) : serve_exit(vcpu, why, err);
+    }
+    return rc;
+}
+
+/* Sleeps while the machine is paused, if it is. Returns 1: it was; 0; or negative. */
+static int rest(struct vcpu *vcpu, struct err *err)
+{
+    if (!atomic_load_explicit(&vcpu->machine->pausing, memory_order_acquire))
+        return 0;
+    int rc = settle(vcpu, err);
+    if (rc < 0)
+        return rc;
+    machine_park_vcpu(vcpu);
+    return 1;
+}
+
+static int enter(struct vcpu *vcpu, struct err *err)
+{
+    enum hv_exit why;
+    int rc = hv_vcpu_run(&vcpu->hv, &why);
+    return rc < 0 ? fail_run(vcpu, rc, err) : serve_exit(vcpu, why, err);
+}
+
 static void *vcpu_main(void *arg)
 {
     struct vcpu *vcpu = arg;
@@ -129,16 +167,9 @@ static void *vcpu_main(void *arg)
     log_name_thread(vcpu->name);
     metrics_phase_reached(METRICS_PHASE_FIRST_RUN);
     while (!atomic_load_explicit(&machine->stopping, memory_order_acquire)) {
-        if (atomic_load_explicit(&machine->pausing, memory_order_acquire)) {
-            machine_park_vcpu(vcpu);
-            continue;
-        }
-        enum hv_exit why;
-        int rc = hv_vcpu_run(&vcpu->hv, &why);
-        if (rc < 0)
-            (void)err_set(&err, rc, "vCPU %u: KVM_RUN failed: %s", vcpu->hv.idx, ERR_OS(rc));
-        else
-            rc = serve_exit(vcpu, why, &err);
+        int rc = rest(vcpu, &err);
+        if (rc == 0)
+            rc = enter(vcpu, &err);
         if (rc < 0) {
             die(vcpu, &err);
             break;

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * State out of KVM and into it (KVM api.rst 4): one vCPU, then the VM. The orders are KVM's: what
+ * is read may deliver what is pending, and what is written may be looked at by what is written
+ * next. Thread: vmm, while no vCPU is in KVM_RUN.
+ */
+#include "vmm/hv/hv_state.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "vmm/hv/hv_int.h"
+
+#define MSR_TSC 0x10u
+#define MSR_TSC_DEADLINE 0x6e0u
+/* A guest's frequency is set only when the host's differs by more (devices.md 10). */
+#define TSC_TOLERANCE_PPM 250u
+
+int hv_msr_index_list(const struct hv *hv, struct hv_msr_list *ret_list, struct err *err)
+{
+    static_assert(offsetof(struct kvm_msr_list, indices) == offsetof(struct hv_msr_list, indexes),
+                  "KVM's head");
+    ret_list->count = HV_STATE_MSRS_MAX;
+    int rc = hv_ioctl(hv->fd, KVM_GET_MSR_INDEX_LIST, ret_list);
+    return rc < 0 ? hv_fail(hv, err, rc, "KVM_GET_MSR_INDEX_LIST", NULL) : 0;
+}
+
+/* One step: a call on one part of the state. */
+struct step {
+    const char *call;
+    unsigned long request;
+    size_t off; /* of its argument in struct hv_vcpu_state */
+};
+#define STEP(request, member)                                                                      \
+    {                                                                                              \
+#request, request, offsetof(struct hv_vcpu_state, member)                                  \
+    }
+
+static int run_steps(struct hv_vcpu *vcpu, const struct step *steps, size_t count,
+                     const char *state, struct err *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        int rc = hv_ioctl(vcpu->fd, steps[i].request, state + steps[i].off);
+        if (rc >= 0)
+            continue;
+        (void)hv_fail(vcpu->vm->hv, err, rc, steps[i].call, NULL);
+        return err_prefix(err, "vCPU %u: ", vcpu->idx);
+    }
+    return 0;
+}
+
+/* As many MSRs a call as KVM takes. ret_chunk: those from `done` on. */
+static void msrs_chunk(const struct hv_vcpu_state *state, uint32_t done, struct hv_msrs *ret_chunk)
+{
+    uint32_t left = state->msrs_count - done;
+    ret_chunk->count = left < HV_MSRS_MAX ? left : HV_MSRS_MAX;
+    ret_chunk->padding = 0;
+    memcpy(ret_chunk->entries, state->msrs + done, ret_chunk->count * sizeof(*state->msrs));
+}
+
+static int read_msrs(struct hv_vcpu *vcpu, struct hv_vcpu_state *state, struct err *err)
+{
+    struct hv_msrs chunk;
+    for (uint32_t done = 0; done < state->msrs_count; done += chunk.count) {
+        msrs_chunk(state, done, &chunk);
+        int rc = hv_vcpu_get_msrs(vcpu, &chunk, err);
+        if (rc < 0)
+            return rc;
+        memcpy(state->msrs + done, chunk.entries, chunk.count * sizeof(*state->msrs));
+    }
+    return 0;
+}
+
+static int write_msrs(struct hv_vcpu *vcpu, const struct hv_vcpu_state *state, struct err *err)
+{
+    struct hv_msrs chunk;
+    for (uint32_t done = 0; done < state->msrs_count; done += chunk.count) {
+        msrs_chunk(state, done, &chunk);
+        int rc = hv_vcpu_set_msrs(vcpu, &chunk, err);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* The list's MSRs, TSC_DEADLINE behind all others. */
+static void list_msrs(const struct hv_msr_list *list, struct hv_vcpu_state *state)
+{
+    bool has_deadline = false;
+    state->msrs_count = 0;
+    for (uint32_t i = 0; i < list->count; i++) {
+        if (list->indexes[i] == MSR_TSC_DEADLINE)
+            has_deadline = true;
+        else
+            state->msrs[state->msrs_count++] = (struct kvm_msr_entry){.index = list->indexes[i]};
+    }
+    if (has_deadline)
+        state->msrs[state->msrs_count++] = (struct kvm_msr_entry){.index = MSR_TSC_DEADLINE};
+}
+
+/* A deadline that has passed reads as 0, and its interrupt may be lost between the two reads: it is
+ * then due at once, as with the reference. */
+static void arm_passed_deadline(struct hv_vcpu_state *state)
+{
+    struct kvm_msr_entry *last = &state->msrs[state->msrs_count - 1];
+    if (state->msrs_count == 0 || last->index != MSR_TSC_DEADLINE || last->data != 0)
+        return;
+    for (uint32_t i = 0; i < state->msrs_count; i++)
+        if (state->msrs[i].index == MSR_TSC)
+            last->data = state->msrs[i].data;
+}
+
+static int save_xsave(struct hv_vcpu *vcpu, struct hv_vcpu_state *state, struct err *err)
+{
+    const struct hv *hv = vcpu->vm->hv;
+    int size = hv_ioctl(vcpu->vm->fd, KVM_CHECK_EXTENSION, (const void *)KVM_CAP_XSAVE2);
+    bool has_two = size > (int)HV_STATE_XSAVE_SIZE_MIN;
+    state->xsave_size = has_two ? (uint32_t)size : HV_STATE_XSAVE_SIZE_MIN;
+    if (state->xsave_size > HV_STATE_XSAVE_SIZE_MAX)
+        return err_set(err, -E2BIG, "vCPU %u: its extended state has %u bytes, more than %u",
+                       vcpu->idx, state->xsave_size, HV_STATE_XSAVE_SIZE_MAX);
+    int rc = hv_ioctl(vcpu->fd, has_two ? KVM_GET_XSAVE2 : KVM_GET_XSAVE, state->xsave);
+    return rc < 0 ? hv_fail(hv, err, rc, "KVM_GET_XSAVE", HV_NEED(KVM_CAP_XSAVE)) : 0;
+}
+
+int hv_vcpu_save(struct hv_vcpu *vcpu, const struct hv_msr_list *list,
+                 struct hv_vcpu_state *ret_state, struct err *err)
+{
+    /* The first delivers what is pending, and so comes before all others. */
+    static const struct step first[] = {
+        STEP(KVM_GET_MP_STATE, mp_state),
+        STEP(KVM_GET_REGS, regs),
+        STEP(KVM_GET_SREGS, sregs),
+    };
+    static const struct step second[] = {
+        STEP(KVM_GET_XCRS, xcrs),
+        STEP(KVM_GET_DEBUGREGS, debugregs),
+        STEP(KVM_GET_LAPIC, lapic),
+        STEP(KVM_GET_CPUID2, cpuid),
+    };
+    static const struct step last[] = {STEP(KVM_GET_VCPU_EVENTS, events)};
+    const char *state = (const char *)ret_state;
+
+    static_assert(sizeof(struct kvm_mp_state) == sizeof(ret_state->mp_state), "KVM's struct");
+    memset(ret_state, 0, sizeof(*ret_state));
+    ret_state->cpuid.count = HV_CPUID_ENTRIES_MAX;
+    int rc = run_steps(vcpu, first, ARRAY_LEN(first), state, err);
+    if (rc == 0)
+        rc = save_xsave(vcpu, ret_state, err);
+    if (rc == 0)
+        rc = run_steps(vcpu, second, ARRAY_LEN(second), state, err);
+    if (rc == 0)
+        rc = hv_vcpu_get_tsc_khz(vcpu, &ret_state->tsc_khz, err);
+    if (rc < 0)
+        return rc;
+    list_msrs(list, ret_state);
+    rc = read_msrs(vcpu, ret_state, err);
+    arm_passed_deadline(ret_state);
+    return rc < 0 ? rc : run_steps(vcpu, last, ARRAY_LEN(last), state, err);
+}
+
+/* The guest counts time by the frequency that it was told: a host of another one has to scale. */
+static int restore_tsc_khz(struct hv_vcpu *vcpu, uint32_t khz, struct err *err)
+{
+    uint32_t host_khz = 0;
+    int rc = hv_vcpu_get_tsc_khz(vcpu, &host_khz, err);
+    if (rc < 0)
+        return rc;
+    uint64_t apart = khz > host_khz ? khz - host_khz : host_khz - khz;
+    if (khz == 0 || apart * 1000000 <= (uint64_t)host_khz * TSC_TOLERANCE_PPM)
+        return 0;
+    rc = hv_ioctl(vcpu->fd, KVM_SET_TSC_KHZ, (const void *)(uintptr_t)khz);
+    if (rc < 0)
+        return err_set(err, rc,
+                       "vCPU %u: the guest's TSC runs at %u kHz and this host's at %u kHz, which "
+                       "its KVM cannot scale: %s",
+                       vcpu->idx, khz, host_khz, ERR_OS(rc));
+    return 0;
+}
+
+int hv_vcpu_restore(struct hv_vcpu *vcpu, const struct hv_vcpu_state *state, struct err *err)
+{
+    static const struct step first[] = {
+        STEP(KVM_SET_CPUID2, cpuid),        STEP(KVM_SET_MP_STATE, mp_state),
+        STEP(KVM_SET_REGS, regs),           STEP(KVM_SET_SREGS, sregs),
+        STEP(KVM_SET_XSAVE, xsave),         STEP(KVM_SET_XCRS, xcrs),
+        STEP(KVM_SET_DEBUGREGS, debugregs), STEP(KVM_SET_LAPIC, lapic),
+    };
+    static const struct step last[] = {STEP(KVM_SET_VCPU_EVENTS, events)};
+
+    int rc = restore_tsc_khz(vcpu, state->tsc_khz, err);
+    if (rc == 0)
+        rc = run_steps(vcpu, first, ARRAY_LEN(first), (const char *)state, err);
+    if (rc == 0)
+        rc = write_msrs(vcpu, state, err);
+    return rc < 0 ? rc : run_steps(vcpu, last, ARRAY_LEN(last), (const char *)state, err);
+}
+
+static int save_full(struct hv_vm *vm, struct hv_vm_state *state, struct err *err)
+{
+    for (uint32_t i = 0; i < HV_STATE_CHIPS_COUNT; i++) {
+        state->chips[i].chip_id = i;
+        int rc = hv_ioctl(vm->fd, KVM_GET_IRQCHIP, &state->chips[i]);
+        if (rc < 0)
+            return hv_fail(vm->hv, err, rc, "KVM_GET_IRQCHIP", NULL);
+    }
+    int rc = hv_ioctl(vm->fd, KVM_GET_PIT2, &state->pit);
+    return rc < 0 ? hv_fail(vm->hv, err, rc, "KVM_GET_PIT2", NULL) : 0;
+}
+
+int hv_vm_save(struct hv_vm *vm, struct hv_vm_state *ret_state, struct err *err)
+{
+    memset(ret_state, 0, sizeof(*ret_state));
+    ret_state->irqchip = vm->irqchip;
+    int rc = hv_ioctl(vm->fd, KVM_GET_CLOCK, &ret_state->clock);
+    if (rc < 0)
+        return hv_fail(vm->hv, err, rc, "KVM_GET_CLOCK", HV_NEED(KVM_CAP_ADJUST_CLOCK));
+    return vm->irqchip == HV_IRQCHIP_FULL ? save_full(vm, ret_state, err) : 0;
+}
+
+bool hv_vm_state_has_realtime(const struct hv_vm_state *state)
+{
+    return state->clock.flags & KVM_CLOCK_REALTIME;
+}
+
+static int restore_full(struct hv_vm *vm, const struct hv_vm_state *state, struct err *err)
+{
+    for (uint32_t i = 0; i < HV_STATE_CHIPS_COUNT; i++) {
+        int rc = hv_ioctl(vm->fd, KVM_SET_IRQCHIP, &state->chips[i]);
+        if (rc < 0)
+            return hv_fail(vm->hv, err, rc, "KVM_SET_IRQCHIP", NULL);
+    }
+    int rc = hv_ioctl(vm->fd, KVM_SET_PIT2, &state->pit);
+    return rc < 0 ? hv_fail(vm->hv, err, rc, "KVM_SET_PIT2", NULL) : 0;
+}
+
+int hv_vm_restore(struct hv_vm *vm, const struct hv_vm_state *state, bool realtime, struct err *err)
+{
+    struct kvm_clock_data clock = {.clock = state->clock.clock};
+    if (realtime) {
+        clock.flags = KVM_CLOCK_REALTIME;
+        clock.realtime = state->clock.realtime;
+    }
+    int rc = hv_ioctl(vm->fd, KVM_SET_CLOCK, &clock);
+    if (rc < 0)
+        return hv_fail(vm->hv, err, rc, "KVM_SET_CLOCK", HV_NEED(KVM_CAP_ADJUST_CLOCK));
+    return vm->irqchip == HV_IRQCHIP_FULL ? restore_full(vm, state, err) : 0;
+}
+
+int hv_vm_dirty_log(struct hv_vm *vm, uint32_t slot, uint64_t *words, struct err *err)
+{
+    struct kvm_dirty_log log = {.slot = slot, .dirty_bitmap = words};
+    int rc = hv_ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log);
+    return rc < 0 ? hv_fail(vm->hv, err, rc, "KVM_GET_DIRTY_LOG", NULL) : 0;
+}
