@@ -183,6 +183,17 @@ int hv_vm_irqfd(struct hv_vm *vm, int fd, uint32_t gsi, struct err *err)
     return 0;
 }
 
+int hv_vm_pulse(struct hv_vm *vm, uint32_t gsi, struct err *err)
+{
+    for (uint32_t level = 2; level-- > 0;) {
+        const struct kvm_irq_level line = {.irq = gsi, .level = level};
+        int rc = hv_ioctl(vm->fd, KVM_IRQ_LINE, &line);
+        if (rc < 0)
+            return hv_fail(vm->hv, err, rc, "KVM_IRQ_LINE", HV_NEED(KVM_CAP_IRQCHIP));
+    }
+    return 0;
+}
+
 int hv_vm_ioeventfd(struct hv_vm *vm, int fd, gpa_t addr, uint32_t datamatch, struct err *err)
 {
     struct kvm_ioeventfd ioeventfd = {

@@ -55,7 +55,10 @@ struct boot {
     struct arch_kernel kernel;
     struct arch_initrd initrd;
     struct arch_cmdline cmdline;
-    uint8_t rng_seed[ARCH_RNG_SEED_SIZE];
+    struct {
+        uint8_t rng_seed[ARCH_RNG_SEED_SIZE];
+        uint8_t vmgenid[ARCH_VMGENID_SIZE];
+    } random;
 };
 
 static int load_images(struct machine *machine, const struct cfg_boot_source *source,
@@ -102,27 +105,47 @@ static int write_acpi(struct machine *machine, uint64_t tables_base, uint64_t *r
         .reset_port = PM_RESET_PORT,
         .reset_value = PM_RESET_VALUE,
         .s5_sleep_type = PM_S5_SLEEP_TYPE,
+        .vmgenid_base = machine->generation.place.vmgenid_base,
+        .vmgenid_gsi = machine->generation.vmgenid_gsi,
+        .vmclock_base = machine->generation.place.vmclock_base,
+        .vmclock_gsi = machine->generation.vmclock_gsi,
     };
     return acpi_write_tables(machine->gmem, &config, ret_rsdp, err);
+}
+
+/* VMGenID's and VMClock's lines are behind the last virtio device's. Nobody raises them before a
+ * restore. */
+static void place_generation(struct machine *machine)
+{
+    machine->generation = (struct machine_generation){
+        .place = {.vmgenid_base = ARCH_VMGENID_BASE, .vmclock_base = ARCH_VMCLOCK_BASE},
+        .vmgenid_gsi = LAYOUT_GSI_VIRTIO_FIRST + machine->placed_count,
+        .vmclock_gsi = LAYOUT_GSI_VIRTIO_FIRST + machine->placed_count + 1,
+    };
 }
 
 static int write_tables(struct machine *machine, struct boot *boot, struct err *err)
 {
     uint64_t mptable_end;
     uint64_t rsdp = 0;
+    place_generation(machine);
     int rc = arch_write_mptable(machine->gmem, machine->vcpus_count, &mptable_end, err);
     if (rc == 0)
         rc = write_acpi(machine, mptable_end, &rsdp, err);
     if (rc < 0)
         return rc;
-    if (getrandom(boot->rng_seed, sizeof(boot->rng_seed), 0) != sizeof(boot->rng_seed))
+    if (getrandom(&boot->random, sizeof(boot->random), 0) != sizeof(boot->random))
         return err_set(err, -errno, "getrandom for the guest's RNG seed: %s", ERR_OS(errno));
+    rc =
+        arch_generation_write(machine->gmem, &machine->generation.place, boot->random.vmgenid, err);
+    if (rc < 0)
+        return rc;
     const struct arch_boot params = {
         .kernel = &boot->kernel,
         .initrd = &boot->initrd,
         .cmdline = &boot->cmdline,
         .rsdp = rsdp,
-        .rng_seed = boot->rng_seed,
+        .rng_seed = boot->random.rng_seed,
     };
     return arch_write_boot(machine->gmem, &params, err);
 }
@@ -142,7 +165,7 @@ static int build(struct machine *machine, const struct cfg_vm *config, struct bo
     if (rc == 0)
         rc = machine_create_vcpus(machine, &config->machine, err);
     if (rc == 0)
-        rc = machine_place_legacy(machine, config, err);
+        rc = machine_place_legacy(machine, machine_pins_count(config), err);
     if (rc == 0)
         rc = machine_place_devices(machine, config, &boot->cmdline, err);
     if (rc == 0)

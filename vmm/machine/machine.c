@@ -229,7 +229,7 @@ int machine_set_serial(struct machine *machine, const struct cfg_serial *serial,
     return 0;
 }
 
-static struct blk *find_blk(const struct machine *machine, const char *drive_id)
+struct blk *machine_find_drive(const struct machine *machine, const char *drive_id)
 {
     for (uint32_t i = 0; i < machine->drives_count; i++)
         if (strcmp(machine->drives[i].id, drive_id) == 0)
@@ -240,7 +240,7 @@ static struct blk *find_blk(const struct machine *machine, const char *drive_id)
 int machine_patch_drive(struct machine *machine, const struct cfg_drive_patch *patch,
                         struct err *err)
 {
-    struct blk *blk = find_blk(machine, patch->drive_id);
+    struct blk *blk = machine_find_drive(machine, patch->drive_id);
     if (!blk)
         return err_set(err, -ENOENT, "Failed perform action on device: Device not found");
     if (patch->path_on_host) {

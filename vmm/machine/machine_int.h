@@ -22,9 +22,11 @@
 #include "vmm/arch/x86_64/acpi.h"
 #include "vmm/arch/x86_64/arch.h"
 #include "vmm/arch/x86_64/cpu.h"
+#include "vmm/arch/x86_64/generation.h"
 #include "vmm/bus/bus.h"
 #include "vmm/bus/irq.h"
 #include "vmm/machine/machine.h"
+#include "vmm/machine/machine_state.h"
 
 /* A drive that was opened; becomes a device when the machine is built. */
 struct staged_drive {
@@ -39,9 +41,44 @@ struct staged_nic {
     struct mmds_nic *mmds; /* NULL: not built, or the metadata service is not for it */
 };
 
+/* A device that was staged, of any class. Borrowed. */
+struct machine_device {
+    const struct machine_class *class;
+    struct virtio_dev *virtio;
+    union {
+        struct blk *blk;
+        struct net *net;
+        struct vsock *vsock;
+    } u;
+};
+
+/* A class of virtio device (classes.c). */
+struct machine_class {
+    enum machine_device_kind kind;
+    const char *name;
+    uint32_t (*count)(const struct cfg_vm *config);
+    const char *(*id)(const struct cfg_vm *config, uint32_t idx);
+    bool (*find)(const struct machine *machine, const char *id, struct machine_device *ret);
+    int (*save)(const struct machine_device *device, struct machine_device_state *ret_state,
+                struct err *err);
+    int (*restore)(const struct machine_device *device, const struct machine_device_state *state,
+                   struct err *err);
+};
+#define MACHINE_CLASSES_COUNT 3u
+extern const struct machine_class machine_classes[MACHINE_CLASSES_COUNT];
+
+/* The class of a kind, or NULL. */
+const struct machine_class *machine_class_of(enum machine_device_kind kind);
+/* All devices of a configuration. */
+uint32_t machine_devices_count(const struct cfg_vm *config);
+/* Device `idx` of a class. Returns 0 or -ENODEV. */
+MUST_CHECK int machine_find_device(const struct machine *machine, const struct machine_class *class,
+                                   const struct cfg_vm *config, uint32_t idx,
+                                   struct machine_device *ret_device, struct err *err);
+
 /* One placed virtio device: where it is, and its transport. */
 struct placed {
-    struct virtio_dev *dev; /* borrowed from the device */
+    struct machine_device device;
     struct vmmio *vmmio;
     struct irq_line irq;
     uint64_t base;
@@ -94,6 +131,9 @@ struct machine {
     int kernel_fd;
     int initrd_fd;
 
+    /* How the guest learns of a restore. */
+    struct machine_generation generation;
+
     struct placed placed[LAYOUT_VIRTIO_DEVICES_MAX];
     uint32_t placed_count;
 
@@ -112,6 +152,9 @@ struct machine {
     struct err end_reason; /* under end_lock; of the first error */
     struct loop_post end_post;
 };
+
+/* machine.c: the drive of that id, or NULL. Borrowed. */
+struct blk *machine_find_drive(const struct machine *machine, const char *drive_id);
 
 /* nics.c: the interface of that id, or NULL. Borrowed. */
 struct net *machine_find_nic(const struct machine *machine, const char *iface_id);
@@ -155,12 +198,20 @@ MUST_CHECK int machine_serve_late_writes(struct vcpu *vcpu, struct err *err);
 void machine_park_vcpu(struct vcpu *vcpu);
 void machine_vcpu_left(struct machine *machine);
 void machine_unpark_vcpus(struct machine *machine);
+/* Tells each vCPU's clock that time passed without it. No vCPU runs. */
+void machine_tell_clocks(struct machine *machine);
+/* The machine counts as paused before its vCPUs have started, which park at once. */
+void machine_begin_paused(struct machine *machine);
 
 /* place.c: legacy devices, then every virtio device in attach order. */
-MUST_CHECK int machine_place_legacy(struct machine *machine, const struct cfg_vm *config,
-                                    struct err *err);
+MUST_CHECK int machine_place_legacy(struct machine *machine, uint32_t pins_count, struct err *err);
+/* How many lines a machine of that configuration connects something to. */
+uint32_t machine_pins_count(const struct cfg_vm *config);
 MUST_CHECK int machine_place_devices(struct machine *machine, const struct cfg_vm *config,
                                      struct arch_cmdline *cmdline, struct err *err);
+/* One device at a given window and line; of a boot or a restore. */
+MUST_CHECK int machine_place_at(struct machine *machine, const struct machine_device *device,
+                                uint64_t base, uint32_t gsi, struct err *err);
 void machine_unplace(struct machine *machine);
 
 /* capabilities.c: does KVM have every capability that the template asks for? Returns 0 or
@@ -169,4 +220,6 @@ MUST_CHECK int machine_check_capabilities(const struct hv *hv, const struct cfg_
                                           struct err *err);
 
 /* routes.c: machine's side of the IOAPIC. */
+/* All of its routes at once. Without an IOAPIC of ours there are none. */
+MUST_CHECK int machine_load_routes(struct machine *machine, struct err *err);
 extern const struct ioapic_ops machine_ioapic_ops;

@@ -57,7 +57,7 @@ static int park_vcpus(struct machine *machine, uint64_t until_ns)
 }
 
 /* Tells the guest's clock that time passed without it, so that its watchdogs stay calm. */
-static void tell_clocks(struct machine *machine)
+void machine_tell_clocks(struct machine *machine)
 {
     struct err err = ERR_INIT;
     for (uint32_t i = 0; i < machine->vcpus_count; i++) {
@@ -69,7 +69,7 @@ static void tell_clocks(struct machine *machine)
 static int quiesce_devices(struct machine *machine, uint64_t until_ns, struct err *err)
 {
     for (uint32_t i = 0; i < machine->placed_count; i++) {
-        int rc = virtio_dev_pause(machine->placed[i].dev, until_ns);
+        int rc = virtio_dev_pause(machine->placed[i].device.virtio, until_ns);
         if (rc < 0)
             return err_set(err, rc, "device at 0x%llx could not finish what is in flight: %s",
                            (unsigned long long)machine->placed[i].base, ERR_OS(rc));
@@ -95,9 +95,16 @@ int machine_pause(struct machine *machine, struct err *err)
     }
     if (machine->serial)
         serial_pause_input(machine->serial, true);
-    tell_clocks(machine);
+    machine_tell_clocks(machine);
     machine->paused = true;
     return 0;
+}
+
+void machine_begin_paused(struct machine *machine)
+{
+    atomic_store_explicit(&machine->pausing, true, memory_order_release);
+    serial_pause_input(machine->serial, true);
+    machine->paused = true;
 }
 
 void machine_resume(struct machine *machine)
@@ -106,6 +113,6 @@ void machine_resume(struct machine *machine)
     if (machine->serial)
         serial_pause_input(machine->serial, false);
     for (uint32_t i = 0; i < machine->placed_count; i++)
-        virtio_dev_resume(machine->placed[i].dev);
+        virtio_dev_resume(machine->placed[i].device.virtio);
     machine_unpark_vcpus(machine);
 }

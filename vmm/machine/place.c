@@ -68,15 +68,15 @@ static int place_i8042(struct machine *machine, struct err *err)
     return bus_insert(&machine->pio, &range, err);
 }
 
-/* One device at a given window and line. */
-static int place_at(struct machine *machine, struct virtio_dev *dev, uint64_t base, uint32_t gsi,
-                    struct err *err)
+int machine_place_at(struct machine *machine, const struct machine_device *device, uint64_t base,
+                     uint32_t gsi, struct err *err)
 {
+    struct virtio_dev *dev = device->virtio;
     if (machine->placed_count == LAYOUT_VIRTIO_DEVICES_MAX)
         return err_set(err, -ENOSPC,
                        "Could not allocate GSI: The requested resource is not available.");
     struct placed *placed = &machine->placed[machine->placed_count++];
-    *placed = (struct placed){.dev = dev, .irq = {FD_NONE}, .base = base, .gsi = gsi};
+    *placed = (struct placed){.device = *device, .irq = {FD_NONE}, .base = base, .gsi = gsi};
     int rc = line_connect(machine, &placed->irq, gsi, err);
     if (rc == 0)
         rc = vmmio_create(dev, machine->gmem, &placed->irq, machine->options.loop, &placed->vmmio,
@@ -101,12 +101,12 @@ static int place_at(struct machine *machine, struct virtio_dev *dev, uint64_t ba
 }
 
 /* The next free window and line, told to the guest's command line too (acpi=off). */
-static int place_next(struct machine *machine, struct virtio_dev *dev, struct arch_cmdline *cmdline,
-                      struct err *err)
+static int place_next(struct machine *machine, const struct machine_device *device,
+                      struct arch_cmdline *cmdline, struct err *err)
 {
     uint64_t base = LAYOUT_VIRTIO_MMIO_BASE + machine->placed_count * LAYOUT_VIRTIO_MMIO_STEP;
     uint32_t gsi = LAYOUT_GSI_VIRTIO_FIRST + machine->placed_count;
-    int rc = place_at(machine, dev, base, gsi, err);
+    int rc = machine_place_at(machine, device, base, gsi, err);
     if (rc < 0)
         return rc;
     rc = arch_cmdline_append(cmdline, err, "virtio_mmio.device=4K@0x%llx:%u",
@@ -114,17 +114,12 @@ static int place_next(struct machine *machine, struct virtio_dev *dev, struct ar
     return rc < 0 ? err_prefix(err, "Invalid kernel command line: ") : 0;
 }
 
-static struct blk *staged_blk(const struct machine *machine, const char *drive_id)
+/* Which drive the guest's root is, and how to mount it: it is the first. */
+static int append_root(struct arch_cmdline *cmdline, const struct cfg_vm *config, struct err *err)
 {
-    for (uint32_t i = 0; i < machine->drives_count; i++)
-        if (strcmp(machine->drives[i].id, drive_id) == 0)
-            return machine->drives[i].blk;
-    return NULL;
-}
-
-/* Which drive the guest's root is, and how to mount it. */
-static int append_root(struct arch_cmdline *cmdline, const struct cfg_drive *drive, struct err *err)
-{
+    const struct cfg_drive *drive = config->drives_count > 0 ? &config->drives[0] : NULL;
+    if (!drive || !drive->is_root_device)
+        return 0;
     const char *mode = drive->is_read_only ? "ro" : "rw";
     int rc = drive->partuuid
                  ? arch_cmdline_append(cmdline, err, "root=PARTUUID=%s %s", drive->partuuid, mode)
@@ -132,97 +127,33 @@ static int append_root(struct arch_cmdline *cmdline, const struct cfg_drive *dri
     return rc < 0 ? err_prefix(err, "Invalid kernel command line: ") : 0;
 }
 
-static int place_drives(struct machine *machine, const struct cfg_vm *config,
-                        struct arch_cmdline *cmdline, struct err *err)
+static int place_class(struct machine *machine, const struct machine_class *class,
+                       const struct cfg_vm *config, struct arch_cmdline *cmdline, struct err *err)
 {
-    for (uint32_t i = 0; i < config->drives_count; i++) {
-        const struct cfg_drive *drive = &config->drives[i];
-        struct blk *blk = staged_blk(machine, drive->drive_id);
-        if (!blk)
-            return err_set(err, -ENODEV, "drive %s was not opened", drive->drive_id);
-        int rc = drive->is_root_device ? append_root(cmdline, drive, err) : 0;
+    for (uint32_t idx = 0; idx < class->count(config); idx++) {
+        struct machine_device device;
+        int rc = machine_find_device(machine, class, config, idx, &device, err);
         if (rc == 0)
-            rc = place_next(machine, blk_virtio(blk), cmdline, err);
+            rc = place_next(machine, &device, cmdline, err);
         if (rc < 0)
             return rc;
     }
     return 0;
 }
 
-static int place_nics(struct machine *machine, const struct cfg_vm *config,
-                      struct arch_cmdline *cmdline, struct err *err)
+/* Lines that something is connected to: the legacy ones, then one a virtio device, then VMGenID's
+ * and VMClock's. */
+uint32_t machine_pins_count(const struct cfg_vm *config)
 {
-    for (uint32_t i = 0; i < config->nics_count; i++) {
-        struct net *net = machine_find_nic(machine, config->nics[i].iface_id);
-        if (!net)
-            return err_set(err, -ENODEV, "interface %s was not opened", config->nics[i].iface_id);
-        int rc = place_next(machine, net_virtio(net), cmdline, err);
-        if (rc < 0)
-            return rc;
-    }
-    return 0;
-}
-
-static int place_vsock(struct machine *machine, const struct cfg_vm *config,
-                       struct arch_cmdline *cmdline, struct err *err)
-{
-    if (!config->has_vsock)
-        return 0;
-    if (!machine->vsock)
-        return err_set(err, -ENODEV, "the socket was not opened");
-    return place_next(machine, vsock_virtio(machine->vsock), cmdline, err);
-}
-
-static uint32_t drives_count(const struct cfg_vm *config)
-{
-    return config->drives_count;
-}
-
-static uint32_t nics_count(const struct cfg_vm *config)
-{
-    return config->nics_count;
-}
-
-static uint32_t vsocks_count(const struct cfg_vm *config)
-{
-    return config->has_vsock;
-}
-
-/* Every device class, in attach order (devices.md 2). */
-struct device_class {
-    const char *name;
-    uint32_t (*count)(const struct cfg_vm *config);
-    int (*place)(struct machine *machine, const struct cfg_vm *config, struct arch_cmdline *cmdline,
-                 struct err *err);
-};
-
-static const struct device_class device_classes[] = {
-    {"block", drives_count, place_drives},
-    {"net", nics_count, place_nics},
-    {"vsock", vsocks_count, place_vsock},
-};
-
-static uint32_t devices_count(const struct cfg_vm *config)
-{
-    uint32_t count = 0;
-    for (size_t i = 0; i < ARRAY_LEN(device_classes); i++)
-        count += device_classes[i].count(config);
-    return count;
-}
-
-/* Lines that something is connected to: the legacy ones, then one a virtio device. */
-static uint32_t pins_needed(const struct cfg_vm *config)
-{
-    uint32_t pins = LAYOUT_GSI_VIRTIO_FIRST + devices_count(config);
+    uint32_t pins = LAYOUT_GSI_VIRTIO_FIRST + machine_devices_count(config) + 2;
     return pins < IOAPIC_PINS_MAX ? pins : IOAPIC_PINS_MAX;
 }
 
-static int place_ioapic(struct machine *machine, const struct cfg_vm *config, struct err *err)
+static int place_ioapic(struct machine *machine, uint32_t pins_count, struct err *err)
 {
-    if (machine->options.irqchip != HV_IRQCHIP_SPLIT)
+    if (machine->vm.irqchip != HV_IRQCHIP_SPLIT)
         return 0;
-    int rc =
-        ioapic_create(pins_needed(config), &machine_ioapic_ops, machine, &machine->ioapic, err);
+    int rc = ioapic_create(pins_count, &machine_ioapic_ops, machine, &machine->ioapic, err);
     if (rc < 0)
         return rc;
     const struct bus_range range = {IOAPIC_BASE, IOAPIC_SIZE, &ioapic_bus_ops, machine->ioapic,
@@ -230,13 +161,13 @@ static int place_ioapic(struct machine *machine, const struct cfg_vm *config, st
     return bus_insert(&machine->mmio, &range, err);
 }
 
-int machine_place_legacy(struct machine *machine, const struct cfg_vm *config, struct err *err)
+int machine_place_legacy(struct machine *machine, uint32_t pins_count, struct err *err)
 {
     machine->pm = (struct pm){on_pm_event, machine};
     const struct bus_range pm = {PM_PORT_BASE, PM_PORT_SIZE, &pm_bus_ops, &machine->pm, "ACPI PM"};
     const struct bus_range timer = {BOOT_TIMER_BASE, BOOT_TIMER_SIZE, &boot_timer_bus_ops,
                                     &machine->boot_timer, "boot timer"};
-    int rc = place_ioapic(machine, config, err);
+    int rc = place_ioapic(machine, pins_count, err);
     if (rc == 0)
         rc = place_serial(machine, err);
     if (rc == 0)
@@ -251,10 +182,14 @@ int machine_place_legacy(struct machine *machine, const struct cfg_vm *config, s
 int machine_place_devices(struct machine *machine, const struct cfg_vm *config,
                           struct arch_cmdline *cmdline, struct err *err)
 {
-    for (size_t i = 0; i < ARRAY_LEN(device_classes); i++) {
-        int rc = device_classes[i].place(machine, config, cmdline, err);
+    int rc = append_root(cmdline, config, err);
+    if (rc < 0)
+        return err_prefix(err, "Could not attach device: block: ");
+    for (uint32_t i = 0; i < MACHINE_CLASSES_COUNT; i++) {
+        const struct machine_class *class = &machine_classes[i];
+        rc = place_class(machine, class, config, cmdline, err);
         if (rc < 0)
-            return err_prefix(err, "Could not attach device: %s: ", device_classes[i].name);
+            return err_prefix(err, "Could not attach device: %s: ", class->name);
     }
     return 0;
 }

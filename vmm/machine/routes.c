@@ -41,4 +41,15 @@ static int set_route(void *ctx, uint32_t pin, const struct ioapic_msi *msi)
     return rc;
 }
 
+int machine_load_routes(struct machine *machine, struct err *err)
+{
+    struct kvm_irq_routing_entry entries[IOAPIC_PINS_MAX];
+    if (!machine->ioapic)
+        return 0;
+    for (uint32_t pin = 0; pin < IOAPIC_PINS_MAX; pin++)
+        machine->routes.pins[pin] = ioapic_route(machine->ioapic, pin);
+    uint32_t count = table_fill(&machine->routes, entries);
+    return hv_vm_set_routes(&machine->vm, entries, count, err);
+}
+
 const struct ioapic_ops machine_ioapic_ops = {.set_route = set_route};

@@ -276,7 +276,7 @@ static void forget_drive(struct fixture *fixture)
 /* The driver is ready, as far as the device knows. */
 static struct virtio_dev *activate(struct fixture *fixture, struct vq_driver *driver)
 {
-    struct virtio_dev *dev = fixture->machine->placed[0].dev;
+    struct virtio_dev *dev = fixture->machine->placed[0].device.virtio;
     vqd_init(driver, fixture->machine->gmem, QUEUE_SIZE);
     (void)pthread_mutex_lock(&dev->lock);
     dev->acked = dev->offered & ~(1ull << VIRTIO_RING_F_EVENT_IDX);

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "vmm/config/cfg.h"
 #include "vmm/hv/hv.h"
+#include "vmm/hv/hv_state.h"
 
 /* What the host is, read once; tests bring their own. */
 struct arch_host_cpu {
@@ -50,6 +51,9 @@ void arch_boot_msrs(struct hv_msrs *ret_msrs);
  * *msrs. CPUID must be set before. Returns 0 or -errno. */
 MUST_CHECK int arch_template_msrs(struct hv_vcpu *vcpu, const struct arch_cpu_config *config,
                                   struct hv_msrs *msrs, struct err *err);
+
+/* Leaves of a list of MSRs those that hold a guest's state (snapshot.md 2). Pure. */
+void arch_kept_msrs(struct hv_msr_list *list);
 
 /* FPU state at boot and LINT0/LINT1 of the local APIC. Pure. */
 void arch_boot_fpu(struct kvm_fpu *ret_fpu);
