@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Cryptography: authenticated encryption, random bytes, base64. The only user of mbedTLS. Nothing
+ * Cryptography: authenticated encryption, random bytes, checksums, base64. The only user of mbedTLS and xxHash. Nothing
  * is made, allocated or asked of the kernel before the first call. Any thread; a key belongs to
  * one thread at a time. Spec: mmds.md 7.
  *
@@ -50,6 +50,11 @@ MUST_CHECK int crypto_aead_seal(struct crypto_aead *aead, const struct crypto_me
  * -EBADMSG (not sealed by this key with this nonce and extra) or -EIO. */
 MUST_CHECK int crypto_aead_open(struct crypto_aead *aead, const struct crypto_message *message,
                                 const uint8_t tag[static CRYPTO_TAG_SIZE], uint8_t *ret_out);
+
+/* Bytes of a checksum: XXH3, 128 bits. It finds what went wrong, not who did it: no secret is in
+ * it. */
+#define CRYPTO_CHECKSUM_SIZE 16u
+void crypto_checksum(const void *bytes, size_t len, uint8_t ret_sum[static CRYPTO_CHECKSUM_SIZE]);
 
 /* Characters of `len` bytes in base64 with padding, without a NUL. */
 #define CRYPTO_BASE64_LEN(len) (((len) + 2) / 3 * 4)

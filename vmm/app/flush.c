@@ -29,10 +29,12 @@ void app_flush_init(struct app_flush *flush, struct loop *loop)
 void app_flush_on_state(struct app_flush *flush, enum ctl_state state)
 {
     loop_timer_disarm(flush->loop, &flush->timer);
-    if (state != CTL_STATE_RUNNING)
+    if (state == CTL_STATE_NOT_STARTED)
         return;
     if (!flush->has_run)
         app_flush_now();
     flush->has_run = true;
+    if (state == CTL_STATE_PAUSED)
+        return;
     loop_timer_arm(flush->loop, &flush->timer, PERIOD_NS);
 }

@@ -59,6 +59,17 @@ static void on_state(void *ctx, enum ctl_state state)
     app_flush_on_state(&run->flush, state);
 }
 
+/* The reply goes out first: the loop is left behind it. */
+static void on_lost(void *ctx)
+{
+    struct run *run = ctx;
+    run->end = MACHINE_END_ERROR;
+    IGNORE_RESULT(err_set(run->err, -EIO,
+                          "RunWithApiError error: Failed to build MicroVM: Loading snapshot "
+                          "failed.."));
+    loop_stop(run->loop);
+}
+
 static int apply_logger(void *ctx, const struct cfg_logger *logger, struct err *err)
 {
     (void)ctx; /* the log is the process's */
@@ -120,7 +131,7 @@ static int make_ctl(struct run *run, struct err *err)
                 .on_end = on_end,
                 .ctx = run,
             },
-        .hooks = {.sinks = sinks_of(run), .ctx = run, .state = on_state},
+        .hooks = {.sinks = sinks_of(run), .ctx = run, .state = on_state, .lost = on_lost},
     };
     rc = ctl_create(&options, &run->ctl, err);
     if (rc == 0 && run->server)

@@ -48,8 +48,8 @@ const struct ctl_rule ctl_rules[CTL_ACTIONS_COUNT] = {
     [CTL_CTRL_ALT_DEL] = {POST, RULE("Internal VMM error: ", ctl_send_ctrl_alt_del)},
     [CTL_PAUSE] = {POST, RULE("Internal VMM error: ", ctl_pause)},
     [CTL_RESUME] = {POST, RULE("Internal VMM error: ", ctl_resume)},
-    [CTL_SNAPSHOT_CREATE] = {POST, RULE("", ctl_create_snapshot)},
-    [CTL_SNAPSHOT_LOAD] = {PRE, RULE("", ctl_load_snapshot)},
+    [CTL_SNAPSHOT_CREATE] = {POST, RULE("Create snapshot error: ", ctl_create_snapshot)},
+    [CTL_SNAPSHOT_LOAD] = {PRE, RULE("Load snapshot error: ", ctl_load_snapshot)},
     [CTL_EXCLUDED] = {.phases = CTL_PHASES_ALL, RULE("", ctl_refuse_excluded)},
 };
 

@@ -29,6 +29,8 @@ struct ctl_hooks {
     void *ctx;
     /* The state that GET / shows has changed. */
     void (*state)(void *ctx, enum ctl_state state);
+    /* The snapshot could not be loaded: the process is to end when the reply has been sent. */
+    void (*lost)(void *ctx);
 };
 
 struct ctl_options {

@@ -67,7 +67,7 @@ int ctl_put_cpu_config(struct ctl *ctl, struct ctl_action *action, struct err *e
     return 0;
 }
 
-int ctl_stage_drive(struct ctl *ctl, const struct cfg_drive *drive, struct err *err)
+int ctl_open_drive(struct ctl *ctl, const struct cfg_drive *drive, struct err *err)
 {
     uint32_t tail_size = 0;
     int rc = machine_stage_drive(ctl->machine, drive, &tail_size, err);
@@ -76,6 +76,12 @@ int ctl_stage_drive(struct ctl *ctl, const struct cfg_drive *drive, struct err *
                  "not be visible to the guest.",
                  drive->path_on_host, tail_size);
     return rc;
+}
+
+int ctl_stage_drive(struct ctl *ctl, const struct cfg_drive *drive, struct err *err)
+{
+    int rc = ctl_open_drive(ctl, drive, err);
+    return rc < 0 ? err_prefix(err, "Unable to create the virtio block device: ") : 0;
 }
 
 int ctl_put_drive(struct ctl *ctl, struct ctl_action *action, struct err *err)
@@ -116,10 +122,22 @@ static int echo_host_name(const struct ctl *ctl, struct cfg_nic *nic, struct err
     return 0;
 }
 
-int ctl_stage_nic(struct ctl *ctl, struct cfg_nic *nic, struct err *err)
+int ctl_open_nic(struct ctl *ctl, struct cfg_nic *nic, struct err *err)
 {
     int rc = machine_stage_nic(ctl->machine, nic, err);
     return rc < 0 ? rc : echo_host_name(ctl, nic, err);
+}
+
+int ctl_stage_nic(struct ctl *ctl, struct cfg_nic *nic, struct err *err)
+{
+    int rc = ctl_open_nic(ctl, nic, err);
+    return rc < 0 ? err_prefix(err, "Could not create the network device: ") : 0;
+}
+
+int ctl_stage_vsock(struct ctl *ctl, const struct cfg_vsock *vsock, struct err *err)
+{
+    int rc = machine_stage_vsock(ctl->machine, vsock, err);
+    return rc < 0 ? err_prefix(err, "Cannot create backend for vsock device: ") : 0;
 }
 
 int ctl_put_nic(struct ctl *ctl, struct ctl_action *action, struct err *err)
@@ -152,7 +170,7 @@ int ctl_put_vsock(struct ctl *ctl, struct ctl_action *action, struct err *err)
     if (asked->guest_cid < CID_GUEST_FIRST || asked->guest_cid == UINT32_MAX)
         log_warn("Vsock: a guest cannot have the CID %u; 3 to 4294967294 are for guests.",
                  asked->guest_cid);
-    rc = machine_stage_vsock(ctl->machine, asked, err);
+    rc = ctl_stage_vsock(ctl, asked, err);
     cfg_vsock_drop(ctl->config); /* gone for the new one, whatever becomes of that */
     if (rc < 0)
         return rc;

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "base/metrics.h"
 #include "vmm/ctl/ctl.h"
 
 #define CTL_BEFORE_START "The requested operation is not supported before starting the microVM."
@@ -54,9 +55,14 @@ int ctl_patch_machine(struct ctl *ctl, struct ctl_action *action, struct err *er
 int ctl_put_cpu_config(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_put_drive(struct ctl *ctl, struct ctl_action *action, struct err *err);
 /* Opens a drive's file, and says what of it the guest will not see. */
-MUST_CHECK int ctl_stage_drive(struct ctl *ctl, const struct cfg_drive *drive, struct err *err);
+MUST_CHECK int ctl_open_drive(struct ctl *ctl, const struct cfg_drive *drive, struct err *err);
 /* Opens an interface's TAP, and puts the name that it has into *nic. */
+MUST_CHECK int ctl_open_nic(struct ctl *ctl, struct cfg_nic *nic, struct err *err);
+/* The same for a device that is configured, and listening for the vsock device: with the sentence
+ * of the request. */
+MUST_CHECK int ctl_stage_drive(struct ctl *ctl, const struct cfg_drive *drive, struct err *err);
 MUST_CHECK int ctl_stage_nic(struct ctl *ctl, struct cfg_nic *nic, struct err *err);
+MUST_CHECK int ctl_stage_vsock(struct ctl *ctl, const struct cfg_vsock *vsock, struct err *err);
 int ctl_put_serial(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_put_nic(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_put_vsock(struct ctl *ctl, struct ctl_action *action, struct err *err);
@@ -77,6 +83,10 @@ int ctl_patch_drive(struct ctl *ctl, struct ctl_action *action, struct err *err)
 int ctl_patch_nic(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_delete_device(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_refuse_excluded(struct ctl *ctl, struct ctl_action *action, struct err *err);
+/* "'pause vm' VMM action took 123 us.", which tools scrape, and the metric of the same. */
+void ctl_tell_time(const char *what, uint64_t start_ns, metric_t *metric);
+
+/* ctl_snapshot.c */
 int ctl_create_snapshot(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_load_snapshot(struct ctl *ctl, struct ctl_action *action, struct err *err);
 

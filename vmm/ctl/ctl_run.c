@@ -7,7 +7,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
-#include "vmm/config/cfg_refusal.h"
 #include "vmm/ctl/ctl_int.h"
 
 static int start(struct ctl *ctl, struct err *err)
@@ -44,7 +43,7 @@ int ctl_start_config(struct ctl *ctl, struct cfg_vm *config, enum ctl_part *part
     }
     if (rc == 0 && config->has_vsock) {
         *part = CTL_PART_VSOCK;
-        rc = machine_stage_vsock(ctl->machine, &config->vsock, err);
+        rc = ctl_stage_vsock(ctl, &config->vsock, err);
     }
     if (rc < 0)
         return rc;
@@ -71,8 +70,7 @@ int ctl_send_ctrl_alt_del(struct ctl *ctl, struct ctl_action *action, struct err
     return rc < 0 ? err_prefix(err, "I8042 error: ") : 0;
 }
 
-/* "'pause vm' VMM action took 123 us.", which tools scrape, and the metric of the same. */
-static void tell_time(const char *what, uint64_t start_ns, metric_t *metric)
+void ctl_tell_time(const char *what, uint64_t start_ns, metric_t *metric)
 {
     uint64_t took_us = (clock_mono_ns() - start_ns) / NS_PER_US;
     metric_store(metric, took_us);
@@ -87,7 +85,7 @@ int ctl_pause(struct ctl *ctl, struct ctl_action *action, struct err *err)
     if (rc < 0)
         return rc;
     ctl_enter(ctl, CTL_PHASE_PAUSED);
-    tell_time("pause vm", start_ns, &metrics.latencies_us.vmm_pause_vm);
+    ctl_tell_time("pause vm", start_ns, &metrics.latencies_us.vmm_pause_vm);
     return 0;
 }
 
@@ -98,7 +96,7 @@ int ctl_resume(struct ctl *ctl, struct ctl_action *action, struct err *err)
     uint64_t start_ns = clock_mono_ns();
     machine_resume(ctl->machine);
     ctl_enter(ctl, CTL_PHASE_RUNNING);
-    tell_time("resume vm", start_ns, &metrics.latencies_us.vmm_resume_vm);
+    ctl_tell_time("resume vm", start_ns, &metrics.latencies_us.vmm_resume_vm);
     return 0;
 }
 
@@ -139,28 +137,6 @@ int ctl_delete_device(struct ctl *ctl, struct ctl_action *action, struct err *er
     (void)ctl;
     (void)action;
     return err_set(err, -EOPNOTSUPP, CTL_NO_PCI);
-}
-
-#define NO_SNAPSHOTS CFG_UNSUPPORTED "snapshots are " CFG_NOT_BUILT_YET "."
-
-int ctl_create_snapshot(struct ctl *ctl, struct ctl_action *action, struct err *err)
-{
-    (void)action;
-    if (ctl->phase != CTL_PHASE_PAUSED)
-        return err_set(err, -EBUSY,
-                       "Create snapshot error: Cannot save the microVM state: "
-                       "Operation not allowed: save/restore unavailable while running");
-    return err_set(err, -EOPNOTSUPP, NO_SNAPSHOTS);
-}
-
-int ctl_load_snapshot(struct ctl *ctl, struct ctl_action *action, struct err *err)
-{
-    (void)action;
-    if (ctl->phase != CTL_PHASE_EMPTY)
-        return err_set(err, -EPERM,
-                       "Load snapshot error: Loading a microVM snapshot not allowed "
-                       "after configuring boot-specific resources.");
-    return err_set(err, -EOPNOTSUPP, NO_SNAPSHOTS);
 }
 
 int ctl_refuse_excluded(struct ctl *ctl, struct ctl_action *action, struct err *err)

@@ -150,10 +150,7 @@ static int ring_ready(struct machine *machine, const struct cfg_drive *drive, st
 {
     if (drive->io_engine != CFG_IO_ENGINE_ASYNC || machine->ring)
         return 0;
-    int rc = disk_ring_open(machine->options.loop, &machine->ring, err);
-    if (rc < 0)
-        return err_prefix(err, "Unable to create the virtio block device: ");
-    return 0;
+    return disk_ring_open(machine->options.loop, &machine->ring, err);
 }
 
 static int drive_append(struct machine *machine, const char *id, struct blk *blk)
@@ -181,7 +178,7 @@ int machine_stage_drive(struct machine *machine, const struct cfg_drive *drive,
     struct blk *blk = NULL;
     rc = blk_create(drive, &env, &blk, err);
     if (rc < 0)
-        return err_prefix(err, "Unable to create the virtio block device: ");
+        return rc;
     uint32_t tail_size = blk_invisible_tail_size(blk);
     for (uint32_t i = 0; i < machine->drives_count; i++) {
         if (strcmp(machine->drives[i].id, drive->drive_id) == 0) {
@@ -208,7 +205,7 @@ int machine_stage_vsock(struct machine *machine, const struct cfg_vsock *vsock, 
     machine->vsock = NULL;
     if (rc == 0)
         rc = vsock_create(vsock, &env, &machine->vsock, err);
-    return rc < 0 ? err_prefix(err, "Cannot create backend for vsock device: ") : 0;
+    return rc;
 }
 
 int machine_set_serial(struct machine *machine, const struct cfg_serial *serial, struct err *err)

@@ -56,7 +56,7 @@ int machine_stage_nic(struct machine *machine, const struct cfg_nic *nic, struct
     int rc = net_create(nic, &env, &net, err);
     if (rc < 0) {
         free(id);
-        return err_prefix(err, "Could not create the network device: ");
+        return rc;
     }
     machine->nics[machine->nics_count++] = (struct staged_nic){.id = id, .net = net};
     return 0;

@@ -8,13 +8,16 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "base/ck.h"
+#include "base/fd.h"
 
 #define GMEM_PAGES_PER_WORD 64u
 /* Linux moves at most this much per read(2). */
@@ -33,12 +36,16 @@ struct gmem_region {
     uint8_t *host;
     void *map_base; /* mmap's result: host minus the slack in front */
     uint64_t map_size;
+    uint64_t file_off;       /* bytes, of what is mapped from a file */
     _Atomic uint64_t *dirty; /* NULL: not tracked */
 };
 
 struct gmem {
     struct gmem_region regions[GMEM_REGIONS_MAX];
     uint32_t regions_count;
+    int file_fd; /* of what is mapped from a file; else FD_NONE */
+    int uffd;    /* of what somebody else fills; else FD_NONE */
+    int peer_fd; /* likewise */
 };
 
 static int region_map(struct gmem_region *region, enum gmem_backing backing, struct err *err)
@@ -70,11 +77,27 @@ static int region_map(struct gmem_region *region, enum gmem_backing backing, str
     return 0;
 }
 
+/* From a file: one mapping, where the kernel likes it. */
+static int region_map_file(struct gmem_region *region, int fd, uint64_t off,
+                           enum gmem_backing backing, struct err *err)
+{
+    if (region->size > SIZE_MAX / 2 || off > INT64_MAX)
+        return err_set(err, -ENOMEM, "Cannot create mmap region: %s", ERR_OS(ENOMEM));
+    void *map = mmap(NULL, region->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd,
+                     (off_t)off);
+    if (map == MAP_FAILED)
+        return err_set(err, -errno, "Cannot create mmap region: %s", ERR_OS(errno));
+    region->map_base = region->host = map;
+    region->map_size = region->size;
+    region->file_off = off;
+    if (backing == GMEM_BACKING_THP && madvise(map, region->size, MADV_HUGEPAGE) < 0)
+        return err_set(err, -errno, "Cannot advise huge pages for guest memory: %s", ERR_OS(errno));
+    return 0;
+}
+
 static int region_track(struct gmem_region *region)
 {
-    uint64_t words =
-        (region->size / GMEM_PAGE_SIZE + GMEM_PAGES_PER_WORD - 1) / GMEM_PAGES_PER_WORD;
-    region->dirty = calloc(words, sizeof(*region->dirty));
+    region->dirty = calloc(gmem_dirty_words_count(region->size), sizeof(*region->dirty));
     return region->dirty ? 0 : -ENOMEM;
 }
 
@@ -91,14 +114,19 @@ static bool ranges_valid(const struct gmem_range *ranges, uint32_t count)
     return count >= 1 && count <= GMEM_REGIONS_MAX;
 }
 
-int gmem_create(const struct gmem_range *ranges, uint32_t ranges_count, enum gmem_backing backing,
-                bool track_dirty, struct gmem **ret_gmem, struct err *err)
+/* fd: of a file to map, or FD_NONE. */
+static int create(const struct gmem_range *ranges, uint32_t ranges_count, int fd,
+                  enum gmem_backing backing, bool track_dirty, struct gmem **ret_gmem,
+                  struct err *err)
 {
+    uint64_t off = 0;
     if (!ranges_valid(ranges, ranges_count))
         return err_set(err, -EINVAL, "guest memory ranges overlap or are not whole pages");
     struct gmem *gmem = calloc(1, sizeof(*gmem));
     if (!gmem)
         return err_set(err, -ENOMEM, "no memory for the guest memory table");
+    gmem->uffd = gmem->peer_fd = FD_NONE;
+    gmem->file_fd = fd == FD_NONE ? FD_NONE : fcntl(fd, F_DUPFD_CLOEXEC, 0);
 
     int rc = 0;
     for (uint32_t i = 0; i < ranges_count; i++) {
@@ -106,9 +134,11 @@ int gmem_create(const struct gmem_range *ranges, uint32_t ranges_count, enum gme
         region->base = ranges[i].base.v;
         region->size = ranges[i].size;
         gmem->regions_count = i + 1;
-        rc = region_map(region, backing, err);
+        rc = fd == FD_NONE ? region_map(region, backing, err)
+                           : region_map_file(region, fd, off, backing, err);
         if (rc < 0)
             goto err_free;
+        off += region->size; /* mapped: no overflow */
         if (track_dirty && region_track(region) < 0) {
             rc = err_set(err, -ENOMEM, "no memory for dirty bits of %llu bytes",
                          (unsigned long long)region->size);
@@ -123,6 +153,19 @@ err_free:
     return rc;
 }
 
+int gmem_create(const struct gmem_range *ranges, uint32_t ranges_count, enum gmem_backing backing,
+                bool track_dirty, struct gmem **ret_gmem, struct err *err)
+{
+    return create(ranges, ranges_count, FD_NONE, backing, track_dirty, ret_gmem, err);
+}
+
+int gmem_create_mapped(const struct gmem_range *ranges, uint32_t ranges_count, int fd,
+                       enum gmem_backing backing, bool track_dirty, struct gmem **ret_gmem,
+                       struct err *err)
+{
+    return create(ranges, ranges_count, fd, backing, track_dirty, ret_gmem, err);
+}
+
 void gmem_free(struct gmem *gmem)
 {
     if (!gmem)
@@ -133,7 +176,16 @@ void gmem_free(struct gmem *gmem)
             (void)munmap(region->map_base, region->map_size); /* our own mapping: cannot fail */
         free(region->dirty);
     }
+    fd_close(&gmem->file_fd);
+    fd_close(&gmem->uffd);
+    fd_close(&gmem->peer_fd);
     free(gmem);
+}
+
+void gmem_set_foreign(struct gmem *gmem, int uffd, int peer_fd)
+{
+    gmem->uffd = uffd;
+    gmem->peer_fd = peer_fd;
 }
 
 uint32_t gmem_regions_count(const struct gmem *gmem)
@@ -354,10 +406,80 @@ int gmem_dirty_take(struct gmem *gmem, uint32_t region_idx, uint64_t *words, siz
     struct gmem_region *region = &gmem->regions[region_idx];
     if (!region->dirty)
         return -ENOTSUP;
-    size_t have = (region->size / GMEM_PAGE_SIZE + GMEM_PAGES_PER_WORD - 1) / GMEM_PAGES_PER_WORD;
+    size_t have = gmem_dirty_words_count(region->size);
     if (words_count < have)
         return -EINVAL;
     for (size_t i = 0; i < have; i++)
         words[i] = atomic_exchange_explicit(&region->dirty[i], 0, memory_order_relaxed);
+    return 0;
+}
+
+bool gmem_tracks_dirty(const struct gmem *gmem)
+{
+    return gmem->regions[0].dirty != NULL;
+}
+
+void gmem_dirty_give_back(struct gmem *gmem, uint32_t region_idx, const uint64_t *words)
+{
+    assert(region_idx < gmem->regions_count);
+    struct gmem_region *region = &gmem->regions[region_idx];
+    for (size_t i = 0; region->dirty && i < gmem_dirty_words_count(region->size); i++)
+        atomic_fetch_or_explicit(&region->dirty[i], words[i], memory_order_relaxed);
+}
+
+int gmem_pages_resident(const struct gmem *gmem, uint32_t idx, uint64_t off, size_t pages_count,
+                        uint8_t *ret_resident)
+{
+    assert(idx < gmem->regions_count);
+    const struct gmem_region *region = &gmem->regions[idx];
+    assert(ck_range(off, (uint64_t)pages_count * GMEM_PAGE_SIZE, region->size));
+    int rc = mincore(region->host + off, pages_count * GMEM_PAGE_SIZE, ret_resident);
+    return rc < 0 ? -errno : 0;
+}
+
+/* Pages that the file has data for; its holes are zero. A file system that cannot say so has data
+ * everywhere. */
+static void mark_file_data(const struct gmem *gmem, uint64_t file_off, size_t pages_count,
+                           uint8_t *there)
+{
+    off_t end = (off_t)(file_off + (uint64_t)pages_count * GMEM_PAGE_SIZE);
+    off_t at = (off_t)file_off;
+    while (at < end) {
+        off_t data = lseek(gmem->file_fd, at, SEEK_DATA);
+        if (data < 0 && errno == ENXIO)
+            return; /* a hole up to the end */
+        off_t hole = data < 0 ? end : lseek(gmem->file_fd, data, SEEK_HOLE);
+        if (data < 0 || hole < 0) {
+            data = at;
+            hole = end;
+        }
+        for (off_t page = data - data % GMEM_PAGE_SIZE; page < hole && page < end;
+             page += GMEM_PAGE_SIZE)
+            there[((uint64_t)page - file_off) / GMEM_PAGE_SIZE] = 1;
+        at = hole;
+    }
+}
+
+/* Can a page be neither in memory nor untouched? */
+static bool host_swaps(void)
+{
+    struct sysinfo info;
+    return sysinfo(&info) < 0 || info.totalswap > 0;
+}
+
+int gmem_pages_there(const struct gmem *gmem, uint32_t idx, uint64_t off, size_t pages_count,
+                     uint8_t *ret_there)
+{
+    int rc = gmem_pages_resident(gmem, idx, off, pages_count, ret_there);
+    if (rc < 0)
+        return rc;
+    if (gmem->uffd != FD_NONE || host_swaps()) {
+        memset(ret_there, 1, pages_count);
+        return 0;
+    }
+    for (size_t i = 0; i < pages_count; i++)
+        ret_there[i] &= 1;
+    if (gmem->file_fd != FD_NONE)
+        mark_file_data(gmem, gmem->regions[idx].file_off + off, pages_count, ret_there);
     return 0;
 }

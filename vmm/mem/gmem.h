@@ -60,6 +60,21 @@ MUST_CHECK int gmem_create(const struct gmem_range *ranges, uint32_t ranges_coun
                            enum gmem_backing backing, bool track_dirty, struct gmem **ret_gmem,
                            struct err *err);
 
+/*
+ * Makes guest RAM from a file that has the ranges one behind the other, from its beginning on:
+ * mapped privately, so that the file stays as it is and is read as pages are touched. fd: borrowed
+ * for the call, of a file that is long enough; nobody may write or shorten it while the memory
+ * lives. backing: DEFAULT or THP. Otherwise as gmem_create.
+ */
+MUST_CHECK int gmem_create_mapped(const struct gmem_range *ranges, uint32_t ranges_count, int fd,
+                                  enum gmem_backing backing, bool track_dirty,
+                                  struct gmem **ret_gmem, struct err *err);
+
+/* The memory's content comes from elsewhere when it is touched first: no page counts as untouched.
+ * Takes the userfaultfd and the socket to who serves it, and keeps both open as long as it lives:
+ * without them a fault would be served by zeros. Before anybody touches it. */
+void gmem_set_foreign(struct gmem *gmem, int uffd, int peer_fd);
+
 /* Unmaps everything. NULL is fine. No vCPU and no request may still use it. */
 void gmem_free(struct gmem *gmem);
 
@@ -108,6 +123,19 @@ MUST_CHECK int gmem_iov_write(const struct iovec *iov, uint32_t iov_count, size_
                               const void *src, size_t len);
 
 /*
+ * What pages can hold, for a copy of the memory: ret_there[i] is 0 for a page that nobody has
+ * touched, which is zero. off: bytes into region idx, a multiple of the page size. Thread: vmm,
+ * while no vCPU runs. Returns 0 or -errno.
+ */
+MUST_CHECK int gmem_pages_there(const struct gmem *gmem, uint32_t idx, uint64_t off,
+                                size_t pages_count, uint8_t *ret_there);
+
+/* Which pages the host has in memory now (mincore): of what was mapped from a file also those that
+ * only its cache has. Bit 0 of each byte. Returns 0 or -errno. */
+MUST_CHECK int gmem_pages_resident(const struct gmem *gmem, uint32_t idx, uint64_t off,
+                                   size_t pages_count, uint8_t *ret_resident);
+
+/*
  * A window: a range checked once (when a queue is activated) and then accessed by offset without
  * a search. Borrowed from the gmem. Offsets are checked on every access (cheap); a bad one is our
  * bug and asserts.
@@ -140,3 +168,15 @@ void gmem_window_store_u16_release(const struct gmem_window *window, uint64_t of
  * tracked, -EINVAL (idx). */
 MUST_CHECK int gmem_dirty_take(struct gmem *gmem, uint32_t region_idx, uint64_t *words,
                                size_t words_count);
+
+/* Are dirty bits kept? */
+bool gmem_tracks_dirty(const struct gmem *gmem);
+
+/* Words of a region of `size` bytes. */
+static inline size_t gmem_dirty_words_count(uint64_t size)
+{
+    return (size / GMEM_PAGE_SIZE + 63) / 64;
+}
+
+/* Sets bits again that were taken: what was to be done with them has failed. Words as taken. */
+void gmem_dirty_give_back(struct gmem *gmem, uint32_t region_idx, const uint64_t *words);

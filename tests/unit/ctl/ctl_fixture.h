@@ -25,6 +25,7 @@ struct fixture {
     int hook_result; /* of logger and metrics */
     uint32_t loggers_count;
     uint32_t metrics_count;
+    bool lost; /* the process is to end */
     uint32_t states_count;
     enum ctl_state state;
     uint32_t ends_count;
@@ -54,6 +55,12 @@ static inline void hook_state(void *ctx, enum ctl_state state)
     fixture->state = state;
 }
 
+static inline void hook_lost(void *ctx)
+{
+    struct fixture *fixture = ctx;
+    fixture->lost = true;
+}
+
 static inline void on_end(void *ctx, enum machine_end end, const struct err *reason)
 {
     struct fixture *fixture = ctx;
@@ -80,7 +87,8 @@ static inline void fixture_init(struct fixture *fixture, const char *kvm_path)
                     .ctx = fixture},
         .hooks = {.sinks = {.ctx = fixture, .logger = hook_logger, .metrics = hook_metrics},
                   .ctx = fixture,
-                  .state = hook_state},
+                  .state = hook_state,
+                  .lost = hook_lost},
     };
     assert_int_equal(ctl_create(&options, &fixture->ctl, &err), 0);
 }
@@ -125,6 +133,22 @@ static inline void expect_refused(struct fixture *fixture, struct ctl_action act
 {
     assert_true(carry(fixture, action) < 0);
     assert_string_equal(fixture->reply.err.msg, sentence);
+}
+
+static inline struct ctl_action snapshot_create_action(const char *state, const char *memory)
+{
+    return (struct ctl_action){.kind = CTL_SNAPSHOT_CREATE,
+                               .u.snapshot_create = {.snapshot_type = CFG_SNAPSHOT_FULL,
+                                                     .snapshot_path = text_of(state),
+                                                     .mem_file_path = text_of(memory)}};
+}
+
+static inline struct ctl_action snapshot_load_action(const char *state, const char *memory)
+{
+    return (struct ctl_action){
+        .kind = CTL_SNAPSHOT_LOAD,
+        .u.snapshot_load = {.snapshot_path = text_of(state),
+                            .mem_backend = {.present = true, .backend_path = text_of(memory)}}};
 }
 
 static inline struct ctl_action boot_source_action(const char *kernel)

@@ -123,11 +123,6 @@ static void test_ctl_do__gets__in_every_phase_and_no_news(void **state)
 #define LATCHED                                                                                    \
     "Load snapshot error: Loading a microVM snapshot not allowed after configuring boot-specific " \
     "resources."
-#define NO_SNAPSHOTS                                                                               \
-    "The requested operation is not supported: snapshots are not yet supported by this build."
-
-static const struct ctl_action snapshot_load = {.kind = CTL_SNAPSHOT_LOAD};
-static const struct ctl_action snapshot_create = {.kind = CTL_SNAPSHOT_CREATE};
 
 static void test_ctl_latch__boot_requests_that_fail__set_it(void **state)
 {
@@ -140,7 +135,8 @@ static void test_ctl_latch__boot_requests_that_fail__set_it(void **state)
         fixture->ctl->phase = CTL_PHASE_EMPTY;
         assert_true(carry(fixture, actions[i]) < 0);
         assert_int_equal(fixture->ctl->phase, CTL_PHASE_CONFIGURED);
-        expect_refused(fixture, snapshot_load, LATCHED);
+        expect_refused(fixture, snapshot_load_action(NOWHERE, NOWHERE), LATCHED);
+        assert_false(fixture->lost);
     }
 }
 
@@ -155,18 +151,25 @@ static void test_ctl_latch__other_requests__leave_it(void **state)
         (void)carry_kind(fixture, kinds[i]);
         assert_int_equal(fixture->ctl->phase, CTL_PHASE_EMPTY);
     }
-    expect_refused(fixture, snapshot_load, NO_SNAPSHOTS);
 }
 
-static void test_ctl_snapshot_create__running_and_paused__their_answers(void **state)
+static void test_ctl_snapshot_load__fails__process_is_to_end(void **state)
+{
+    struct fixture *fixture = *state;
+    expect_refused(fixture, snapshot_load_action(NOWHERE, NOWHERE),
+                   "Load snapshot error: Failed to restore from snapshot: Failed to get snapshot "
+                   "state from file: Failed to open snapshot file: No such file or directory (os "
+                   "error 2) (" NOWHERE ")");
+    assert_true(fixture->lost);
+}
+
+static void test_ctl_snapshot_create__running__refused(void **state)
 {
     struct fixture *fixture = *state;
     fixture->ctl->phase = CTL_PHASE_RUNNING;
-    expect_refused(fixture, snapshot_create,
+    expect_refused(fixture, snapshot_create_action(NOWHERE, NOWHERE "2"),
                    "Create snapshot error: Cannot save the microVM state: Operation not allowed: "
                    "save/restore unavailable while running");
-    fixture->ctl->phase = CTL_PHASE_PAUSED;
-    expect_refused(fixture, snapshot_create, NO_SNAPSHOTS);
 }
 
 static void test_ctl_excluded__every_request__its_answers(void **state)
@@ -527,7 +530,8 @@ int main(void)
         TEST(test_ctl_do__gets__in_every_phase_and_no_news),
         TEST(test_ctl_latch__boot_requests_that_fail__set_it),
         TEST(test_ctl_latch__other_requests__leave_it),
-        TEST(test_ctl_snapshot_create__running_and_paused__their_answers),
+        TEST(test_ctl_snapshot_load__fails__process_is_to_end),
+        TEST(test_ctl_snapshot_create__running__refused),
         TEST(test_ctl_excluded__every_request__its_answers),
         TEST(test_ctl_patch_nic__no_interface__not_found),
         TEST(test_ctl_put_machine__refused__nothing_changes),

@@ -243,6 +243,10 @@ static bool step_other(struct model *model, struct ctl_action *ret_action)
     *ret_action = (struct ctl_action){.kind = rows[idx].kind};
     if (rows[idx].kind == CTL_EXCLUDED)
         ret_action->u.excluded = (enum ctl_excluded)pick(CTL_EXCLUDED_COUNT);
+    if (rows[idx].kind == CTL_SNAPSHOT_CREATE)
+        *ret_action = snapshot_create_action(NOWHERE, NOWHERE "2");
+    if (rows[idx].kind == CTL_SNAPSHOT_LOAD)
+        *ret_action = snapshot_load_action(NOWHERE, NOWHERE);
     return rows[idx].phases & model->phase;
 }
 

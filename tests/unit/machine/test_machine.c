@@ -141,7 +141,7 @@ static void test_machine_stage_drive__same_id__replaces_and_survives_a_failure(v
     drive.path_on_host = none;
     assert_int_equal(machine_stage_drive(fixture->machine, &drive, &tail_size, &err), -ENOENT);
     assert_string_equal(err.msg,
-                        "Unable to create the virtio block device: Virtio backend error: Error "
+                        "Virtio backend error: Error "
                         "manipulating the backing file: No such file or directory (os error 2) "
                         "/nonexistent/disk");
     assert_int_equal(fixture->machine->drives_count, 1);

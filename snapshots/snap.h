@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Snapshots: a paused machine into a pair of files, and a machine from one (snapshot.md;
+ * docs/snapshots.md). Thread: vmm.
+ */
+#pragma once
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "vmm/config/cfg.h"
+#include "vmm/machine/machine.h"
+
+/* What a load opens of a configuration, by the caller's functions; their sentences are whole but
+ * for the class. */
+struct snap_stage_ops {
+    int (*drive)(void *ctx, const struct cfg_drive *drive, struct err *err);
+    int (*nic)(void *ctx, struct cfg_nic *nic, struct err *err);
+    int (*vsock)(void *ctx, const struct cfg_vsock *vsock, struct err *err);
+};
+
+/*
+ * Takes a snapshot of a paused machine, which stays paused. config: what it was made from. The
+ * files are a pair that a crash cannot mix (snapshots/snap_file.h). Returns 0, or -errno with the
+ * sentence behind "Create snapshot error: "; then the machine is as it was, and an earlier pair at
+ * these paths is there still unless it was written in place.
+ */
+MUST_CHECK int snap_create(struct machine *machine, const struct cfg_vm *config,
+                           const struct cfg_snapshot_create *create, struct err *err);
+
+/*
+ * Makes the machine from a snapshot; it is paused then. load: settled. ops: open what the
+ * configuration names. On success *config, which was empty, is the snapshot's with the overrides.
+ * Returns 0, or -errno with the sentence behind "Load snapshot error: ": then the process is to end.
+ */
+MUST_CHECK int snap_load(struct machine *machine, const struct cfg_snapshot_load *load,
+                         const struct snap_stage_ops *ops, void *ctx, struct cfg_vm *config,
+                         struct err *err);
+
+/* The format's version of a state file. ret_version: major, minor, patch. Returns 0 or -errno with
+ * a sentence. */
+MUST_CHECK int snap_version(const char *path, uint32_t ret_version[static 3], struct err *err);
+
+/* A state file in words, for people: ret_text is NUL-terminated, the caller frees. Returns 0 or
+ * -errno with a sentence. */
+MUST_CHECK int snap_describe(const char *path, char **ret_text, struct err *err);

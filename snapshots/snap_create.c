@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Taking a snapshot (snapshot.md 2): state, memory, state file, and both get their names. Thread:
+ * vmm.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "snapshots/snap.h"
+#include "snapshots/snap_config.h"
+#include "snapshots/snap_host.h"
+#include "snapshots/snap_memory.h"
+
+/* What a snapshot is being made of. */
+struct making {
+    struct machine *machine;
+    const struct cfg_snapshot_create *create;
+    struct snapf_content content;
+    struct snap_file memory;
+    struct snap_file state;
+    struct snap_written written;
+};
+
+static int same_file(const struct cfg_snapshot_create *create, struct err *err)
+{
+    struct stat state;
+    struct stat memory;
+    bool same = strcmp(create->snapshot_path, create->mem_file_path) == 0;
+    if (stat(create->snapshot_path, &state) == 0 && stat(create->mem_file_path, &memory) == 0)
+        same |= state.st_dev == memory.st_dev && state.st_ino == memory.st_ino;
+    if (same)
+        return err_set(err, -EINVAL,
+                       "snapshot_path and mem_file_path are the same file: %s. Name two",
+                       create->snapshot_path);
+    return 0;
+}
+
+static int take_state(struct making *making, const struct cfg_vm *config, struct err *err)
+{
+    struct snapf_content *content = &making->content;
+    int rc = machine_save(making->machine, &content->machine, err);
+    if (rc < 0)
+        return err_prefix(err, "Cannot save the microVM state: ");
+    rc = snap_config_encode(config, &content->config, &content->config_len, err);
+    return rc < 0 ? rc : snap_host_describe(&content->info, err);
+}
+
+static int open_files(struct making *making, struct err *err)
+{
+    uint64_t size = snap_memory_size(machine_memory(making->machine));
+    bool merges = making->create->snapshot_type == CFG_SNAPSHOT_DIFF;
+    int rc =
+        snap_file_open(&making->state, making->create->snapshot_path, "snapshot", 0, false, err);
+    if (rc == 0)
+        rc = snap_file_open(&making->memory, making->create->mem_file_path, "memory", size, merges,
+                            err);
+    return rc;
+}
+
+static int write_state(struct making *making, struct err *err)
+{
+    uint8_t *bytes = NULL;
+    size_t len = 0;
+    int rc = snapf_encode(&making->content, &bytes, &len, err);
+    if (rc < 0)
+        return rc;
+    rc = fd_write_full(making->state.fd, bytes, len);
+    free(bytes);
+    if (rc < 0)
+        return err_set(err, rc, "Cannot write the snapshot file: %s (%s)", ERR_OS(rc),
+                       making->state.path);
+    return 0;
+}
+
+static int write_files(struct making *making, struct err *err)
+{
+    int rc = snap_file_begin(&making->memory, &making->state, err);
+    if (rc == 0)
+        rc = snap_memory_write(making->machine, &making->memory, making->create->snapshot_type,
+                               &making->written, err);
+    if (rc < 0)
+        return rc;
+    const struct gmem *gmem = machine_memory(making->machine);
+    snap_samples_take(gmem, &making->written, &making->content);
+    rc = write_state(making, err);
+    return rc < 0 ? rc : snap_file_commit(&making->memory, &making->state, err);
+}
+
+static int make(struct making *making, const struct cfg_vm *config, struct err *err)
+{
+    int rc = same_file(making->create, err);
+    if (rc == 0)
+        rc = take_state(making, config, err);
+    if (rc == 0)
+        rc = open_files(making, err);
+    return rc < 0 ? rc : write_files(making, err);
+}
+
+int snap_create(struct machine *machine, const struct cfg_vm *config,
+                const struct cfg_snapshot_create *create, struct err *err)
+{
+    struct making *making = calloc(1, sizeof(*making));
+    if (!making)
+        return err_set(err, -ENOMEM, "no memory for a snapshot");
+    making->machine = machine;
+    making->create = create;
+    making->memory.fd = making->state.fd = FD_NONE;
+    if (create->snapshot_type == CFG_SNAPSHOT_DIFF)
+        log_warn("Diff snapshots are a developer preview: load them only with their base");
+    int rc = make(making, config, err);
+    if (rc < 0)
+        snap_written_give_back(machine_memory(machine), &making->written);
+    snap_written_done(&making->written);
+    snap_file_drop(&making->memory);
+    snap_file_drop(&making->state);
+    snapf_content_done(&making->content);
+    free(making);
+    return rc;
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A state file for people: what it is, and why a load here would be refused (cli.md A,
+ * --describe-snapshot). Single thread.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "snapshots/snap.h"
+#include "snapshots/snap_config.h"
+#include "snapshots/snap_host.h"
+#include "snapshots/snap_read.h"
+
+int snap_version(const char *path, uint32_t ret_version[static 3], struct err *err)
+{
+    uint8_t *bytes = NULL;
+    size_t len = 0;
+    int rc = snap_read_bytes(path, &bytes, &len, err);
+    if (rc < 0)
+        return rc;
+    rc = snapf_version(bytes, len, ret_version, err);
+    free(bytes);
+    return rc;
+}
+
+static void print_devices(FILE *out, const struct cfg_vm *config)
+{
+    for (uint32_t i = 0; i < config->drives_count; i++)
+        (void)fprintf(out, "drive %s: %s%s\n", config->drives[i].drive_id,
+                      config->drives[i].path_on_host,
+                      config->drives[i].is_read_only ? ", read-only" : "");
+    for (uint32_t i = 0; i < config->nics_count; i++)
+        (void)fprintf(out, "interface %s: %s\n", config->nics[i].iface_id,
+                      config->nics[i].host_dev_name);
+    if (config->has_vsock)
+        (void)fprintf(out, "vsock: CID %u, %s\n", config->vsock.guest_cid, config->vsock.uds_path);
+}
+
+static void print_refusals(FILE *out, const struct snapf_content *content,
+                           const struct cfg_vm *config)
+{
+    struct err err = ERR_INIT;
+    if (machine_state_check(&content->machine, config, &err) < 0)
+        (void)fprintf(out, "a load would be refused: %s\n", err.msg);
+    if (!snap_host_is_vendor(content->info.cpu))
+        (void)fprintf(out, "a load here may fail: this host's CPU is of another vendor\n");
+}
+
+static const char *known(const char *text)
+{
+    return text ? text : "unknown";
+}
+
+static void print_all(FILE *out, const struct snapf_content *content, const struct cfg_vm *config)
+{
+    (void)fprintf(out, "taken by: %s\nhost kernel: %s\nhost CPU: %s\n", known(content->info.build),
+                  known(content->info.kernel), known(content->info.cpu));
+    (void)fprintf(out, "vCPUs: %u\nmemory: %llu MiB\nirqchip: %s\nsampled pages: %u\n",
+                  content->machine.vcpus_count, (unsigned long long)config->machine.mem_size_mib,
+                  content->machine.vm.irqchip == HV_IRQCHIP_FULL ? "full" : "split",
+                  content->samples_count);
+    print_devices(out, config);
+    print_refusals(out, content, config);
+}
+
+static int describe(const struct snapf_content *content, char **ret_text, struct err *err)
+{
+    struct cfg_vm config;
+    char *text = NULL;
+    size_t len = 0;
+    int rc = snap_config_decode(content->config, content->config_len, &config, err);
+    if (rc < 0)
+        return rc;
+    FILE *out = open_memstream(&text, &len);
+    if (out)
+        print_all(out, content, &config);
+    cfg_vm_done(&config);
+    if (!out || fclose(out) != 0) {
+        free(text);
+        return err_set(err, -ENOMEM, "no memory for the description");
+    }
+    *ret_text = text;
+    return 0;
+}
+
+int snap_describe(const char *path, char **ret_text, struct err *err)
+{
+    struct snapf_content *content = calloc(1, sizeof(*content));
+    if (!content)
+        return err_set(err, -ENOMEM, "no memory for a snapshot");
+    int rc = snap_read(path, content, err);
+    if (rc == 0)
+        rc = describe(content, ret_text, err);
+    snapf_content_done(content);
+    free(content);
+    return rc;
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Files of a snapshot, as a pair (snapshot.md 2, 3). Thread: vmm.
+ *
+ * A kill leaves, in this order: the old pair; the old memory without a state; the new memory
+ * without a state; the new pair.
+ */
+#include "snapshots/snap_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+
+#define OPEN_FLAGS (O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+#define FILE_MODE 0666 /* and the umask, as the reference */
+/* Names to try beside the place. */
+#define TEMP_TRIES 16u
+
+static int fail(const struct snap_file *file, const char *verb, int code, struct err *err)
+{
+    return err_set(err, code, "Cannot perform %s on the %s backing file: %s (%s)", verb, file->what,
+                   ERR_OS(code), file->path);
+}
+
+/* Length of the path's part that names its directory, "/" at its end included. */
+static size_t dir_len(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? (size_t)(slash - path) + 1 : 0;
+}
+
+/* Is the name a mount of its own, as a file that was bound into a jail is? It cannot be replaced. */
+static bool is_mount(const char *path)
+{
+    char dir[SNAP_PATH_MAX_SIZE];
+    struct statx of_file;
+    struct statx of_dir;
+    (void)snprintf(dir, sizeof(dir), "%.*s.", (int)dir_len(path), path); /* fits: file_open */
+    return statx(AT_FDCWD, path, AT_NO_AUTOMOUNT, STATX_MNT_ID, &of_file) == 0 &&
+           statx(AT_FDCWD, dir, AT_NO_AUTOMOUNT, STATX_MNT_ID, &of_dir) == 0 &&
+           of_file.stx_mnt_id != of_dir.stx_mnt_id;
+}
+
+/* Must what is there be written where it is? Somebody else knows it by another name, or its name
+ * cannot be replaced. */
+static bool is_fixed(const char *path, const struct stat *stat)
+{
+    struct stat link;
+    bool is_link = lstat(path, &link) == 0 && S_ISLNK(link.st_mode);
+    return is_link || stat->st_nlink > 1 || is_mount(path);
+}
+
+static int open_temp(struct snap_file *file)
+{
+    for (uint32_t i = 0; i < TEMP_TRIES; i++) {
+        (void)snprintf(file->temp_path, sizeof(file->temp_path), "%s.%d.%u.tmp", file->path,
+                       (int)getpid(), i); /* fits: snap_file_open */
+        file->fd = open(file->temp_path, OPEN_FLAGS | O_EXCL, FILE_MODE);
+        if (file->fd >= 0)
+            return 0;
+        if (errno != EEXIST)
+            return -errno;
+    }
+    return -EEXIST;
+}
+
+static int open_in_place(struct snap_file *file, uint64_t size, struct err *err)
+{
+    struct stat stat;
+    file->in_place = true;
+    file->fd = open(file->path, OPEN_FLAGS, FILE_MODE);
+    if (file->fd < 0)
+        return fail(file, "open", -errno, err);
+    if (fstat(file->fd, &stat) < 0)
+        return fail(file, "get_metadata", -errno, err);
+    file->was_same = size > 0 && (uint64_t)stat.st_size == size;
+    return 0;
+}
+
+static int open_beside(struct snap_file *file, uint64_t size, struct err *err)
+{
+    int rc = open_temp(file);
+    if (rc == -EACCES || rc == -EPERM || rc == -EROFS) {
+        rc = open_in_place(file, size, err);
+        if (rc == 0)
+            log_warn("snapshot: %s is written in place, since nothing can be made beside it: a "
+                     "crash meanwhile leaves a part of it",
+                     file->path);
+        return rc;
+    }
+    if (rc < 0)
+        return fail(file, "open", rc, err);
+    if (ftruncate(file->fd, (off_t)size) < 0)
+        return fail(file, "set_length", -errno, err);
+    return 0;
+}
+
+static bool stat_of(const char *path, struct stat *ret_stat)
+{
+    return stat(path, ret_stat) == 0;
+}
+
+int snap_file_open(struct snap_file *ret_file, const char *path, const char *what, uint64_t size,
+                   bool merges, struct err *err)
+{
+    struct stat stat;
+    *ret_file = (struct snap_file){.path = path, .what = what, .fd = FD_NONE, .size = size};
+    if (strlen(path) > sizeof(ret_file->temp_path) - sizeof(".4294967295.99.tmp"))
+        return fail(ret_file, "open", -ENAMETOOLONG, err);
+    bool exists = stat_of(path, &stat);
+    if (exists && S_ISDIR(stat.st_mode))
+        return fail(ret_file, "open", -EISDIR, err);
+    if (exists && !S_ISREG(stat.st_mode))
+        return err_set(err, -EINVAL,
+                       "Cannot perform open on the %s backing file: it is no regular file (%s)",
+                       what, path);
+    bool fits = exists && size > 0 && (uint64_t)stat.st_size == size;
+    int rc = exists && ((merges && fits) || is_fixed(path, &stat))
+                 ? open_in_place(ret_file, size, err)
+                 : open_beside(ret_file, size, err);
+    if (rc < 0)
+        snap_file_drop(ret_file);
+    return rc;
+}
+
+void snap_file_drop(struct snap_file *file)
+{
+    if (file->fd != FD_NONE && !file->in_place)
+        (void)unlink(file->temp_path); /* ours; what stays harms nobody */
+    fd_close(&file->fd);
+}
+
+static int sync_file(const struct snap_file *file, struct err *err)
+{
+    return fsync(file->fd) < 0 ? fail(file, "sync_all", -errno, err) : 0;
+}
+
+static int sync_dir(const struct snap_file *file, struct err *err)
+{
+    char dir[SNAP_PATH_MAX_SIZE];
+    (void)snprintf(dir, sizeof(dir), "%.*s.", (int)dir_len(file->path), file->path); /* fits */
+    FD_AUTO int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    /* A directory that cannot be read cannot be made durable: its files are. */
+    if (fd < 0)
+        return 0;
+    return fsync(fd) < 0 ? fail(file, "sync_all", -errno, err) : 0;
+}
+
+static int take_place(struct snap_file *file, struct err *err)
+{
+    if (file->in_place)
+        return 0;
+    if (rename(file->temp_path, file->path) < 0)
+        return fail(file, "rename", -errno, err);
+    file->in_place = true; /* there is nothing beside it any more */
+    return 0;
+}
+
+/* From here on nobody takes the old state for the new memory's. */
+static int drop_old_state(const struct snap_file *state, struct err *err)
+{
+    if (state->in_place || unlink(state->path) == 0 || errno == ENOENT)
+        return 0;
+    return fail(state, "unlink", -errno, err);
+}
+
+static int begin_in_place(struct snap_file *file, struct err *err)
+{
+    if (!file->in_place || file->was_same)
+        return 0;
+    /* Never shorter than what this VM may have mapped of it. */
+    if (ftruncate(file->fd, (off_t)file->size) < 0)
+        return fail(file, "truncate", -errno, err);
+    file->was_same = file->size > 0; /* what was there is there still, up to the new end */
+    return 0;
+}
+
+int snap_file_begin(struct snap_file *memory, struct snap_file *state, struct err *err)
+{
+    int rc = memory->in_place ? drop_old_state(state, err) : 0;
+    if (rc == 0)
+        rc = begin_in_place(state, err);
+    return rc < 0 ? rc : begin_in_place(memory, err);
+}
+
+int snap_file_commit(struct snap_file *memory, struct snap_file *state, struct err *err)
+{
+    int rc = sync_file(memory, err);
+    if (rc == 0)
+        rc = sync_file(state, err);
+    if (rc == 0)
+        rc = drop_old_state(state, err);
+    if (rc == 0)
+        rc = take_place(memory, err);
+    if (rc == 0)
+        rc = take_place(state, err);
+    if (rc == 0)
+        rc = sync_dir(memory, err);
+    return rc < 0 ? rc : sync_dir(state, err);
+}

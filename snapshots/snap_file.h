@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The two files of a snapshot as a pair that a crash cannot mix: each is written beside its place
+ * and takes it when both are durable, the memory first and the state last, with no state file
+ * between them. Where a name cannot be replaced it is written in place. Thread: vmm.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+
+#define SNAP_PATH_MAX_SIZE 4096u
+
+/* One file that is being written. */
+struct snap_file {
+    const char *path; /* borrowed */
+    const char *what; /* "snapshot" or "memory": as sentences call it */
+    int fd;
+    uint64_t size;
+    bool in_place; /* else at temp_path */
+    bool was_same; /* in place: it was of the right size, and what is not written stays */
+    char temp_path[SNAP_PATH_MAX_SIZE];
+};
+
+/*
+ * Opens what is to become `path`. size: bytes that it will have (holes at first), 0: as many as are
+ * written. merges: a file of exactly that size is changed where it is. Returns 0 (snap_file_drop)
+ * or -errno with the sentence of snapshot.md 2.
+ */
+MUST_CHECK int snap_file_open(struct snap_file *ret_file, const char *path, const char *what,
+                              uint64_t size, bool merges, struct err *err);
+
+/* Closes it; what was written beside its place is removed. Not opened is fine. */
+void snap_file_drop(struct snap_file *file);
+
+/* Before the first byte is written: what is written in place begins to change here, and has no
+ * state from then on. Returns 0 or -errno. */
+MUST_CHECK int snap_file_begin(struct snap_file *memory, struct snap_file *state, struct err *err);
+
+/* Makes both durable and gives them their names. Returns 0 or -errno: then a pair that was there
+ * before is there still, unless one of them was written in place. */
+MUST_CHECK int snap_file_commit(struct snap_file *memory, struct snap_file *state, struct err *err);

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A machine from a snapshot (snapshot.md 4): the state file is read and checked whole, then what it
+ * names is opened, the memory mapped, and the machine built. Thread: vmm.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "snapshots/snap.h"
+#include "snapshots/snap_config.h"
+#include "snapshots/snap_host.h"
+#include "snapshots/snap_memory.h"
+#include "snapshots/snap_read.h"
+#include "snapshots/snap_uffd.h"
+
+#define FILE_FAILED "Failed to restore from snapshot: Failed to get snapshot state from file: "
+#define MEMORY_FAILED                                                                              \
+    "Failed to restore from snapshot: Failed to load guest memory: Error creating guest memory "   \
+    "from file: "
+#define BUILD_FAILED "Failed to restore from snapshot: Failed to build microVM from snapshot: "
+#define DEVICES_FAILED BUILD_FAILED "Failed to restore devices: Error restoring MMIO devices: "
+
+/* A snapshot being loaded. */
+struct loading {
+    const struct cfg_snapshot_load *load;
+    struct snapf_content content;
+    struct cfg_vm config;
+};
+
+/* ------------------------------------------------------------------ overrides */
+
+static struct cfg_nic *find_nic(struct cfg_vm *config, const char *iface_id)
+{
+    for (uint32_t i = 0; i < config->nics_count; i++)
+        if (strcmp(config->nics[i].iface_id, iface_id) == 0)
+            return &config->nics[i];
+    return NULL;
+}
+
+static int replace_text(char **text, const char *by, struct err *err)
+{
+    char *copy = strdup(by);
+    if (!copy)
+        return err_set(err, -ENOMEM, "no memory for an override");
+    free(*text);
+    *text = copy;
+    return 0;
+}
+
+static int override_nics(struct loading *loading, struct err *err)
+{
+    const struct cfg_snapshot_load *load = loading->load;
+    for (uint32_t i = 0; i < load->network_overrides_count; i++) {
+        const struct cfg_nic_override *override = &load->network_overrides[i];
+        struct cfg_nic *nic = find_nic(&loading->config, override->iface_id);
+        if (!nic)
+            return err_set(err, -EINVAL, "Unknown Network Device. (%s)", override->iface_id);
+        int rc = replace_text(&nic->host_dev_name, override->host_dev_name, err);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static bool is_overridden(const struct cfg_snapshot_load *load, const char *iface_id)
+{
+    for (uint32_t i = 0; i < load->network_overrides_count; i++)
+        if (strcmp(load->network_overrides[i].iface_id, iface_id) == 0)
+            return true;
+    return false;
+}
+
+/* A descriptor of the process that saved it is none of ours. */
+static int check_inherited(const struct loading *loading, struct err *err)
+{
+    for (uint32_t i = 0; i < loading->config.nics_count; i++) {
+        const struct cfg_nic *nic = &loading->config.nics[i];
+        if (strncmp(nic->host_dev_name, "fd:", 3) == 0 &&
+            !is_overridden(loading->load, nic->iface_id))
+            return err_set(err, -EINVAL,
+                           "interface %s was the inherited descriptor %s: name its TAP here in "
+                           "network_overrides",
+                           nic->iface_id, nic->host_dev_name);
+    }
+    return 0;
+}
+
+static int override_vsock(struct loading *loading, struct err *err)
+{
+    const struct cfg_vsock_override *override = &loading->load->vsock_override;
+    if (!override->present)
+        return 0;
+    if (!loading->config.has_vsock)
+        return err_set(err, -EINVAL, "Unknown Vsock Device.");
+    return replace_text(&loading->config.vsock.uds_path, override->uds_path, err);
+}
+
+static void override_machine(struct loading *loading)
+{
+    static const enum cfg_huge_pages pages[] = {
+        [CFG_LOAD_HUGE_PAGES_NONE] = CFG_HUGE_PAGES_NONE,
+        [CFG_LOAD_HUGE_PAGES_TRANSPARENT] = CFG_HUGE_PAGES_TRANSPARENT,
+        [CFG_LOAD_HUGE_PAGES_2M] = CFG_HUGE_PAGES_2M,
+    };
+    struct cfg_machine *machine = &loading->config.machine;
+    machine->track_dirty_pages = loading->load->track_dirty_pages;
+    if (loading->load->huge_pages != CFG_LOAD_HUGE_PAGES_SNAPSHOT)
+        machine->huge_pages = pages[loading->load->huge_pages];
+}
+
+/* ------------------------------------------------------------------ the state file */
+
+static int read_state(struct loading *loading, struct err *err)
+{
+    struct snapf_content *content = &loading->content;
+    int rc = snap_read(loading->load->snapshot_path, content, err);
+    if (rc == 0)
+        rc = snap_config_decode(content->config, content->config_len, &loading->config, err);
+    if (rc == 0)
+        rc = machine_state_check(&content->machine, &loading->config, err);
+    if (rc == 0)
+        rc = override_nics(loading, err);
+    if (rc == 0)
+        rc = check_inherited(loading, err);
+    if (rc == 0)
+        rc = override_vsock(loading, err);
+    if (rc == 0 && loading->load->clock_realtime && !hv_vm_state_has_realtime(&content->machine.vm))
+        rc =
+            err_set(err, -EINVAL, "clock_realtime requested but not present in the snapshot state");
+    if (rc < 0)
+        return err_prefix(err, FILE_FAILED);
+    override_machine(loading);
+    if (!snap_host_is_vendor(content->info.cpu))
+        log_warn("The snapshot was taken on another vendor's CPU (%s): the guest may fail",
+                 content->info.cpu);
+    return 0;
+}
+
+/* ------------------------------------------------------------------ memory */
+
+static int open_memory(const char *path, uint64_t size, int *ret_fd, struct err *err)
+{
+    struct stat stat;
+    FD_AUTO int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0 || fstat(fd, &stat) < 0)
+        return err_set(err, -errno, "Failed to load guest memory: %s (%s)", ERR_OS(errno), path);
+    if (!S_ISREG(stat.st_mode))
+        return err_set(err, -EINVAL, "Failed to load guest memory: it is no regular file (%s)",
+                       path);
+    if ((uint64_t)stat.st_size < size)
+        return err_set(
+            err, -EINVAL,
+            "Failed to restore guest memory: Total sum of memory regions exceeds largest "
+            "possible file offset: %s has %lld bytes, expected %llu",
+            path, (long long)stat.st_size, (unsigned long long)size);
+    *ret_fd = fd_steal(&fd);
+    return 0;
+}
+
+static uint64_t memory_size(const struct machine_state *state)
+{
+    uint64_t size = 0;
+    for (uint32_t i = 0; i < state->regions_count; i++)
+        size += state->regions[i].size; /* checked: a machine's */
+    return size;
+}
+
+static int map_file(const struct loading *loading, struct gmem **ret_gmem, struct err *err)
+{
+    const struct machine_state *state = &loading->content.machine;
+    const struct cfg_machine *machine = &loading->config.machine;
+    FD_AUTO int fd = FD_NONE;
+    if (machine->huge_pages == CFG_HUGE_PAGES_2M)
+        return err_set(err, -EINVAL,
+                       "Cannot restore hugetlbfs backed snapshot by mapping the memory file. "
+                       "Please use uffd.");
+    int rc = open_memory(loading->load->mem_backend.backend_path, memory_size(state), &fd, err);
+    if (rc < 0)
+        return rc;
+    enum gmem_backing backing =
+        machine->huge_pages == CFG_HUGE_PAGES_TRANSPARENT ? GMEM_BACKING_THP : GMEM_BACKING_DEFAULT;
+    rc = gmem_create_mapped(state->regions, state->regions_count, fd, backing,
+                            machine->track_dirty_pages, ret_gmem, err);
+    if (rc < 0)
+        return rc;
+    rc = snap_samples_check(*ret_gmem, &loading->content, err);
+    if (rc < 0)
+        gmem_free(*ret_gmem);
+    return rc;
+}
+
+static int load_memory(const struct loading *loading, struct gmem **ret_gmem, struct err *err)
+{
+    if (loading->load->mem_backend.backend_type == CFG_MEM_BACKEND_UFFD)
+        return snap_uffd_create(loading->load->mem_backend.backend_path, &loading->content.machine,
+                                &loading->config.machine, ret_gmem, err);
+    int rc = map_file(loading, ret_gmem, err);
+    return rc < 0 ? err_prefix(err, MEMORY_FAILED) : 0;
+}
+
+/* ------------------------------------------------------------------ devices, and all of it */
+
+static int open_devices(struct loading *loading, const struct snap_stage_ops *ops, void *ctx,
+                        struct err *err)
+{
+    struct cfg_vm *config = &loading->config;
+    for (uint32_t i = 0; i < config->drives_count; i++)
+        if (ops->drive(ctx, &config->drives[i], err) < 0)
+            return err_prefix(err, DEVICES_FAILED "Block: ");
+    for (uint32_t i = 0; i < config->nics_count; i++)
+        if (ops->nic(ctx, &config->nics[i], err) < 0)
+            return err_prefix(err, DEVICES_FAILED "Net: ");
+    if (config->has_vsock && ops->vsock(ctx, &config->vsock, err) < 0)
+        return err_prefix(err, DEVICES_FAILED "VsockUnixBackend: ");
+    return 0;
+}
+
+static int load_all(struct machine *machine, struct loading *loading,
+                    const struct snap_stage_ops *ops, void *ctx, struct err *err)
+{
+    struct machine_restore how = {
+        .track_dirty_pages = loading->load->track_dirty_pages,
+        .clock_realtime = loading->load->clock_realtime,
+    };
+    int rc = read_state(loading, err);
+    if (rc == 0)
+        rc = load_memory(loading, &how.gmem, err);
+    if (rc < 0)
+        return rc;
+    rc = open_devices(loading, ops, ctx, err);
+    if (rc < 0) {
+        gmem_free(how.gmem);
+        return rc;
+    }
+    rc = machine_restore(machine, &loading->content.machine, &loading->config, &how, err);
+    return rc < 0 ? err_prefix(err, BUILD_FAILED) : 0;
+}
+
+int snap_load(struct machine *machine, const struct cfg_snapshot_load *load,
+              const struct snap_stage_ops *ops, void *ctx, struct cfg_vm *config, struct err *err)
+{
+    struct loading *loading = calloc(1, sizeof(*loading));
+    if (!loading)
+        return err_set(err, -ENOMEM, "no memory for a snapshot");
+    loading->load = load;
+    cfg_vm_init(&loading->config);
+    int rc = load_all(machine, loading, ops, ctx, err);
+    if (rc == 0) {
+        cfg_vm_done(config);
+        *config = loading->config;
+        cfg_vm_init(&loading->config); /* its strings are the caller's */
+    }
+    cfg_vm_done(&loading->config);
+    snapf_content_done(&loading->content);
+    free(loading);
+    return rc;
+}
