@@ -20,17 +20,22 @@ struct option {
     size_t off; /* of a `const char *` or a `bool` in struct app_args */
     const char *fallback;
     const char *requires; /* option that must be there too */
+    const char *or_else;  /* or this one; NULL: only that */
     const char *excludes; /* option that must not be there */
     const char *help;
 };
 
 #define VALUE(n, member, def, req, excl, text)                                                     \
     {                                                                                              \
-        n, true, offsetof(struct app_args, member), def, req, excl, text                           \
+        n, true, offsetof(struct app_args, member), def, req, NULL, excl, text                     \
     }
 #define FLAG(n, member, req, excl, text)                                                           \
     {                                                                                              \
-        n, false, offsetof(struct app_args, member), NULL, req, excl, text                         \
+        n, false, offsetof(struct app_args, member), NULL, req, NULL, excl, text                   \
+    }
+#define FLAG_OR(n, member, req, or, text)                                                          \
+    {                                                                                              \
+        n, false, offsetof(struct app_args, member), NULL, req, or, NULL, text                     \
     }
 
 /* Text of a macro that is a number. */
@@ -45,7 +50,7 @@ static const struct option options[] = {
     VALUE("config-file", config_file, NULL, NULL, NULL,
           "Path to a JSON file that describes the VM to boot at start."),
     VALUE("describe-snapshot", describe_snapshot, NULL, NULL, NULL,
-          "Print the format version of the given snapshot state file. Refused by this build."),
+          "Say what a snapshot's state file is: its format's version, then where it was taken."),
     FLAG("enable-pci", enable_pci, NULL, NULL, "Warns; devices stay on the MMIO transport."),
     FLAG("help", help, NULL, NULL, "Print this text; so does -h."),
     VALUE("http-api-max-payload-size", http_api_max_payload_size,
@@ -56,13 +61,16 @@ static const struct option options[] = {
           "split (IOAPIC in the monitor) or full (all in the kernel)."),
     VALUE("level", level, NULL, NULL, NULL,
           "Log level: Error, Warning, Info, Debug, Trace or Off."),
+    VALUE("load-snapshot", load_snapshot, NULL, NULL, "config-file",
+          "Path to a JSON file with the body of PUT /snapshot/load, to load at start."),
     VALUE("log-path", log_path, NULL, NULL, NULL, "File or FIFO for the log, instead of stdout."),
     VALUE("metadata", metadata, NULL, NULL, NULL, "Path to a JSON file for the metadata store."),
     VALUE("metrics-path", metrics_path, NULL, NULL, NULL, "File or FIFO for the metrics."),
     VALUE("mmds-size-limit", mmds_size_limit, NULL, NULL, NULL,
           "Largest metadata store, in bytes [default: the largest body]."),
     VALUE("module", module, NULL, NULL, NULL, "Log only lines of files with this path prefix."),
-    FLAG("no-api", no_api, "config-file", NULL, "Run without the API; needs --config-file."),
+    FLAG_OR("no-api", no_api, "config-file", "load-snapshot",
+            "Run without the API; needs --config-file or --load-snapshot."),
     FLAG("no-seccomp", no_seccomp, NULL, NULL,
          "Run without seccomp filters, as this build always does."),
     VALUE("parent-cpu-time-us", parent_cpu_time_us, NULL, NULL, NULL,
@@ -70,6 +78,8 @@ static const struct option options[] = {
     VALUE("prometheus-path", prometheus_path, NULL, NULL, NULL,
           "File for the metrics as Prometheus text, or unix:PATH for a socket that serves it."),
     FLAG("probe", probe, NULL, NULL, "Say whether this host's KVM can run Linux, and exit."),
+    FLAG("resume", resume, "load-snapshot", NULL,
+         "Run what --load-snapshot loads, as resume_vm does."),
     VALUE("seccomp-filter", seccomp_filter, NULL, NULL, "no-seccomp",
           "Path to a file with seccomp filters. Refused by this build."),
     FLAG("show-level", show_level, NULL, NULL, "Show the level in log lines."),
@@ -154,7 +164,8 @@ static int check_relations(struct app_args *args, struct err *err)
         const struct option *option = &options[i];
         if (!given(args, option))
             continue;
-        if (option->requires && !given_by_name(args, option->requires))
+        if (option->requires && !given_by_name(args, option->requires) &&
+            !(option->or_else && given_by_name(args, option->or_else)))
             return err_set(err, -EINVAL, "Argument '%s' required, but not found.",
                            option->requires);
         if (option->excludes && given_by_name(args, option->excludes))

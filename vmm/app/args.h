@@ -29,6 +29,7 @@ struct app_args {
     const char *parent_cpu_time_us;
     const char *prometheus_path;
     const char *describe_snapshot;
+    const char *load_snapshot;
     const char *irqchip;
     bool no_api;
     bool show_level;
@@ -40,6 +41,7 @@ struct app_args {
     bool snapshot_version;
     bool help;
     bool probe;
+    bool resume;
 };
 
 /*

@@ -16,6 +16,8 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "devices/backend/console.h"
+#include "snapshots/format/snapf.h"
+#include "snapshots/snap.h"
 #include "vmm/app/args.h"
 #include "vmm/app/config_file.h"
 #include "vmm/app/exit_code.h"
@@ -50,9 +52,32 @@ static NO_INLINE void answer_query(const struct app_args *args, const char *prog
     } else if (args->version) {
         (void)snprintf(text + len, sizeof(text) - (size_t)len, "\n");
     } else {
-        (void)snprintf(text, sizeof(text), "v%s\n", APP_SNAPSHOT_VERSION);
+        (void)snprintf(text, sizeof(text), "v%u.%u.%u\n", SNAPF_MAJOR, SNAPF_MINOR, SNAPF_PATCH);
     }
     say(text);
+}
+
+static int run_describe(const char *path)
+{
+    struct err err = ERR_INIT;
+    uint32_t version[3];
+    char *text = NULL;
+    int rc = snap_version(path, version, &err);
+    if (rc == 0)
+        rc = snap_describe(path, &text, &err);
+    if (rc < 0) {
+        const char *what = rc == -EINVAL ? "Invalid data format version of snapshot file: "
+                                         : "Unable to open snapshot state file: ";
+        (void)err_prefix(&err, "When printing Snapshot Data format: %s", what);
+        complain(err.msg);
+        return EXIT_CODE_GENERIC;
+    }
+    char line[64];
+    (void)snprintf(line, sizeof(line), "v%u.%u.%u\n", version[0], version[1], version[2]);
+    say(line);
+    say(text);
+    free(text);
+    return EXIT_CODE_OK;
 }
 
 static int run_probe(void)
@@ -114,9 +139,6 @@ static int fail_arguments(const struct err *err)
 /* Refuses what a later issue brings, so that nobody runs with less than was asked. */
 static int refuse_unsupported(const struct app_args *args, struct err *err)
 {
-    if (args->describe_snapshot)
-        return err_set(err, -ENOTSUP,
-                       "When printing Snapshot Data format: snapshots are " CFG_NOT_BUILT_YET);
     if (args->seccomp_filter)
         return err_set(err, -ENOTSUP, "--seccomp-filter is " CFG_NOT_BUILT_YET);
     return 0;
@@ -145,6 +167,8 @@ static int start(const struct app_args *args, struct console *console, struct er
 {
     struct app_run_options options = {
         .config_path = args->config_file,
+        .snapshot_path = args->load_snapshot,
+        .resume = args->resume,
         .api = {.socket_path = args->no_api ? NULL : args->api_sock,
                 .body_max_size = (size_t)number_of(args->http_api_max_payload_size),
                 .identity = {.id = args->id, .version = APP_API_LEVEL}},
@@ -196,6 +220,8 @@ int main(int argc, char **argv)
     }
     if (args.probe)
         return run_probe();
+    if (args.describe_snapshot)
+        return run_describe(args.describe_snapshot);
 
     if (app_id_validate(args.id, &err) < 0) {
         log_init("anonymous-instance");

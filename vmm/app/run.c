@@ -21,6 +21,7 @@
 #include "vmm/app/logger.h"
 #include "vmm/app/metadata.h"
 #include "vmm/app/signals.h"
+#include "vmm/app/snapshot.h"
 #include "vmm/ctl/ctl.h"
 #include "vmm/ctl/mailbox.h"
 #include "vmm/loop/loop.h"
@@ -34,9 +35,10 @@ struct run {
     struct api_server *server;
     struct api_server *scrape; /* NULL: no socket for metrics */
     struct app_flush flush;
-    struct cfg_vm *config; /* of the file, until the VM is started */
-    char *metadata;        /* of its file, until ctl has it; NULL: none */
-    size_t metadata_len;   /* bytes */
+    struct cfg_vm *config;   /* of the file, until the VM is started */
+    struct ctl_action *load; /* of --load-snapshot, until it is carried out; NULL: none */
+    char *metadata;          /* of its file, until ctl has it; NULL: none */
+    size_t metadata_len;     /* bytes */
     enum machine_end end;
     struct err *err; /* why the guest ended, when it was an error */
 };
@@ -238,6 +240,34 @@ static int start_from_file(struct run *run, struct err *err)
     return 0;
 }
 
+/* Judged before the socket, as the config file. */
+static int load_request(struct run *run, struct err *err)
+{
+    if (!run->options->snapshot_path)
+        return 0;
+    struct ctl_action *action = calloc(1, sizeof(*action));
+    if (!action)
+        return err_set(err, -ENOMEM, "no memory for --load-snapshot");
+    int rc = app_snapshot_request_load(run->options->snapshot_path, &action->u.snapshot_load, err);
+    if (rc < 0) {
+        free(action);
+        return rc;
+    }
+    action->kind = CTL_SNAPSHOT_LOAD;
+    action->u.snapshot_load.resume_vm |= run->options->resume;
+    run->load = action;
+    return 0;
+}
+
+static int start_from_snapshot(struct run *run, struct err *err)
+{
+    struct ctl_reply reply;
+    if (!run->load)
+        return 0;
+    ctl_do(run->ctl, run->load, &reply);
+    return reply.code < 0 ? err_set(err, reply.code, "%s", reply.err.msg) : 0;
+}
+
 /* Binds before all that takes time, so that nobody polls for long; answers once the thread runs. */
 static int open_api(struct run *run, struct err *err)
 {
@@ -332,6 +362,8 @@ int app_run(const struct app_run_options *options, struct err *err)
     if (rc == 0 && options->config_path)
         rc = load_config(&run, err);
     if (rc == 0)
+        rc = load_request(&run, err);
+    if (rc == 0)
         rc = load_metadata(&run, err);
     if (rc == 0)
         rc = open_prometheus(&run, err);
@@ -348,6 +380,8 @@ int app_run(const struct app_run_options *options, struct err *err)
     if (rc == 0 && options->config_path)
         rc = start_from_file(&run, err);
     if (rc == 0)
+        rc = start_from_snapshot(&run, err);
+    if (rc == 0)
         rc = start_api(&run, err);
     if (rc == 0)
         rc = run_loop(&run, err);
@@ -359,6 +393,9 @@ int app_run(const struct app_run_options *options, struct err *err)
     api_server_free(run.server);
     api_server_free(run.scrape);
     drop_config(&run);
+    if (run.load)
+        ctl_action_done(run.load);
+    free(run.load);
     free(run.metadata);
     ctl_free(run.ctl);
     ctl_mailbox_free(run.mailbox);

@@ -7,8 +7,7 @@
 
 #include <stddef.h>
 
-#define APP_API_LEVEL "1.16.1"       /* the Firecracker release whose clients work unchanged */
-#define APP_SNAPSHOT_VERSION "1.0.0" /* format of snapshot state files */
+#define APP_API_LEVEL "1.16.1" /* the Firecracker release whose clients work unchanged */
 
 /* Last path component of argv[0]; "mayfly" when there is none. Borrowed from the argument. */
 const char *app_program_name(const char *argv0);
