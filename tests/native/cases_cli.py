@@ -44,8 +44,6 @@ REFUSED = [
     ("metadata", ["--metadata", "f"],
      "Unable to open or read from the mmds content file: Cannot open f: No such file or directory (os error 2)"),
     ("seccomp_filter", ["--seccomp-filter", "f"], "--seccomp-filter is not yet supported by this build"),
-    ("describe_snapshot", ["--describe-snapshot", "f"],
-     "When printing Snapshot Data format: snapshots are not yet supported by this build"),
     ("irqchip", ["--irqchip", "apic"], "Invalid value for irqchip: apic. Possible values: split, full"),
     ("payload_size", ["--http-api-max-payload-size", "x"],
      "'http-api-max-payload-size' parameter expected to be of 'usize' type."),

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Snapshots of tiny guests (snapshot.md): create, load, and what the files are."""
 
-import os
+import json
 import re
 
 from api import Served
-from native import case, contains, equal, guest, wait_until
+from native import case, equal, guest, wait_until
 
 LEFT = ("state", "memory", "first.socket", "second.socket")
 CREATE = {"snapshot_path": "state", "mem_file_path": "memory"}
@@ -49,3 +49,57 @@ def snapshot_guest_goes_on_where_it_was(t):
     equal("the next numbers", list(range(seen[0], seen[0] + len(seen))), seen)
     equal("the first of them", True, seen[0] in (last + 1, last + 2))
     second.stop()
+
+
+DESCRIBE_FAILED = "Error: When printing Snapshot Data format: "
+
+
+@case
+def snapshot_loaded_by_the_command_line_goes_on(t):
+    """No HTTP is needed: the file holds the request's body."""
+    first, client = boot_numbers(t)
+    snapshot(t, client)
+    first.stop()
+    t.write("load", json.dumps(load_body()))
+    second = t.start("--no-api", "--load-snapshot", "load", "--resume", may_leave=LEFT)
+    wait_until("more numbers", lambda: len(numbers(second.out)) > 3)
+    second.kill()
+
+
+@case
+def snapshot_that_the_command_line_cannot_load_ends_the_process(t):
+    t.write("load", json.dumps(load_body()))
+    end = t.run("--no-api", "--load-snapshot", "load")
+    t.expect_error(end, "Load snapshot error: Failed to restore from snapshot: Failed to get snapshot state from file: "
+                        "Failed to open snapshot file: No such file or directory (os error 2) (state)")
+    t.write("load", '{"snapshot_path":"state"}')
+    end = t.run("--no-api", "--load-snapshot", "load")
+    t.expect_error(end, "--load-snapshot load: missing field: either `mem_backend` or `mem_file_path` is required")
+
+
+@case
+def snapshot_described_in_words(t):
+    first, client = boot_numbers(t)
+    snapshot(t, client)
+    first.stop()
+    end = t.run("--describe-snapshot", "state", may_leave=LEFT)
+    t.expect_end(end)
+    lines = end.out.splitlines()
+    equal("version", "v1.0.0", lines[0])
+    for line in ("vCPUs: 1", "memory: 128 MiB", "irqchip: split"):
+        equal(line, True, line in lines)
+    end = t.run("--snapshot-version", may_leave=LEFT)
+    equal("--snapshot-version", "v1.0.0\n", end.out)
+
+
+@case
+def snapshot_that_is_none_is_not_described(t):
+    t.write("state", "no snapshot")
+    end = t.run("--describe-snapshot", "state", may_leave=LEFT)
+    equal("status", 1, end.status)
+    equal("stderr", DESCRIBE_FAILED + "Invalid data format version of snapshot file: unrecognised state file format (not "
+                    "created by this VMM).\n", end.err)
+    end = t.run("--describe-snapshot", "none", may_leave=LEFT)
+    equal("status", 1, end.status)
+    equal("stderr", DESCRIBE_FAILED + "Unable to open snapshot state file: Failed to open snapshot file: No such file or "
+                    "directory (os error 2) (none)\n", end.err)

@@ -76,6 +76,7 @@ static void test_app_args_parse__every_option__lands_in_its_field(void **state)
         {"--api-sock", offsetof(struct app_args, api_sock)},
         {"--config-file", offsetof(struct app_args, config_file)},
         {"--describe-snapshot", offsetof(struct app_args, describe_snapshot)},
+        {"--load-snapshot", offsetof(struct app_args, load_snapshot)},
         {"--http-api-max-payload-size", offsetof(struct app_args, http_api_max_payload_size)},
         {"--id", offsetof(struct app_args, id)},
         {"--irqchip", offsetof(struct app_args, irqchip)},
