@@ -1,38 +1,133 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 240
-# Linux from snapshots: a counter and a disk that are right after each of several saves and loads, other random numbers in
-# each clone, a vsock listener that answers at once, the clock.
+# timeout: 300
+# Linux from snapshots, whole ones and diffs: programs, memory and disk go on right after many saves and loads under load,
+# clones have other random numbers, vsock answers at once and by another path, the clock stands or goes on as asked.
 set -euo pipefail
 # shellcheck source=tests/lab/session.bash
 source tests/lab/session.bash
 
-cycles=${MAYFLY_SNAPSHOT_CYCLES:-3}
+vcat=build/tests/lib/vcat
+cycles=${MAYFLY_SNAPSHOT_CYCLES:-20} # tests/long/snapshot: 1000
+uds=$dir/v.sock
+cp "$vcat" "$dir/vcat"
+truncate -s %4096 "$dir/vcat"
 truncate -s 16M "$dir/disk"
-serve "$mayfly"
-put_guest
-api PUT /drives/disk "{\"drive_id\":\"disk\",\"path_on_host\":\"$dir/disk\",\"is_root_device\":false,\"is_read_only\":false}"
-api PUT /machine-config '{"vcpu_count":2,"mem_size_mib":128}'
-start_guest
-guest 'dd if=/dev/urandom of=/dev/vdb bs=64k count=16 2>/dev/null; dd if=/dev/vdb bs=64k count=16 2>/dev/null | sha256sum >/sum; echo made'
 
-# reload: the guest goes on in another process
-reload() {
-    api PATCH /vm '{"state":"Paused"}'
-    api PUT /snapshot/create "{\"snapshot_path\":\"$dir/state\",\"mem_file_path\":\"$dir/memory\"}"
+# boot VCPUS
+boot() {
+    serve "$mayfly"
+    put_guest
+    api PUT /drives/disk "{\"drive_id\":\"disk\",\"path_on_host\":\"$dir/disk\",\"is_root_device\":false,\"is_read_only\":false}"
+    api PUT /drives/vcat "{\"drive_id\":\"vcat\",\"path_on_host\":\"$dir/vcat\",\"is_root_device\":false,\"is_read_only\":true}"
+    api PUT /vsock "{\"guest_cid\":42,\"uds_path\":\"$uds\"}"
+    api PUT /machine-config "{\"vcpu_count\":$1,\"mem_size_mib\":128,\"track_dirty_pages\":true}"
+    start_guest
+    guest 'cat /dev/vdc >/vcat && chmod +x /vcat && mkdir -p /mnt'
+    # One program writes the disk and one counts in memory, for ever; what each says is checked by its sum.
+    guest 'head -c 500000 /dev/urandom >/pattern && sha256sum /pattern >/pattern.sum && mke2fs -q /dev/vdb && mount /dev/vdb /mnt'
+    guest '(n=0; while :; do n=$((n + 1)); head -c 3000 /dev/urandom >/mnt/new; sha256sum </mnt/new >/mnt/new.sum; mv /mnt/new /mnt/data; mv /mnt/new.sum /mnt/data.sum; echo $n >/count; sleep 0.05; done) & true'
+    guest '/vcat vsock-listen:1000 echo & true'
+}
+
+end_monitor() {
     kill -9 "$pid"
     wait "$pid" 2>/dev/null || true
     exec 3>&-
-    rm -f "$sock" "$dir/in"
-    serve "$mayfly"
-    api PUT /snapshot/load "{\"snapshot_path\":\"$dir/state\",\"mem_backend\":{\"backend_type\":\"File\",\"backend_path\":\"$dir/memory\"},\"resume_vm\":true}"
+    rm -f "$sock" "$dir/in" "$uds"
 }
+
+# save TYPE
+save() {
+    api PATCH /vm '{"state":"Paused"}'
+    api PUT /snapshot/create "{\"snapshot_type\":\"$1\",\"snapshot_path\":\"$dir/state\",\"mem_file_path\":\"$dir/memory\"}"
+}
+
+# load [MEMBER...]: in a process of its own
+load() {
+    local more
+    more=$(printf ',%s' '"resume_vm":true' "$@")
+    serve "$mayfly"
+    api PUT /snapshot/load "{\"snapshot_path\":\"$dir/state\",\"mem_backend\":{\"backend_type\":\"File\",\"backend_path\":\"$dir/memory\"}$more}"
+}
+
+# answers [PATH]: the program in the guest, by a new stream
+answers() {
+    "$vcat" "connect:${1:-$uds}:1000" <"$dir/hello" >"$dir/got" 2>"$dir/why" || fail "$what: vsock: $(cat "$dir/why")" "$out"
+    [[ $(cat "$dir/got") == hello ]] || fail "$what: vsock: got '$(cat "$dir/got")'" "$out"
+}
+
+# sound: everything in the guest is as its own programs have left it
+sound() {
+    guest 'a=$(cat /count); sleep 0.3; b=$(cat /count); [ "$b" -gt "$a" ] && echo counts'
+    said counts
+    guest 'sha256sum -c /pattern.sum'
+}
+
+printf hello >"$dir/hello"
+boot 2
+what='the first snapshot'
+save Full
+cp "$dir/state" "$dir/first.state"
+cp --sparse=always "$dir/memory" "$dir/first.memory"
+api PATCH /vm '{"state":"Resumed"}'
+what='the original goes on'
+sound
+answers
 
 for cycle in $(seq "$cycles"); do
     what="cycle $cycle"
-    reload
-    guest "echo cycle $cycle; dd if=/dev/vdb bs=64k count=16 2>/dev/null | sha256sum | diff - /sum && echo same"
-    said same
-    guest 'dmesg | grep -ci vmgenid || true'
+    save "$( ((cycle % 2)) && echo Diff || echo Full)"
+    end_monitor
+    load '"track_dirty_pages":true'
+    answers
+    ((cycle % 5)) || sound
 done
-stop_guest
+what='the disk'
+sound
+guest 'kill %1; wait %1; rm -f /mnt/new*; (sha256sum </mnt/data | diff - /mnt/data.sum) && umount /mnt && echo same'
+said same
+e2fsck -fn "$dir/disk" >"$dir/fsck" 2>&1 || fail "$what: the file system is not clean" "$dir/fsck"
+guest 'dmesg | grep -c "reseeded due to virtual machine fork"'
+said "$cycles"
+end_monitor
+
+what=clones # of the first snapshot: its disk is not theirs any more, and so they do not look at it
+cp "$dir/first.state" "$dir/state"
+cp --sparse=always "$dir/first.memory" "$dir/memory"
+sum=$(sha256sum <"$dir/memory")
+for clone in 1 2 3; do
+    load '"vsock_override":{"uds_path":"'"$dir/clone.sock"'"}'
+    answers "$dir/clone.sock"
+    guest 'head -c 16 /dev/urandom | sha256sum'
+    grep -aE '^[0-9a-f]{64} ' "$dir/said" >>"$dir/random"
+    guest 'echo the time is $(date +%s)'
+    guest_s=$(sed -n 's/^the time is \([0-9]*\).*/\1/p' "$dir/said")
+    ((guest_s <= $(date +%s) - clone)) || fail "$what: the guest's clock did not stand still" "$dir/said"
+    end_monitor
+    rm -f "$dir/clone.sock"
+    sleep 1
+done
+[[ $(sort -u "$dir/random" | wc -l) == 3 ]] || fail "$what: the same random numbers" "$dir/random"
+[[ $(sha256sum <"$dir/memory") == "$sum" ]] || fail "$what: the memory file was written to"
+
+what='clock_realtime'
+load '"clock_realtime":true'
+guest 'echo the time is $(date +%s)'
+guest_s=$(sed -n 's/^the time is \([0-9]*\).*/\1/p' "$dir/said")
+now_s=$(date +%s)
+((guest_s >= now_s - 1 && guest_s <= now_s + 1)) || fail "$what: the guest says $guest_s, the host $now_s" "$dir/said"
+end_monitor
+
+for vcpus in 1 8; do
+    what="$vcpus vCPUs"
+    boot "$vcpus"
+    save Full
+    end_monitor
+    load
+    answers
+    sound
+    guest 'echo there are $(nproc)'
+    said "there are $vcpus"
+    end_monitor
+done
