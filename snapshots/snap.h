@@ -30,7 +30,8 @@ MUST_CHECK int snap_create(struct machine *machine, const struct cfg_vm *config,
 /*
  * Makes the machine from a snapshot; it is paused then. load: settled. ops: open what the
  * configuration names. On success *config, which was empty, is the snapshot's with the overrides.
- * Returns 0, or -errno with the sentence behind "Load snapshot error: ": then the process is to end.
+ * Returns 0, or -errno with the sentence behind "Load snapshot error: ": then the process is to
+ * end.
  */
 MUST_CHECK int snap_load(struct machine *machine, const struct cfg_snapshot_load *load,
                          const struct snap_stage_ops *ops, void *ctx, struct cfg_vm *config,

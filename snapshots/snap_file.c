@@ -36,7 +36,8 @@ static size_t dir_len(const char *path)
     return slash ? (size_t)(slash - path) + 1 : 0;
 }
 
-/* Is the name a mount of its own, as a file that was bound into a jail is? It cannot be replaced. */
+/* Is the name a mount of its own, as a file that was bound into a jail is? It cannot be
+ * replaced. */
 static bool is_mount(const char *path)
 {
     char dir[SNAP_PATH_MAX_SIZE];

@@ -184,7 +184,7 @@ static int map_file(const struct loading *loading, struct gmem **ret_gmem, struc
         return rc;
     enum gmem_backing backing =
         machine->huge_pages == CFG_HUGE_PAGES_TRANSPARENT ? GMEM_BACKING_THP : GMEM_BACKING_DEFAULT;
-    rc = gmem_create_mapped(state->regions, state->regions_count, fd, backing,
+    rc = gmem_create_mapped(state->regions, state->regions_count, &fd, backing,
                             machine->track_dirty_pages, ret_gmem, err);
     if (rc < 0)
         return rc;

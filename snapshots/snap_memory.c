@@ -114,11 +114,9 @@ static int page_clear(const struct walk *walk, uint64_t off, struct err *err)
 static int page_take(struct walk *walk, uint64_t off, struct err *err)
 {
     int rc = 0;
-    bool is_zero = page_is_zero((const uint8_t *)walk->view.host + off);
-    if (is_zero && walk->file->was_same)
-        return page_clear(walk, off, err);
-    if (is_zero && walk->type == CFG_SNAPSHOT_FULL)
-        return 0;
+    /* Zeros of a diff are written: a hole of it would say that nothing changed. */
+    if (walk->type == CFG_SNAPSHOT_FULL && page_is_zero((const uint8_t *)walk->view.host + off))
+        return walk->file->was_same ? page_clear(walk, off, err) : 0;
     if (walk->run_len > 0 &&
         (walk->run_off + walk->run_len != off || walk->run_len >= RUN_MAX_SIZE))
         rc = run_flush(walk, err);

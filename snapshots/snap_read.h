@@ -9,7 +9,8 @@
 #include "snapshots/format/snapf.h"
 
 /* The file's bytes, at most SNAPF_FILE_MAX_SIZE. Returns 0 with *ret_bytes (the caller frees) or
- * -errno with "Failed to open snapshot file: ..." or "Failed to load snapshot state from file: ...". */
+ * -errno with "Failed to open snapshot file: ..." or "Failed to load snapshot state from file:
+ * ...". */
 MUST_CHECK int snap_read_bytes(const char *path, uint8_t **ret_bytes, size_t *ret_len,
                                struct err *err);
 

@@ -84,8 +84,8 @@ static int connect_handler(const char *path, int *ret_fd, struct err *err)
     return 0;
 }
 
-/* The regions as handlers parse them; page_size_kib is in bytes too, which is how it is. Returns the
- * length. */
+/* The regions as handlers parse them; page_size_kib is in bytes too, which is how it is. Returns
+ * the length. */
 static size_t write_message(const struct gmem *gmem, uint64_t page_size,
                             char ret_text[static MESSAGE_MAX_SIZE])
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Cryptography: authenticated encryption, random bytes, checksums, base64. The only user of mbedTLS and xxHash. Nothing
- * is made, allocated or asked of the kernel before the first call. Any thread; a key belongs to
- * one thread at a time. Spec: mmds.md 7.
+ * Cryptography: authenticated encryption, random bytes, checksums, base64. The only user of mbedTLS
+ * and xxHash. Nothing is made, allocated or asked of the kernel before the first call. Any thread;
+ * a key belongs to one thread at a time. Spec: mmds.md 7.
  *
  * ChaCha20-Poly1305 where the reference has AES-256-GCM: what is sealed is opaque to clients, and
  * mbedTLS' GCM goes through its table of all ciphers, which costs each process 100 KB of program

@@ -4,8 +4,8 @@
  * the VM is paused.
  *
  * The guest's streams do not survive: it is told by an event (virtio 1.2, 5.10.6.7). Until it has
- * taken note, which shows by the event's buffer coming back, nothing is given to it: its handling of
- * the event would end a stream that began before.
+ * taken note, which shows by the event's buffer coming back, nothing is given to it: its handling
+ * of the event would end a stream that began before.
  */
 #include "devices/vsock/vsock_state.h"
 

@@ -75,7 +75,8 @@ static int run_describe(const char *path)
     char line[64];
     (void)snprintf(line, sizeof(line), "v%u.%u.%u\n", version[0], version[1], version[2]);
     say(line);
-    say(text);
+    if (text)
+        say(text);
     free(text);
     return EXIT_CODE_OK;
 }

@@ -185,7 +185,9 @@ int hv_vm_irqfd(struct hv_vm *vm, int fd, uint32_t gsi, struct err *err)
 
 int hv_vm_pulse(struct hv_vm *vm, uint32_t gsi, struct err *err)
 {
-    for (uint32_t level = 2; level-- > 0;) {
+    /* A message has no level to take back. */
+    uint32_t last = vm->irqchip == HV_IRQCHIP_SPLIT ? 1 : 0;
+    for (uint32_t level = 2; level-- > last;) {
         const struct kvm_irq_level line = {.irq = gsi, .level = level};
         int rc = hv_ioctl(vm->fd, KVM_IRQ_LINE, &line);
         if (rc < 0)

@@ -83,7 +83,8 @@ MUST_CHECK int hv_vm_set_routes(struct hv_vm *vm, const struct kvm_irq_routing_e
 /* Eventfd `fd` raises `gsi`, edge (KVM_IRQFD). */
 MUST_CHECK int hv_vm_irqfd(struct hv_vm *vm, int fd, uint32_t gsi, struct err *err);
 
-/* Raises `gsi` once, edge, without an eventfd (KVM_IRQ_LINE). Not while the guest needs it often. */
+/* Raises `gsi` once, edge, without an eventfd (KVM_IRQ_LINE). Not while the guest needs it
+ * often. */
 MUST_CHECK int hv_vm_pulse(struct hv_vm *vm, uint32_t gsi, struct err *err);
 
 /* A guest's 4-byte MMIO write of `datamatch` at `addr` raises eventfd `fd` (KVM_IOEVENTFD). */

@@ -13,6 +13,8 @@
 #include "vmm/hv/hv_int.h"
 
 #define MSR_TSC 0x10u
+#define DR6_FRESH 0xffff0ff0u
+#define DR7_FRESH 0x400u
 #define MSR_TSC_DEADLINE 0x6e0u
 /* A guest's frequency is set only when the host's differs by more (devices.md 10). */
 #define TSC_TOLERANCE_PPM 250u
@@ -179,17 +181,40 @@ static int restore_tsc_khz(struct hv_vcpu *vcpu, uint32_t khz, struct err *err)
     return 0;
 }
 
+/* Is it what a fresh vCPU has? Then a call is saved. */
+static bool is_fresh_mp_state(const struct hv_vcpu *vcpu, const struct hv_vcpu_state *state)
+{
+    return vcpu->idx == 0 && state->mp_state == KVM_MP_STATE_RUNNABLE;
+}
+
+static bool is_fresh_debugregs(const struct hv_vcpu_state *state)
+{
+    static const struct kvm_debugregs fresh = {.dr6 = DR6_FRESH, .dr7 = DR7_FRESH};
+    return memcmp(&state->debugregs, &fresh, sizeof(fresh)) == 0;
+}
+
+static int restore_debugregs(struct hv_vcpu *vcpu, const struct hv_vcpu_state *state,
+                             struct err *err)
+{
+    static const struct step steps[] = {STEP(KVM_SET_DEBUGREGS, debugregs)};
+    if (is_fresh_debugregs(state))
+        return 0;
+    return run_steps(vcpu, steps, ARRAY_LEN(steps), (const char *)state, err);
+}
+
 int hv_vcpu_restore(struct hv_vcpu *vcpu, const struct hv_vcpu_state *state, struct err *err)
 {
     static const struct step first[] = {
-        STEP(KVM_SET_CPUID2, cpuid),        STEP(KVM_SET_MP_STATE, mp_state),
-        STEP(KVM_SET_REGS, regs),           STEP(KVM_SET_SREGS, sregs),
-        STEP(KVM_SET_XSAVE, xsave),         STEP(KVM_SET_XCRS, xcrs),
-        STEP(KVM_SET_DEBUGREGS, debugregs), STEP(KVM_SET_LAPIC, lapic),
+        STEP(KVM_SET_CPUID2, cpuid), STEP(KVM_SET_REGS, regs), STEP(KVM_SET_SREGS, sregs),
+        STEP(KVM_SET_XSAVE, xsave),  STEP(KVM_SET_XCRS, xcrs), STEP(KVM_SET_LAPIC, lapic),
     };
     static const struct step last[] = {STEP(KVM_SET_VCPU_EVENTS, events)};
 
     int rc = restore_tsc_khz(vcpu, state->tsc_khz, err);
+    if (rc == 0 && !is_fresh_mp_state(vcpu, state))
+        rc = hv_vcpu_set_mp_state(vcpu, state->mp_state, err);
+    if (rc == 0)
+        rc = restore_debugregs(vcpu, state, err);
     if (rc == 0)
         rc = run_steps(vcpu, first, ARRAY_LEN(first), (const char *)state, err);
     if (rc == 0)

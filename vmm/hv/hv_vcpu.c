@@ -263,8 +263,7 @@ int hv_vcpu_get_msrs(struct hv_vcpu *vcpu, struct hv_msrs *msrs, struct err *err
 
 int hv_vcpu_kvmclock_ctrl(struct hv_vcpu *vcpu, struct err *err)
 {
-    return state_call(vcpu, KVM_KVMCLOCK_CTRL, NULL, "KVM_KVMCLOCK_CTRL",
-                      HV_NEED(KVM_CAP_KVMCLOCK_CTRL), err);
+    return state_call(vcpu, KVM_KVMCLOCK_CTRL, NULL, "KVM_KVMCLOCK_CTRL", NULL, err);
 }
 
 int hv_vcpu_get_tsc_khz(struct hv_vcpu *vcpu, uint32_t *ret_khz, struct err *err)

@@ -8,7 +8,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,7 +125,7 @@ static int create(const struct gmem_range *ranges, uint32_t ranges_count, int fd
     if (!gmem)
         return err_set(err, -ENOMEM, "no memory for the guest memory table");
     gmem->uffd = gmem->peer_fd = FD_NONE;
-    gmem->file_fd = fd == FD_NONE ? FD_NONE : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    gmem->file_fd = FD_NONE;
 
     int rc = 0;
     for (uint32_t i = 0; i < ranges_count; i++) {
@@ -159,11 +158,14 @@ int gmem_create(const struct gmem_range *ranges, uint32_t ranges_count, enum gme
     return create(ranges, ranges_count, FD_NONE, backing, track_dirty, ret_gmem, err);
 }
 
-int gmem_create_mapped(const struct gmem_range *ranges, uint32_t ranges_count, int fd,
+int gmem_create_mapped(const struct gmem_range *ranges, uint32_t ranges_count, int *fd,
                        enum gmem_backing backing, bool track_dirty, struct gmem **ret_gmem,
                        struct err *err)
 {
-    return create(ranges, ranges_count, fd, backing, track_dirty, ret_gmem, err);
+    int rc = create(ranges, ranges_count, *fd, backing, track_dirty, ret_gmem, err);
+    if (rc == 0)
+        (*ret_gmem)->file_fd = fd_steal(fd);
+    return rc;
 }
 
 void gmem_free(struct gmem *gmem)

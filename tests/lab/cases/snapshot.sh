@@ -3,6 +3,7 @@
 # timeout: 300
 # Linux from snapshots, whole ones and diffs: programs, memory and disk go on right after many saves and loads under load,
 # clones have other random numbers, vsock answers at once and by another path, the clock stands or goes on as asked.
+# shellcheck disable=SC2016 # what the guest is told is the guest's to expand
 set -euo pipefail
 # shellcheck source=tests/lab/session.bash
 source tests/lab/session.bash

@@ -25,7 +25,8 @@ struct arch_generation_place {
     uint64_t vmclock_base;
 };
 
-/* Of a VM that boots: `id` at its place, and a VMClock whose counters are 0. Returns 0 or -EFAULT. */
+/* Of a VM that boots: `id` at its place, and a VMClock whose counters are 0. Returns 0 or
+ * -EFAULT. */
 MUST_CHECK int arch_generation_write(struct gmem *gmem, const struct arch_generation_place *place,
                                      const uint8_t id[static ARCH_VMGENID_SIZE], struct err *err);
 
