@@ -26,8 +26,8 @@ def snapshot(t, client, **fields):
     client.put("/snapshot/create", {**CREATE, **fields})
 
 
-def boot_numbers(t, name="first.socket", **machine):
-    served = Served(t, name=name, may_leave=LEFT)
+def boot_numbers(t, name="first.socket", may_leave=LEFT, **machine):
+    served = Served(t, name=name, may_leave=may_leave)
     client = served.connect()
     client.put("/machine-config", {"vcpu_count": 1, "mem_size_mib": 128, **machine})
     client.boot(guest("numbers"))
