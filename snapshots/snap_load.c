@@ -224,6 +224,7 @@ static int load_all(struct machine *machine, struct loading *loading,
                     const struct snap_stage_ops *ops, void *ctx, struct err *err)
 {
     struct machine_restore how = {
+        .memory_path = loading->load->mem_backend.backend_path,
         .track_dirty_pages = loading->load->track_dirty_pages,
         .clock_realtime = loading->load->clock_realtime,
     };

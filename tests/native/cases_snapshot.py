@@ -2,10 +2,11 @@
 """Snapshots of tiny guests (snapshot.md): create, load, and what the files are."""
 
 import json
+import os
 import re
 
 from api import Served
-from native import case, equal, guest, wait_until
+from native import case, contains, equal, guest, wait_until
 
 LEFT = ("state", "memory", "first.socket", "second.socket")
 CREATE = {"snapshot_path": "state", "mem_file_path": "memory"}
@@ -103,3 +104,18 @@ def snapshot_that_is_none_is_not_described(t):
     equal("status", 1, end.status)
     equal("stderr", DESCRIBE_FAILED + "Unable to open snapshot state file: Failed to open snapshot file: No such file or "
                     "directory (os error 2) (none)\n", end.err)
+
+
+@case
+def snapshot_memory_file_cut_under_a_guest_ends_it_with_149(t):
+    """The sentence names the file; what else is loaded from other files goes on."""
+    first, client = boot_numbers(t)
+    snapshot(t, client)
+    first.stop()
+    second = Served(t, name="second.socket", may_leave=LEFT)
+    second.connect().put("/snapshot/load", load_body())
+    os.truncate(t.path("memory"), 4096)
+    second.connect().state("Resumed")
+    second.vm.wait()
+    equal("status", 149, second.vm.status)
+    contains("stderr", "the memory file memory was cut while the VM lived", second.vm.err)

@@ -242,8 +242,9 @@ int main(int argc, char **argv)
 
     struct console console = {0};
     int code = EXIT_CODE_OK;
-    if (start(&args, &console, &err) < 0)
-        code = fail(&err, EXIT_CODE_GENERIC);
+    int rc = start(&args, &console, &err);
+    if (rc < 0)
+        code = fail(&err, rc == MACHINE_MEMORY_CUT ? EXIT_CODE_SIGBUS : EXIT_CODE_GENERIC);
     else
         log_info("Firecracker exiting successfully. exit_code=0");
     /* Last of all: a full pipe that nobody reads must not hold up what is said above. */

@@ -82,6 +82,8 @@ void machine_dismantle(struct machine *machine)
      * No vCPU is left to use the memory. */
     gmem_free(machine->gmem);
     machine->gmem = NULL;
+    free(machine->memory_path);
+    machine->memory_path = NULL;
     hv_close(&machine->hv);
     hv_vm_close(&machine->vm);
 }

@@ -14,6 +14,7 @@
  */
 #pragma once
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -32,6 +33,9 @@ enum machine_end {
     MACHINE_END_OK,    /* guest reset or power-off */
     MACHINE_END_ERROR, /* triple fault, KVM error, impossible instruction */
 };
+
+/* Code of the reason when the memory file was cut under the guest. */
+#define MACHINE_MEMORY_CUT (-ESTALE)
 
 struct machine_options {
     const char *kvm_path; /* "/dev/kvm" */

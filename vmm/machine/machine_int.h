@@ -107,6 +107,8 @@ struct machine {
     struct hv hv;
     struct hv_vm vm;
     struct gmem *gmem;
+    char
+        *memory_path; /* heap; of the file that it is mapped from. NULL: of none, or nobody knows */
     struct bus pio;
     struct bus mmio;
     struct routes routes;

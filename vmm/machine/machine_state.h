@@ -84,7 +84,8 @@ MUST_CHECK int machine_save(struct machine *machine, struct machine_state *ret_s
                             struct err *err);
 
 struct machine_restore {
-    struct gmem *gmem; /* the guest's memory; the machine's in any case */
+    struct gmem *gmem;       /* the guest's memory; the machine's in any case */
+    const char *memory_path; /* of the file that it is mapped from, for sentences */
     bool track_dirty_pages;
     bool clock_realtime; /* the clock has gone on by the host's time since */
 };

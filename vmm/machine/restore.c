@@ -4,6 +4,7 @@
  * but every place and line is the state's. It is paused when this is done. Thread: vmm.
  */
 #include <errno.h>
+#include <string.h>
 #include <sys/random.h>
 
 #include "vmm/machine/machine_int.h"
@@ -123,6 +124,7 @@ int machine_restore(struct machine *machine, const struct machine_state *state,
                     const struct cfg_vm *config, const struct machine_restore *how, struct err *err)
 {
     machine->gmem = how->gmem;
+    machine->memory_path = strdup(how->memory_path); /* NULL: a sentence lacks it */
     int rc = restore(machine, state, config, how, err);
     if (rc == 0) {
         machine_begin_paused(machine);

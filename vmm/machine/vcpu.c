@@ -95,6 +95,12 @@ static int serve_mmio(struct vcpu *vcpu, struct err *err)
 
 static int fail_run(const struct vcpu *vcpu, int rc, struct err *err)
 {
+    const struct machine *machine = vcpu->machine;
+    if (rc == -EFAULT && gmem_file_is_cut(machine->gmem))
+        return err_set(err, MACHINE_MEMORY_CUT,
+                       "vCPU %u: the memory file %s was cut while the VM lived: the guest's memory "
+                       "is gone. Nobody may change that file before all of its VMs have ended",
+                       vcpu->hv.idx, machine->memory_path ? machine->memory_path : "");
     return err_set(err, rc, "vCPU %u: KVM_RUN failed: %s", vcpu->hv.idx, ERR_OS(rc));
 }
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
@@ -182,6 +183,14 @@ void gmem_free(struct gmem *gmem)
     fd_close(&gmem->uffd);
     fd_close(&gmem->peer_fd);
     free(gmem);
+}
+
+bool gmem_file_is_cut(const struct gmem *gmem)
+{
+    const struct gmem_region *last = &gmem->regions[gmem->regions_count - 1];
+    struct stat stat;
+    return gmem->file_fd != FD_NONE && fstat(gmem->file_fd, &stat) == 0 &&
+           (uint64_t)stat.st_size < last->file_off + last->size;
 }
 
 void gmem_set_foreign(struct gmem *gmem, int uffd, int peer_fd)
