@@ -243,7 +243,7 @@ int snap_memory_write(struct machine *machine, const struct snap_file *file,
                       struct err *err)
 {
     struct gmem *gmem = machine_memory(machine);
-    struct walk *walk = malloc(sizeof(*walk));
+    struct walk *walk = calloc(1, sizeof(*walk));
     if (!walk)
         return err_set(err, -ENOMEM, "no memory for copying the guest's");
     *ret_written = (struct snap_written){0};

@@ -20,10 +20,24 @@
 /* One string-IO exit carries at most a page (KVM api.rst, KVM_EXIT_IO). */
 #define VCPU_IO_COUNT_MAX 4096u
 
+/* Memory that is gone looks like anything to the guest and to KVM: what it looked like is kept. */
+static void blame_memory_file(const struct vcpu *vcpu, struct err *err)
+{
+    const struct machine *machine = vcpu->machine;
+    struct err seen = *err;
+    if (gmem_file_is_cut(machine->gmem))
+        IGNORE_RESULT(err_set(
+            err, MACHINE_MEMORY_CUT,
+            "the memory file %s was cut while the VM lived: the guest's memory is gone. Nobody may "
+            "change that file before all of its VMs have ended (%s)",
+            machine->memory_path ? machine->memory_path : "", seen.msg));
+}
+
 /* The guest could not go on: ends the VM with the reason. */
-static void die(struct vcpu *vcpu, const struct err *err)
+static void die(struct vcpu *vcpu, struct err *err)
 {
     metric_inc(&metrics.vcpu.failures);
+    blame_memory_file(vcpu, err);
     machine_report_end(vcpu->machine, MACHINE_END_ERROR, err);
 }
 
@@ -95,12 +109,6 @@ static int serve_mmio(struct vcpu *vcpu, struct err *err)
 
 static int fail_run(const struct vcpu *vcpu, int rc, struct err *err)
 {
-    const struct machine *machine = vcpu->machine;
-    if (rc == -EFAULT && gmem_file_is_cut(machine->gmem))
-        return err_set(err, MACHINE_MEMORY_CUT,
-                       "vCPU %u: the memory file %s was cut while the VM lived: the guest's memory "
-                       "is gone. Nobody may change that file before all of its VMs have ended",
-                       vcpu->hv.idx, machine->memory_path ? machine->memory_path : "");
     return err_set(err, rc, "vCPU %u: KVM_RUN failed: %s", vcpu->hv.idx, ERR_OS(rc));
 }
 
