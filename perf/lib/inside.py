@@ -517,13 +517,17 @@ def restore_traced(mib):
 
 
 def restore_where(mib):
-    """What all threads do from the request to the first entry."""
-    with kvmtrace.Tracing(kvmtrace.CPU_EVENTS) as tracing:
-        sent_us = restore_run(mib, 1, ["put"])["put"][0]["sent_ns"] / 1000
+    """What all threads do from the request to the first entry: µs by system call, and where the longer stretches of own
+    code are."""
+    with kvmtrace.Tracing((*kvmtrace.CPU_EVENTS, "exceptions/page_fault_user")) as tracing:
+        row = restore_run(mib, 1, ["put"])["put"][0]
+    sent_us = row["sent_ns"] / 1000
     records = [record for record in tracing.records() if record.stamp_us >= sent_us]
     entry = next(i for i, record in enumerate(records) if record.event == "kvm_entry")
     tasks = {record.pid for record in records if record.task.startswith(("mayfly", "fc_", "restore_"))}
-    return kvmtrace.cpu_time(records[:entry + 1], tasks)
+    return {"by_call": kvmtrace.cpu_time(records[:entry + 1], tasks),
+            "own": kvmtrace.own_stretches(records[:entry + 1], tasks),
+            "to_output": kvmtrace.host_time(records[entry:], 0, sent_us + row["put"])}
 
 
 def restore(job):
@@ -536,7 +540,7 @@ def restore(job):
         say(f"{variant['name']}: {job['runs']} loads of each kind")
         found = results[mib] = {"rows": restore_run(mib, job["runs"], RESTORE_KINDS)}
         found["entry_us"] = [restore_traced(mib) for _ in range(job["traced_runs"])]
-        found["where_us"] = restore_where(mib)
+        found["where"] = restore_where(mib)
     return results
 
 

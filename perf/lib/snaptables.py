@@ -88,8 +88,16 @@ def _lab(lab):
     rows.append(["… to the first"] + [f"{statistics.median(values) / base:.2f}" for values in replies]
                 + ["≤ 1.1", ""])
     head = ["lab, Linux guest"] + [f"{mib} MiB" for mib in sizes] + ["aim", "Firecracker 1.16.1, earlier"]
-    where = [[what, us] for what, us in lab[sizes[0]]["where_us"].items() if us >= 1]
-    return table(head, rows) + "\n" + table([f"PUT → first entry, {sizes[0]} MiB, traced", "µs"], where)
+    where = lab[sizes[0]]["where"]
+    caption = f"PUT → first entry, {sizes[0]} MiB, traced"
+    calls = [[what, us] for what, us in where["by_call"].items() if us >= 1]
+    own = [[f"{before} → {behind}", us, faults, at] for at, us, faults, before, behind in where["own"]]
+    output = [["guest", where["to_output"]["guest_us"], ""]]
+    output += [[reason, cost["us"], cost["count"]]
+               for reason, cost in where["to_output"]["outside"].items()]
+    return "\n".join([table(head, rows), table(["first entry → first output, traced", "µs", "exits"], output),
+                      table([caption, "µs"], calls),
+                      table([caption + ": own code between", "µs", "page faults in it", "at, µs"], own)])
 
 
 def snapshot(result):
