@@ -63,17 +63,23 @@ def quantile(values, share):
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
-def starts(args, command, count, runs):
-    rows = []
+def start_row(args, command, count):
+    with crowd(args, count, command) as found:
+        gone_us, usage_us = found.end()
+    return {"p50_us": statistics.median(found.first_us), "p99_us": quantile(found.first_us, 0.99),
+            "max_us": max(found.first_us), "up_us": found.up_us,
+            "cpu_us": statistics.mean(found.cpu_us), "cpu_max_us": max(found.cpu_us),
+            "gone_us": gone_us, "usage_us": usage_us / count}
+
+
+def in_turn(commands, runs, figure_of):
+    """Each command once a run, so that a busy machine is fair to all: {name: {figure: spread}}."""
+    rows = {name: [] for name in commands}
     for _ in range(runs):
-        with crowd(args, count, command) as found:
-            gone_us, usage_us = found.end()
-        rows.append({"p50_us": statistics.median(found.first_us),
-                     "p99_us": quantile(found.first_us, 0.99), "max_us": max(found.first_us),
-                     "up_us": found.up_us, "cpu_us": statistics.mean(found.cpu_us),
-                     "cpu_max_us": max(found.cpu_us), "gone_us": gone_us,
-                     "usage_us": usage_us / count})
-    return {key: common.spread([row[key] for row in rows]) for key in rows[0]}
+        for name, command in commands.items():
+            rows[name].append(figure_of(command))
+    return {name: {key: common.spread([row[key] for row in found]) for key in found[0]}
+            for name, found in rows.items()}
 
 
 def memory(args, command, count):
@@ -92,11 +98,6 @@ def memory(args, command, count):
     return each
 
 
-def memories(args, command, runs):
-    rows = [memory(args, command, MEMORY_COUNT) for _ in range(runs)]
-    return {name: common.spread([row[name] for row in rows]) for name in rows[0]}
-
-
 def measure(args, directory, counts, runs):
     result = {"starts": {}, "memory": {}, "memory_count": MEMORY_COUNT}
     taken = {mib: snapshots.take(args, os.path.join(directory, str(mib)), mib)
@@ -107,12 +108,12 @@ def measure(args, directory, counts, runs):
     os.sync()
     for count in counts:
         common.say(f"clones: {count} at once, {runs} times")
-        result["starts"][count] = {name: starts(args, command, count, runs)
-                                   for name, command in commands[common.MEM_MIB].items()}
+        result["starts"][count] = in_turn(commands[common.MEM_MIB], runs,
+                                          lambda command, n=count: start_row(args, command, n))
     for mib, pair in commands.items():
         common.say(f"clones: memory of {MEMORY_COUNT} with {mib} MiB")
         for command in pair.values():  # the kernel's caches fill
             memory(args, command, MEMORY_COUNT)
-        result["memory"][mib] = {name: memories(args, command, runs)
-                                 for name, command in pair.items()}
+        result["memory"][mib] = in_turn(pair, runs,
+                                        lambda command: memory(args, command, MEMORY_COUNT))
     return result
