@@ -56,6 +56,7 @@ def _creates(native):
     idle = native["idle_kib"]
     rows = [
         ["full, 128 MiB tiny guest", CELL_2(**one["create"]), "≤ 5", "103"],
+        ["… into tmpfs, whose fsync is nothing", CELL_2(**native["create_tmpfs_ms"]["create"]), "", ""],
         ["… on disk, KiB", one["disk_bytes"] // 1024, "≤ 1024", "131,072"],
         ["… pause / resume", f"{CELL_2(**one['pause'])} / {CELL_2(**one['resume'])}", "", ""],
         ["full, 1 GiB guest, 100 MiB written to", CELL_1(**whole["create"]), "", ""],
