@@ -3,7 +3,8 @@
 """The part of perf that runs in the lab, as root: inside.py JOB RESULT.
 
 Everything measured is copied to a tmpfs and runs there in a chroot, so that no step of it waits for
-the host. A job is written by perf/boot, perf/blk, perf/load, perf/net, perf/vsock or perf/budget.
+the host. A job is written by perf/boot, perf/blk, perf/load, perf/net, perf/vsock,
+perf/snapshot or perf/budget.
 """
 
 import contextlib
@@ -19,8 +20,10 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 
 # pylint: disable=wrong-import-position
+import api
 import kvmtrace
 import smaps
+import snapshots
 from common import say
 
 WORK = "/dev/shm/perf/"
@@ -452,7 +455,97 @@ def net(job):
     return {"cells": cells, "memory_kib": memory}
 
 
-JOBS = {"boot": boot, "exits": exits, "where": where, "blk": blk, "load": load, "net": net}
+# ---- restore -----------------------------------------------------------------------------------
+
+RESTORE_KINDS = ["put", "api", "command line"]
+RESTORED = "/restored.sock"
+
+
+def restore_files(mib):
+    """The snapshot's two, and what asks to load them: paths in the root."""
+    body = {"snapshot_path": f"/state-{mib}", "resume_vm": True,
+            "mem_backend": {"backend_type": "File", "backend_path": f"/memory-{mib}"}}
+    for name, text in (("load", json.dumps(body)),
+                       ("request", api.request("PUT", "/snapshot/load", body))):
+        with open(f"{ROOT}/{name}-{mib}", "w", encoding="ascii") as f:
+            f.write(text)
+
+
+def restore_snapshot(job, argv, mib):
+    """Boots the guest, which talks for ever, and takes its snapshot meanwhile."""
+    monitor = start(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    try:
+        first = monitor.stdout.readline()
+        if not first.startswith(READY) or not monitor.stdout.readline().startswith(b"t"):
+            raise SystemExit(f"perf: instead of the ready line: {first[:2000]!r}")
+        connection = api.Connection(ROOT + job["socket"])
+        for method, target, body in (
+                ("PATCH", "/vm", {"state": "Paused"}),
+                ("PUT", "/snapshot/create", {"snapshot_path": f"/state-{mib}",
+                                             "mem_file_path": f"/memory-{mib}"})):
+            status, text = connection.ask(method, target, json.dumps(body))
+            if status != 204:
+                raise SystemExit(f"perf: {method} {target}: {text.decode()}")
+    finally:
+        monitor.kill()
+        monitor.wait()
+        monitor.stdout.close()
+        os.unlink(ROOT + job["socket"])
+    restore_files(mib)
+
+
+def restore_run(mib, runs, kinds):
+    """restore_time's rows: see snapshots.rows_of."""
+    serve = ["/mayfly", "--api-sock", RESTORED, "--level", "Off"]
+    by_line = ["/mayfly", "--no-api", "--level", "Off", "--load-snapshot", f"/load-{mib}", "--resume"]
+    line = ["/restore_time", str(runs), f"/request-{mib}"]
+    for kind in kinds:
+        line += ["run", "/", *by_line] if kind == "command line" else [kind, RESTORED, *serve]
+        line += ["--"]
+    process = start(line[:-1], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    text = process.communicate()[0].decode()
+    if process.returncode != 0:
+        raise SystemExit(f"perf: restore_time ended with status {process.returncode}")
+    return snapshots.rows_of(text, kinds)
+
+
+def restore_traced(mib):
+    """µs from the request to the first entry."""
+    with kvmtrace.Tracing(["kvm/kvm_entry"]) as tracing:
+        sent_us = restore_run(mib, 1, ["put"])["put"][0]["sent_ns"] / 1000
+    return next(record.stamp_us for record in tracing.records() if record.stamp_us >= sent_us) - sent_us
+
+
+def restore_where(mib):
+    """What all threads do from the request to the first entry: µs by system call, and where the longer stretches of own
+    code are."""
+    with kvmtrace.Tracing((*kvmtrace.CPU_EVENTS, "exceptions/page_fault_user")) as tracing:
+        row = restore_run(mib, 1, ["put"])["put"][0]
+    sent_us = row["sent_ns"] / 1000
+    records = [record for record in tracing.records() if record.stamp_us >= sent_us]
+    entry = next(i for i, record in enumerate(records) if record.event == "kvm_entry")
+    tasks = {record.pid for record in records if record.task.startswith(("mayfly", "fc_", "restore_"))}
+    return {"by_call": kvmtrace.cpu_time(records[:entry + 1], tasks),
+            "own": kvmtrace.own_stretches(records[:entry + 1], tasks),
+            "to_output": kvmtrace.host_time(records[entry:], 0, sent_us + row["put"])}
+
+
+def restore(job):
+    """Of each guest a snapshot, and what loads of it take."""
+    results = {}
+    for mib, variant in job["guests"].items():
+        say(f"{variant['name']}: snapshot")
+        restore_snapshot(job, prepare(variant), mib)
+        restore_run(mib, 1, RESTORE_KINDS)  # warm-up
+        say(f"{variant['name']}: {job['runs']} loads of each kind")
+        found = results[mib] = {"rows": restore_run(mib, job["runs"], RESTORE_KINDS)}
+        found["entry_us"] = [restore_traced(mib) for _ in range(job["traced_runs"])]
+        found["where"] = restore_where(mib)
+    return results
+
+
+JOBS = {"boot": boot, "exits": exits, "where": where, "blk": blk, "load": load, "net": net,
+        "restore": restore}
 
 
 def main():

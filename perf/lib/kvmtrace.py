@@ -11,6 +11,9 @@ START_EVENTS = ("raw_syscalls/sys_enter", "raw_syscalls/sys_exit", "sched/sched_
 CPU_EVENTS = ("raw_syscalls/sys_enter", "raw_syscalls/sys_exit", "sched/sched_switch", "kvm/kvm_entry",
               "kvm/kvm_exit")
 STEP_MIN_US = 20
+# Numbers that several calls share: those that x86's state goes through.
+KVM_SHARED = {0xa0: "KVM_SET_VCPU_EVENTS", 0xa2: "KVM_SET_DEBUGREGS", 0xa3: "KVM_GET_TSC_KHZ",
+              0xa5: "KVM_SET_XSAVE", 0xa7: "KVM_SET_XCRS", 0xad: "KVM_KVMCLOCK_CTRL"}
 UNISTD_H = "/usr/include/x86_64-linux-gnu/asm/unistd_64.h"
 KVM_H = "/usr/include/linux/kvm.h"
 
@@ -149,7 +152,8 @@ def _call_name(text, calls, kvm):
     name = calls.get(int(number), number)
     if name == "ioctl":
         request = int(arguments.split(", ")[1], 16)
-        return kvm.get(request & 0xff, "ioctl") if request >> 8 & 0xff == 0xae else "ioctl"
+        number = request & 0xff
+        return KVM_SHARED.get(number) or kvm.get(number, "ioctl") if request >> 8 & 0xff == 0xae else "ioctl"
     return name
 
 
@@ -197,6 +201,27 @@ def host_time(records, low_us, high_us):
             last = (record.stamp_us, None)
     return {"guest_us": guest,
             "outside": {r: {"us": us, "count": count[r]} for r, us in outside.most_common()}}
+
+
+def own_stretches(records, tasks):
+    """The longer stretches of these tasks' own code, with the page faults in them: [(µs since the
+    first record, µs, faults, what came before, what behind)]."""
+    calls = _names(UNISTD_H, r"^#define __NR_(\w+) (\d+)", 10)
+    kvm = _names(KVM_H, r"^#define (KVM_\w+)\s+_IO\w*\(KVMIO,\s*(0x[0-9a-f]+)", 16)
+    found, last, faults, doing = [], records[0], 0, {}
+    for record in records:
+        if record.event == "page_fault_user":
+            faults += 1
+            continue
+        took = record.stamp_us - last.stamp_us
+        before = doing.get(record.pid, "")
+        if record.event == "sys_enter":
+            doing[record.pid] = _call_name(record.text, calls, kvm)
+            if record.pid in tasks and took >= STEP_MIN_US:
+                found.append((last.stamp_us - records[0].stamp_us, took, faults, before,
+                              doing[record.pid]))
+        last, faults = record, 0
+    return found
 
 
 def cpu_time(records, tasks, kernel_tasks=()):

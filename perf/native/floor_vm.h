@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The least that KVM needs to run a guest: a VM with 128 MiB of RAM, one vCPU with CPUID and boot
- * registers. Of the floor programs; part of perf, not of the product.
+ * The least that KVM needs to run a guest: a VM with RAM (128 MiB usually), one vCPU with CPUID and
+ * boot registers. Of the floor programs; part of perf, not of the product.
  */
 #pragma once
 
@@ -62,15 +62,15 @@ static void set_registers(int vcpu)
 }
 
 /* Makes the VM; *ret_state: what KVM_RUN tells. Returns the vCPU's fd. */
-static int make_vm(const struct kvm_run **ret_state)
+static inline int make_vm_of(uint64_t ram_size, const struct kvm_run **ret_state)
 {
     int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
     if (kvm < 0)
         err(1, "/dev/kvm");
     int vm = call(kvm, KVM_CREATE_VM, NULL, "KVM_CREATE_VM");
-    uint8_t *ram = map(RAM_SIZE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+    uint8_t *ram = map(ram_size, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
     memcpy(ram + CODE, guest_code, sizeof(guest_code));
-    struct kvm_userspace_memory_region region = {.memory_size = RAM_SIZE,
+    struct kvm_userspace_memory_region region = {.memory_size = ram_size,
                                                  .userspace_addr = (uintptr_t)ram};
     call(vm, KVM_SET_USER_MEMORY_REGION, &region, "KVM_SET_USER_MEMORY_REGION");
     int vcpu = call(vm, KVM_CREATE_VCPU, NULL, "KVM_CREATE_VCPU");
@@ -79,4 +79,9 @@ static int make_vm(const struct kvm_run **ret_state)
     set_cpuid(kvm, vcpu);
     set_registers(vcpu);
     return vcpu;
+}
+
+static inline int make_vm(const struct kvm_run **ret_state)
+{
+    return make_vm_of(RAM_SIZE, ret_state);
 }

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+# Says "ready", waits until it is another VM than it was (VMGenID changes when a snapshot is loaded), says "awake" and
+# halts for ever.
+.include "guest.inc"
+.set VMGENID, 0xdfff0
+.global _start
+_start:
+    say "ready\n"
+    movl $VMGENID, %ebx
+    movq (%rbx), %rbp
+1:  cmpq %rbp, (%rbx)
+    je 1b
+    say "awake\n"
+2:  hlt
+    jmp 2b
+    guest_library
