@@ -154,6 +154,13 @@ static int sync_dir(const struct snap_file *file, struct err *err)
     return fsync(fd) < 0 ? fail(file, "sync_all", -errno, err) : 0;
 }
 
+/* By their names: at worst one directory is made durable twice. */
+static bool is_same_dir(const struct snap_file *a, const struct snap_file *b)
+{
+    size_t len = dir_len(a->path);
+    return len == dir_len(b->path) && strncmp(a->path, b->path, len) == 0;
+}
+
 static int take_place(struct snap_file *file, struct err *err)
 {
     if (file->in_place)
@@ -204,5 +211,5 @@ int snap_file_commit(struct snap_file *memory, struct snap_file *state, struct e
         rc = take_place(state, err);
     if (rc == 0)
         rc = sync_dir(memory, err);
-    return rc < 0 ? rc : sync_dir(state, err);
+    return rc < 0 || is_same_dir(memory, state) ? rc : sync_dir(state, err);
 }

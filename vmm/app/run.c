@@ -383,6 +383,8 @@ int app_run(const struct app_run_options *options, struct err *err)
         rc = start_from_snapshot(&run, err);
     if (rc == 0)
         rc = start_api(&run, err);
+    if (rc == 0 && !options->config_path && !options->snapshot_path)
+        ctl_prepare(run.ctl); /* a client takes longer than that to ask */
     if (rc == 0)
         rc = run_loop(&run, err);
     app_flush_now(); /* however it ended */

@@ -124,6 +124,11 @@ err_free:
     return rc;
 }
 
+void ctl_prepare(struct ctl *ctl)
+{
+    machine_prepare(ctl->machine);
+}
+
 void ctl_free(struct ctl *ctl)
 {
     if (!ctl)

@@ -44,6 +44,9 @@ MUST_CHECK int ctl_create(const struct ctl_options *options, struct ctl **ret_ct
 /* Ends the VM and frees everything. NULL is fine. */
 void ctl_free(struct ctl *ctl);
 
+/* Does ahead what any VM needs, while nobody has asked for one yet. */
+void ctl_prepare(struct ctl *ctl);
+
 /* Carries one action out; takes over what it owns. Never fails itself: *ret_reply says how it went.
  * ctx: the struct ctl (the shape of the mailbox's serve). */
 void ctl_do(void *ctx, struct ctl_action *action, struct ctl_reply *ret_reply);

@@ -42,9 +42,7 @@ static int build_memory(struct machine *machine, const struct cfg_machine *confi
 
 static int build_vm(struct machine *machine, const struct cfg_vm *config, struct err *err)
 {
-    int rc = hv_open(machine->options.kvm_path, &machine->hv, err);
-    if (rc == 0)
-        rc = hv_vm_create(&machine->hv, &machine->vm, err);
+    int rc = machine_make_vm(machine, err);
     if (rc == 0 && config->has_cpu_template)
         rc = machine_check_capabilities(&machine->hv, &config->cpu_template, err);
     return rc < 0 ? err_prefix(err, "Kvm error: ") : 0;

@@ -72,6 +72,23 @@ int machine_create(const struct machine_options *options, struct machine **ret_m
     return 0;
 }
 
+int machine_make_vm(struct machine *machine, struct err *err)
+{
+    if (machine->vm.fd != FD_NONE)
+        return 0;
+    int rc = hv_open(machine->options.kvm_path, &machine->hv, err);
+    return rc < 0 ? rc : hv_vm_create(&machine->hv, &machine->vm, err);
+}
+
+void machine_prepare(struct machine *machine)
+{
+    struct err err = ERR_INIT; /* said when it is asked for */
+    if (machine_make_vm(machine, &err) == 0)
+        return;
+    hv_close(&machine->hv);
+    hv_vm_close(&machine->vm);
+}
+
 void machine_dismantle(struct machine *machine)
 {
     machine_unplace(machine);

@@ -168,6 +168,9 @@ MUST_CHECK int machine_attach_metadata(struct machine *machine, const struct cfg
                                        struct err *err);
 void machine_detach_metadata(struct machine *machine);
 
+/* machine.c: KVM's VM, when machine_prepare has not made it. */
+MUST_CHECK int machine_make_vm(struct machine *machine, struct err *err);
+
 /* Notes how the guest ended and wakes the loop; the first end counts, but an error beats OK.
  * reason: NULL for OK. Any thread. */
 void machine_report_end(struct machine *machine, enum machine_end end, const struct err *reason);

@@ -12,9 +12,7 @@
 static int restore_vm(struct machine *machine, const struct machine_state *state,
                       const struct machine_restore *how, struct err *err)
 {
-    int rc = hv_open(machine->options.kvm_path, &machine->hv, err);
-    if (rc == 0)
-        rc = hv_vm_create(&machine->hv, &machine->vm, err);
+    int rc = machine_make_vm(machine, err);
     if (rc == 0)
         rc = hv_vm_add_memory(&machine->vm, machine->gmem, how->track_dirty_pages, err);
     if (rc == 0)
