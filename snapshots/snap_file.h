@@ -20,9 +20,12 @@ struct snap_file {
     const char *what; /* "snapshot" or "memory": as sentences call it */
     int fd;
     uint64_t size;
-    bool in_place; /* else at temp_path */
-    bool was_same; /* in place: it was of the right size, and what is not written stays */
-    char temp_path[SNAP_PATH_MAX_SIZE];
+    bool in_place;   /* else at temp_path */
+    bool was_same;   /* in place: it was of the right size, and what is not written stays */
+    bool is_swapped; /* it has its name, and what had it before is at temp_path */
+    char temp_path[SNAP_PATH_MAX_SIZE]; /* "": it has its name */
+    char aside_path[SNAP_PATH_MAX_SIZE +
+                    4]; /* of a state: where the old one is; "": there is none */
 };
 
 /*
