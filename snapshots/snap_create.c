@@ -29,7 +29,7 @@ static int same_file(const struct cfg_snapshot_create *create, struct err *err)
 {
     struct stat state;
     struct stat memory;
-    bool same = strcmp(create->snapshot_path, create->mem_file_path) == 0;
+    bool same = snap_file_is_same_place(create->snapshot_path, create->mem_file_path);
     if (stat(create->snapshot_path, &state) == 0 && stat(create->mem_file_path, &memory) == 0)
         same |= state.st_dev == memory.st_dev && state.st_ino == memory.st_ino;
     if (same)

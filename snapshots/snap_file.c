@@ -103,6 +103,23 @@ static int open_beside(struct snap_file *file, uint64_t size, struct err *err)
     return 0;
 }
 
+bool snap_file_is_same_place(const char *one, const char *other)
+{
+    char dir[SNAP_PATH_MAX_SIZE];
+    struct stat of_one;
+    struct stat of_other;
+    if (strcmp(one + dir_len(one), other + dir_len(other)) != 0)
+        return false;
+    if (dir_len(one) > sizeof(dir) - sizeof(".") || dir_len(other) > sizeof(dir) - sizeof("."))
+        return false; /* neither can be opened */
+    (void)snprintf(dir, sizeof(dir), "%.*s.", (int)dir_len(one), one);
+    if (stat(dir, &of_one) < 0)
+        return false;
+    (void)snprintf(dir, sizeof(dir), "%.*s.", (int)dir_len(other), other);
+    return stat(dir, &of_other) == 0 && of_one.st_dev == of_other.st_dev &&
+           of_one.st_ino == of_other.st_ino;
+}
+
 static bool stat_of(const char *path, struct stat *ret_stat)
 {
     return stat(path, ret_stat) == 0;

@@ -28,6 +28,9 @@ struct snap_file {
                     4]; /* of a state: where the old one is; "": there is none */
 };
 
+/* Are these the same name in the same directory, spelt in two ways? Neither need exist. */
+bool snap_file_is_same_place(const char *one, const char *other);
+
 /*
  * Opens what is to become `path`. size: bytes that it will have (holes at first), 0: as many as are
  * written. merges: a file of exactly that size is changed where it is. Returns 0 (snap_file_drop)
