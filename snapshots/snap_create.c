@@ -58,6 +58,12 @@ static int open_files(struct making *making, struct err *err)
     if (rc == 0)
         rc = snap_file_open(&making->memory, making->create->mem_file_path, "memory", size, merges,
                             err);
+    if (rc == 0 && merges && making->memory.in_place && !making->memory.was_same &&
+        gmem_is_mapped_from(machine_memory(making->machine), making->memory.fd))
+        return err_set(err, -EBUSY,
+                       "Cannot perform truncate on the memory backing file: this VM is mapped from "
+                       "it, and it is longer than its memory: write the diff to another file (%s)",
+                       making->memory.path);
     return rc;
 }
 

@@ -129,7 +129,8 @@ int snap_file_open(struct snap_file *ret_file, const char *path, const char *wha
                    bool merges, struct err *err)
 {
     struct stat stat;
-    *ret_file = (struct snap_file){.path = path, .what = what, .fd = FD_NONE, .size = size};
+    *ret_file = (struct snap_file){
+        .path = path, .what = what, .fd = FD_NONE, .size = size, .merges = merges};
     if (path[0] == '\0')
         return fail(ret_file, "open", -ENOENT, err);
     if (strlen(path) > sizeof(ret_file->temp_path) - sizeof(".4294967295.99.tmp"))
@@ -247,7 +248,10 @@ static int begin_in_place(struct snap_file *file, struct err *err)
 {
     if (!file->in_place || file->was_same)
         return 0;
-    /* Never shorter than what this VM may have mapped of it. */
+    /* A diff's holes say that nothing changed: what is there has another length, and goes. */
+    if (file->merges && ftruncate(file->fd, 0) < 0)
+        return fail(file, "truncate", -errno, err);
+    /* A whole memory: never shorter than what this VM may have mapped of it. */
     if (ftruncate(file->fd, (off_t)file->size) < 0)
         return fail(file, "truncate", -errno, err);
     file->was_same = file->size > 0; /* what was there is there still, up to the new end */

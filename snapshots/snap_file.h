@@ -20,6 +20,7 @@ struct snap_file {
     const char *what; /* "snapshot" or "memory": as sentences call it */
     int fd;
     uint64_t size;
+    bool merges;
     bool in_place;   /* else at temp_path */
     bool was_same;   /* in place: it was of the right size, and what is not written stays */
     bool is_swapped; /* it has its name, and what had it before is at temp_path */

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
@@ -437,6 +438,14 @@ int gmem_pages_resident(const struct gmem *gmem, uint32_t idx, uint64_t off, siz
     assert(ck_range(off, (uint64_t)pages_count * GMEM_PAGE_SIZE, region->size));
     int rc = mincore(region->host + off, pages_count * GMEM_PAGE_SIZE, ret_resident);
     return rc < 0 ? -errno : 0;
+}
+
+bool gmem_is_mapped_from(const struct gmem *gmem, int fd)
+{
+    struct stat ours;
+    struct stat other;
+    return gmem->file_fd != FD_NONE && fstat(gmem->file_fd, &ours) == 0 && fstat(fd, &other) == 0 &&
+           ours.st_dev == other.st_dev && ours.st_ino == other.st_ino;
 }
 
 /* Pages that the file has data for; its holes are zero. A file system that cannot say so has data
