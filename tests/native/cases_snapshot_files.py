@@ -7,8 +7,8 @@ import os
 import subprocess
 
 from native import case, contains, equal, messages, skip, wait_until
-from snapshot_tools import (CREATE_FAILED, MIB, PAGE, boot, counts, create, create_body, data_pages, goes_on, load, merge,
-                            numbers, saved, sha)
+from snapshot_tools import (CREATE_FAILED, MIB, PAGE, boot, counts, create, create_body, data_pages, goes_on, load,
+                            merge, numbers, saved, sha)
 
 NO_SPACE = "No space left on device (os error 28)"
 
@@ -239,7 +239,8 @@ def snapshot_diff_onto_the_longer_file_that_the_vm_is_mapped_from(t):
     served, client = load(t, track_dirty_pages=True)
     goes_on(served, last)
     client.state("Paused")
-    client.refused_like("PUT", "/snapshot/create", create_body("state2", "memory2", "Diff"), "this VM is mapped from it")
+    client.refused_like("PUT", "/snapshot/create", create_body("state2", "memory2", "Diff"),
+                        "this VM is mapped from it")
     equal("the file", before, sha(t, "memory"))
     client.state("Resumed")
     counts(served)
@@ -410,7 +411,8 @@ def snapshot_onto_what_is_no_file_is_refused(t):
     t.write("memory2", "x")
     for path, reason in (("none/x", "No such file or directory (os error 2)"), ("v", "Is a directory (os error 21)"),
                          ("memory2/x", "Not a directory (os error 20)"), ("x" * 300, "Filename too long (os error 36)"),
-                         ("x/" * 2100, "Filename too long (os error 36)"), ("", "No such file or directory (os error 2)"),
+                         ("x/" * 2100, "Filename too long (os error 36)"),
+                         ("", "No such file or directory (os error 2)"),
                          ("v2", "it is no regular file")):
         for what, body in (("snapshot", create_body(path, "memory")), ("memory", create_body("state", path))):
             client.refused_like("PUT", "/snapshot/create", body,

@@ -8,8 +8,8 @@ import time
 
 from api import AFTER_START, OWN_NETWORK
 from native import case, contains, equal, guest, lacks, messages, wait_until
-from snapshot_tools import (MIB, boot, counts, create, create_body, goes_on, load, load_body, load_fails, numbers, saved,
-                            serve, sha)
+from snapshot_tools import (MIB, boot, counts, create, create_body, goes_on, load, load_body, load_fails, numbers,
+                            saved, serve, sha)
 
 RUNNING = ("Create snapshot error: Cannot save the microVM state: Operation not allowed: save/restore unavailable "
            "while running")
@@ -368,7 +368,8 @@ def snapshot_load_by_the_deprecated_field(t):
     """Row 74: nomad-driver-firecracker and old SDKs; the header also on a failure."""
     last = saved(t)
     served, client = serve(t)
-    reply = client.ask("PUT", "/snapshot/load", {"snapshot_path": "state", "mem_file_path": "memory", "resume_vm": True})
+    reply = client.ask("PUT", "/snapshot/load",
+                       {"snapshot_path": "state", "mem_file_path": "memory", "resume_vm": True})
     equal("mem_file_path", (204, True), (reply.status, "Deprecation: true" in reply.headers))
     goes_on(served, last)
     served.stop()

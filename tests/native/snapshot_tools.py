@@ -13,8 +13,8 @@ STATE_FAILED = LOAD_FAILED + "Failed to get snapshot state from file: "
 READ_FAILED = STATE_FAILED + "Failed to load snapshot state from file: "
 MEMORY_FAILED = LOAD_FAILED + "Failed to load guest memory: Error creating guest memory from file: "
 UFFD_FAILED = LOAD_FAILED + "Failed to load guest memory: Error creating guest memory from uffd: "
-DEVICES_FAILED = LOAD_FAILED + ("Failed to build microVM from snapshot: Failed to restore devices: Error restoring MMIO "
-                                "devices: ")
+DEVICES_FAILED = LOAD_FAILED + ("Failed to build microVM from snapshot: Failed to restore devices: Error restoring "
+                                "MMIO devices: ")
 CREATE_FAILED = "Create snapshot error: "
 LOST = "RunWithApiError error: Failed to build MicroVM: Loading snapshot failed.."
 PAGE = 4096
