@@ -29,7 +29,7 @@ static int same_file(const struct cfg_snapshot_create *create, struct err *err)
 {
     struct stat state;
     struct stat memory;
-    bool same = strcmp(create->snapshot_path, create->mem_file_path) == 0;
+    bool same = snap_file_is_same_place(create->snapshot_path, create->mem_file_path);
     if (stat(create->snapshot_path, &state) == 0 && stat(create->mem_file_path, &memory) == 0)
         same |= state.st_dev == memory.st_dev && state.st_ino == memory.st_ino;
     if (same)
@@ -58,6 +58,12 @@ static int open_files(struct making *making, struct err *err)
     if (rc == 0)
         rc = snap_file_open(&making->memory, making->create->mem_file_path, "memory", size, merges,
                             err);
+    if (rc == 0 && merges && making->memory.in_place && !making->memory.was_same &&
+        gmem_is_mapped_from(machine_memory(making->machine), making->memory.fd))
+        return err_set(err, -EBUSY,
+                       "Cannot perform truncate on the memory backing file: this VM is mapped from "
+                       "it, and it is longer than its memory: write the diff to another file (%s)",
+                       making->memory.path);
     return rc;
 }
 

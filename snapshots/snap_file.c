@@ -3,7 +3,7 @@
  * Files of a snapshot, as a pair (snapshot.md 2, 3). Thread: vmm.
  *
  * A kill leaves, in this order: the old pair; the old memory without a state; the new memory
- * without a state; the new pair.
+ * without a state; the new pair. What was replaced goes last, so that a failure can put it back.
  */
 #include "snapshots/snap_file.h"
 
@@ -103,6 +103,23 @@ static int open_beside(struct snap_file *file, uint64_t size, struct err *err)
     return 0;
 }
 
+bool snap_file_is_same_place(const char *one, const char *other)
+{
+    char dir[SNAP_PATH_MAX_SIZE];
+    struct stat of_one;
+    struct stat of_other;
+    if (strcmp(one + dir_len(one), other + dir_len(other)) != 0)
+        return false;
+    if (dir_len(one) > sizeof(dir) - sizeof(".") || dir_len(other) > sizeof(dir) - sizeof("."))
+        return false; /* neither can be opened */
+    (void)snprintf(dir, sizeof(dir), "%.*s.", (int)dir_len(one), one);
+    if (stat(dir, &of_one) < 0)
+        return false;
+    (void)snprintf(dir, sizeof(dir), "%.*s.", (int)dir_len(other), other);
+    return stat(dir, &of_other) == 0 && of_one.st_dev == of_other.st_dev &&
+           of_one.st_ino == of_other.st_ino;
+}
+
 static bool stat_of(const char *path, struct stat *ret_stat)
 {
     return stat(path, ret_stat) == 0;
@@ -112,7 +129,10 @@ int snap_file_open(struct snap_file *ret_file, const char *path, const char *wha
                    bool merges, struct err *err)
 {
     struct stat stat;
-    *ret_file = (struct snap_file){.path = path, .what = what, .fd = FD_NONE, .size = size};
+    *ret_file = (struct snap_file){
+        .path = path, .what = what, .fd = FD_NONE, .size = size, .merges = merges};
+    if (path[0] == '\0')
+        return fail(ret_file, "open", -ENOENT, err);
     if (strlen(path) > sizeof(ret_file->temp_path) - sizeof(".4294967295.99.tmp"))
         return fail(ret_file, "open", -ENAMETOOLONG, err);
     bool exists = stat_of(path, &stat);
@@ -133,8 +153,8 @@ int snap_file_open(struct snap_file *ret_file, const char *path, const char *wha
 
 void snap_file_drop(struct snap_file *file)
 {
-    if (file->fd != FD_NONE && !file->in_place)
-        (void)unlink(file->temp_path); /* ours; what stays harms nobody */
+    if (file->fd != FD_NONE && !file->in_place && file->temp_path[0] != '\0')
+        (void)unlink(file->temp_path); /* ours, or what we replaced; what stays harms nobody */
     fd_close(&file->fd);
 }
 
@@ -154,21 +174,66 @@ static int sync_dir(const struct snap_file *file, struct err *err)
     return fsync(fd) < 0 ? fail(file, "sync_all", -errno, err) : 0;
 }
 
-/* By their names: at worst one directory is made durable twice. */
-static bool is_same_dir(const struct snap_file *a, const struct snap_file *b)
+/* Gives the memory its name. What had it stays beside, until the state has its name too. */
+static int place_memory(struct snap_file *file, struct err *err)
 {
-    size_t len = dir_len(a->path);
-    return len == dir_len(b->path) && strncmp(a->path, b->path, len) == 0;
+    if (file->in_place)
+        return 0;
+    if (renameat2(AT_FDCWD, file->temp_path, AT_FDCWD, file->path, RENAME_EXCHANGE) == 0) {
+        file->is_swapped = true;
+        return 0;
+    }
+    /* There is nothing to exchange it with, or the file system cannot. */
+    if (errno != ENOENT && errno != EINVAL)
+        return fail(file, "rename", -errno, err);
+    if (rename(file->temp_path, file->path) < 0)
+        return fail(file, "rename", -errno, err);
+    file->temp_path[0] = '\0';
+    return 0;
 }
 
-static int take_place(struct snap_file *file, struct err *err)
+static int place_state(struct snap_file *file, struct err *err)
 {
     if (file->in_place)
         return 0;
     if (rename(file->temp_path, file->path) < 0)
         return fail(file, "rename", -errno, err);
-    file->in_place = true; /* there is nothing beside it any more */
+    file->temp_path[0] = '\0';
     return 0;
+}
+
+/* From here on nobody takes the old state for the new memory's. */
+static int set_old_state_aside(struct snap_file *state, struct err *err)
+{
+    if (state->in_place)
+        return 0;
+    (void)snprintf(state->aside_path, sizeof(state->aside_path), "%s.old", state->temp_path);
+    if (rename(state->path, state->aside_path) == 0)
+        return 0;
+    state->aside_path[0] = '\0';
+    return errno == ENOENT ? 0 : fail(state, "rename", -errno, err);
+}
+
+static bool has_name(const struct snap_file *file)
+{
+    return !file->in_place && file->temp_path[0] == '\0';
+}
+
+/* The old pair again: never a state beside another's memory. What fails here leaves no state. */
+static void put_back(struct snap_file *memory, struct snap_file *state)
+{
+    if (has_name(state) && unlink(state->path) < 0)
+        return;
+    if (has_name(memory)) { /* there was none, or it could not be kept */
+        (void)unlink(memory->path);
+        (void)unlink(state->aside_path);
+        return;
+    }
+    if (memory->is_swapped &&
+        renameat2(AT_FDCWD, memory->temp_path, AT_FDCWD, memory->path, RENAME_EXCHANGE) < 0)
+        return;
+    if (state->aside_path[0] != '\0')
+        (void)rename(state->aside_path, state->path);
 }
 
 /* From here on nobody takes the old state for the new memory's. */
@@ -183,7 +248,10 @@ static int begin_in_place(struct snap_file *file, struct err *err)
 {
     if (!file->in_place || file->was_same)
         return 0;
-    /* Never shorter than what this VM may have mapped of it. */
+    /* A diff's holes say that nothing changed: what is there has another length, and goes. */
+    if (file->merges && ftruncate(file->fd, 0) < 0)
+        return fail(file, "truncate", -errno, err);
+    /* A whole memory: never shorter than what this VM may have mapped of it. */
     if (ftruncate(file->fd, (off_t)file->size) < 0)
         return fail(file, "truncate", -errno, err);
     file->was_same = file->size > 0; /* what was there is there still, up to the new end */
@@ -198,18 +266,36 @@ int snap_file_begin(struct snap_file *memory, struct snap_file *state, struct er
     return rc < 0 ? rc : begin_in_place(memory, err);
 }
 
+/* By their names: at worst one directory is made durable twice. */
+static bool is_same_dir(const struct snap_file *a, const struct snap_file *b)
+{
+    size_t len = dir_len(a->path);
+    return len == dir_len(b->path) && strncmp(a->path, b->path, len) == 0;
+}
+
+static int take_names(struct snap_file *memory, struct snap_file *state, struct err *err)
+{
+    int rc = set_old_state_aside(state, err);
+    if (rc == 0)
+        rc = place_memory(memory, err);
+    if (rc == 0)
+        rc = place_state(state, err);
+    if (rc == 0)
+        rc = sync_dir(memory, err);
+    return rc < 0 || is_same_dir(memory, state) ? rc : sync_dir(state, err);
+}
+
 int snap_file_commit(struct snap_file *memory, struct snap_file *state, struct err *err)
 {
     int rc = sync_file(memory, err);
     if (rc == 0)
         rc = sync_file(state, err);
-    if (rc == 0)
-        rc = drop_old_state(state, err);
-    if (rc == 0)
-        rc = take_place(memory, err);
-    if (rc == 0)
-        rc = take_place(state, err);
-    if (rc == 0)
-        rc = sync_dir(memory, err);
-    return rc < 0 || is_same_dir(memory, state) ? rc : sync_dir(state, err);
+    if (rc < 0)
+        return rc;
+    rc = take_names(memory, state, err);
+    if (rc < 0)
+        put_back(memory, state);
+    else if (state->aside_path[0] != '\0')
+        (void)unlink(state->aside_path); /* ours; what stays harms nobody */
+    return rc;
 }

@@ -20,10 +20,17 @@ struct snap_file {
     const char *what; /* "snapshot" or "memory": as sentences call it */
     int fd;
     uint64_t size;
-    bool in_place; /* else at temp_path */
-    bool was_same; /* in place: it was of the right size, and what is not written stays */
-    char temp_path[SNAP_PATH_MAX_SIZE];
+    bool merges;
+    bool in_place;   /* else at temp_path */
+    bool was_same;   /* in place: it was of the right size, and what is not written stays */
+    bool is_swapped; /* it has its name, and what had it before is at temp_path */
+    char temp_path[SNAP_PATH_MAX_SIZE]; /* "": it has its name */
+    char aside_path[SNAP_PATH_MAX_SIZE +
+                    4]; /* of a state: where the old one is; "": there is none */
 };
+
+/* Are these the same name in the same directory, spelt in two ways? Neither need exist. */
+bool snap_file_is_same_place(const char *one, const char *other);
 
 /*
  * Opens what is to become `path`. size: bytes that it will have (holes at first), 0: as many as are

@@ -84,6 +84,8 @@ static void finish(struct blk *blk, struct blk_slot *slot)
 void blk_reap(struct blk *blk)
 {
     for (struct disk_req *req; (req = disk_reap(&blk->disk));) {
+        if (req == &blk->flush)
+            continue; /* blk_sync_file's, which has its result: no slot */
         struct blk_slot *slot = CONTAINER_OF(req, struct blk_slot, disk);
         slot->with_engine = false;
         if (blk->dev.gmem && !blk->dev.broken && !slot->orphaned)

@@ -448,6 +448,14 @@ int gmem_pages_resident(const struct gmem *gmem, uint32_t idx, uint64_t off, siz
     return rc < 0 ? -errno : 0;
 }
 
+bool gmem_is_mapped_from(const struct gmem *gmem, int fd)
+{
+    struct stat ours;
+    struct stat other;
+    return gmem->file_fd != FD_NONE && fstat(gmem->file_fd, &ours) == 0 && fstat(fd, &other) == 0 &&
+           ours.st_dev == other.st_dev && ours.st_ino == other.st_ino;
+}
+
 /* Pages that the file has data for; its holes are zero. A file system that cannot say so has data
  * everywhere. */
 static void mark_file_data(const struct gmem *gmem, uint64_t file_off, size_t pages_count,

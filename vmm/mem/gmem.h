@@ -139,6 +139,9 @@ MUST_CHECK int gmem_pages_there(const struct gmem *gmem, uint32_t idx, uint64_t 
 MUST_CHECK int gmem_pages_resident(const struct gmem *gmem, uint32_t idx, uint64_t off,
                                    size_t pages_count, uint8_t *ret_resident);
 
+/* Is the memory mapped from this file? fd: borrowed. */
+bool gmem_is_mapped_from(const struct gmem *gmem, int fd);
+
 /*
  * A window: a range checked once (when a queue is activated) and then accessed by offset without
  * a search. Borrowed from the gmem. Offsets are checked on every access (cheap); a bad one is our

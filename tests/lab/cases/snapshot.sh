@@ -18,7 +18,7 @@ truncate -s 16M "$dir/disk"
 # boot VCPUS
 boot() {
     serve "$mayfly"
-    put_guest
+    put_guest clocksource=kvm-clock # clock_realtime is for that one only
     api PUT /drives/disk "{\"drive_id\":\"disk\",\"path_on_host\":\"$dir/disk\",\"is_root_device\":false,\"is_read_only\":false}"
     api PUT /drives/vcat "{\"drive_id\":\"vcat\",\"path_on_host\":\"$dir/vcat\",\"is_root_device\":false,\"is_read_only\":true}"
     api PUT /vsock "{\"guest_cid\":42,\"uds_path\":\"$uds\"}"
@@ -112,8 +112,8 @@ done
 [[ $(sort -u "$dir/random" | wc -l) == 3 ]] || fail "$what: the same random numbers" "$dir/random"
 [[ $(sha256sum <"$dir/memory") == "$sum" ]] || fail "$what: the memory file was written to"
 
-what='clock_realtime'
 load '"clock_realtime":true'
+what=clock_realtime
 guest 'echo the time is $(date +%s)'
 guest_s=$(sed -n 's/^the time is \([0-9]*\).*/\1/p' "$dir/said")
 now_s=$(date +%s)

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bad input for a load (snapshot.md 1, 4): a sentence reaches the client, then the process ends with 1."""
+
+import contextlib
+import os
+import shutil
+import struct
+
+from native import case, equal
+from snapshot_tools import (MEMORY_FAILED, MIB, PAGE, READ_FAILED, STATE_FAILED, boot, counts, create, goes_on, load,
+                            load_body, load_fails, saved)
+
+FOREIGN = READ_FAILED + "unrecognised state file format (not created by this VMM)."
+GONE = "No such file or directory (os error 2)"
+FIRECRACKER_MAGIC = 0x0710198486640000
+
+
+@contextlib.contextmanager
+def instead_of(t, name):
+    """Inside, the file's name is free for something else."""
+    os.rename(t.path(name), t.path("kept"))
+    try:
+        yield
+    finally:
+        path = t.path(name)
+        (os.rmdir if os.path.isdir(path) else os.unlink)(path)
+        os.rename(t.path("kept"), path)
+
+
+@case
+def snapshot_state_file_that_is_none(t):
+    """Missing, a directory, a FIFO that nobody opens, empty, foreign, Firecracker's, and a whole machine of zeros."""
+    last = saved(t)
+    load_fails(t, load_body("none"), f"{STATE_FAILED}Failed to open snapshot file: {GONE} (none)")
+    with instead_of(t, "state"):
+        os.mkdir(t.path("state"))
+        load_fails(t, load_body(), READ_FAILED + "it is no regular file (state)")
+    with instead_of(t, "state"):
+        os.mkfifo(t.path("state"))
+        load_fails(t, load_body(), READ_FAILED + "it is no regular file (state)")
+    for content in (b"", b"x", b"MAYFLY", b"not a snapshot\n" * 1000, b"\0" * 100000,
+                    struct.pack("<Q", FIRECRACKER_MAGIC) + b"\x0b\0\0\0" * 1000):
+        with instead_of(t, "state"):
+            t.write("state", content)
+            load_fails(t, load_body(), FOREIGN)
+    with instead_of(t, "state"):
+        t.write("state", "x")
+        os.truncate(t.path("state"), 10_000_001)
+        load_fails(t, load_body(), READ_FAILED + "it has 10000001 bytes, more than the 10000000 of any (state)")
+    served, _ = load(t)
+    goes_on(served, last)
+    served.stop()
+
+
+@case
+def snapshot_state_file_that_is_damaged(t):
+    """Cut off, longer, one bit flipped; unit tests try every place."""
+    saved(t)
+    whole = open(t.path("state"), "rb").read()
+    size = len(whole)
+    damaged = [whole[:end] for end in (16, 47, 48, size // 2, size - 1)] + [whole + b"\0"]
+    for place in (8, 12, 20, 40, 60, size // 3, size // 2, size - 1):
+        damaged.append(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1:])
+    for content in damaged:
+        t.write("state2", content)
+        load_fails(t, load_body("state2"), READ_FAILED, part=True)
+
+
+@case
+def snapshot_state_file_of_a_newer_format(t):
+    saved(t)
+    whole = bytearray(open(t.path("state"), "rb").read())
+    whole[8] += 1
+    t.write("state2", bytes(whole))
+    load_fails(t, load_body("state2"), READ_FAILED + "Invalid data version: the file has format v2.0.0", part=True)
+
+
+@case
+def snapshot_memory_file_that_is_none(t):
+    """Missing, a directory, a FIFO, too short; longer is fine (snapshot.md 4)."""
+    last = saved(t)
+    load_fails(t, load_body(memory="none"), f"{MEMORY_FAILED}Failed to load guest memory: {GONE} (none)")
+    for make in (os.mkdir, os.mkfifo):
+        with instead_of(t, "memory"):
+            make(t.path("memory"))
+            load_fails(t, load_body(), MEMORY_FAILED + "Failed to load guest memory: it is no regular file (memory)")
+    for size in (0, 32 * MIB - 1):
+        shutil.copyfile(t.path("memory"), t.path("memory2"))
+        os.truncate(t.path("memory2"), size)
+        load_fails(t, load_body(memory="memory2"), MEMORY_FAILED + "Failed to restore guest memory: Total sum of "
+                   f"memory regions exceeds largest possible file offset: memory2 has {size} bytes, expected "
+                   f"{32 * MIB}")
+    os.truncate(t.path("memory"), 33 * MIB + 1)
+    served, _ = load(t)
+    goes_on(served, last)
+    served.stop()
+
+
+@case
+def snapshot_mixed_pair_is_refused(t):
+    """The state of one snapshot and the memory of another, both ways; a diff that was not merged."""
+    served, client = boot(t, track_dirty_pages=True)
+    counts(served)
+    client.state("Paused")
+    create(client)
+    client.state("Resumed")
+    counts(served)
+    client.state("Paused")
+    create(client, "state2", "memory2")
+    for pair in (("state", "memory2"), ("state2", "memory")):
+        load_fails(t, load_body(*pair), MEMORY_FAILED + "The memory file is not the one of this state file: its "
+                   "page at byte ", part=True)
+    client.state("Resumed")
+    counts(served)
+    client.state("Paused")
+    create(client, "state2", "v", kind="Diff")
+    served.stop()
+    load_fails(t, load_body("state2", "memory"), "a diff has to be merged onto its base first", part=True)
+
+
+@case
+def snapshot_memory_of_another_vm_is_refused(t):
+    saved(t)
+    for name in ("state", "memory"):
+        os.rename(t.path(name), t.path(name + "2"))
+    saved(t, kernel="numbers", mem=64)
+    load_fails(t, load_body("state2", "memory"), "its page at byte ", part=True)
+    load_fails(t, load_body("state", "memory2"), "exceeds largest possible file offset", part=True)
+    with open(t.path("memory2"), "r+b") as file:
+        file.truncate(0)
+        file.truncate(32 * MIB)
+    load_fails(t, load_body("state2", "memory2"), "its page at byte ", part=True)
+
+
+@case
+def snapshot_huge_pages_need_a_handler(t):
+    """snapshot.md 5; Transparent is fine."""
+    last = saved(t)
+    load_fails(t, load_body(huge_pages="2M"), MEMORY_FAILED + "Cannot restore hugetlbfs backed snapshot by mapping the "
+               "memory file. Please use uffd.")
+    for pages, shown in (("Transparent", "Transparent"), ("None", "None"), ("Snapshot", "None")):
+        served, client = load(t, huge_pages=pages)
+        goes_on(served, last)
+        equal(f"huge_pages after {pages}", shown, client.get("/machine-config")["huge_pages"])
+        served.stop()
+
+
+@case
+def snapshot_state_with_swapped_page_is_refused_before_anything_runs(t):
+    """One changed page among those that every load looks at: the page of VMGenID."""
+    saved(t)
+    shutil.copyfile(t.path("memory"), t.path("memory2"))
+    with open(t.path("memory2"), "r+b") as file:
+        for page in range(32 * MIB // PAGE):
+            if os.pread(file.fileno(), PAGE, page * PAGE).strip(b"\0"):
+                os.pwrite(file.fileno(), b"changed", page * PAGE + 100)
+    load_fails(t, load_body(memory="memory2"), "its page at byte ", part=True)
