@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "tests/unit/snapshots/snapf_fixture.h"
+#include "vmm/machine/machine_int.h"
 
 /* A section's head. */
 #define VERSION_OFF 4u
@@ -215,6 +216,26 @@ static void test_snapf_decode__unknown_device_kind__refused(void **state)
     }
 }
 
+/* Of a kind that the format does not know no file could be read. */
+static void test_snapf_decode__device_of_every_class__read(void **state)
+{
+    struct bytes *file = *state;
+    for (uint32_t i = 0; i < MACHINE_CLASSES_COUNT; i++) {
+        struct bytes one = {0};
+        struct err err = ERR_INIT;
+        assert_int_equal(snapf_decode(file->data, file->len, &content, &err), 0);
+        content.machine.devices_count = 1;
+        content.machine.devices[0].kind = machine_classes[i].kind;
+        memset(&content.machine.devices[0].u, 0, sizeof(content.machine.devices[0].u));
+        assert_int_equal(snapf_encode(&content, &one.data, &one.len, &err), 0);
+        snapf_content_done(&content);
+        assert_int_equal(snapf_decode(one.data, one.len, &content, &err), 0);
+        assert_int_equal(content.machine.devices[0].kind, machine_classes[i].kind);
+        snapf_content_done(&content);
+        free(one.data);
+    }
+}
+
 static void test_snapf_decode__unknown_irqchip__refused(void **state)
 {
     struct bytes *file = *state;
@@ -253,6 +274,7 @@ int main(void)
         TEST(test_snapf_decode__more_vcpus_or_devices_than_any__refused),
         TEST(test_snapf_decode__text_with_a_nul__refused),
         TEST(test_snapf_decode__unknown_device_kind__refused),
+        TEST(test_snapf_decode__device_of_every_class__read),
         TEST(test_snapf_decode__unknown_irqchip__refused),
         TEST(test_snapf_decode__bool_that_is_neither__refused),
         TEST(test_snapf_decode__more_samples_than_any__refused),
