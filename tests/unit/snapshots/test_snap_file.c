@@ -278,6 +278,23 @@ static void test_snap_file_open__symbolic_link__its_target_is_written(void **sta
     assert_int_equal(readlink(fix.memory_path, got, sizeof(got)), strlen("target"));
 }
 
+/* As a jail may give it: the link is somebody's, the file is to be made. */
+static void test_snap_file_open__link_to_nothing__its_target_is_made(void **state)
+{
+    (void)state;
+    struct err err;
+    char target[64];
+    (void)snprintf(target, sizeof(target), "%s/target", fix.dir);
+    assert_int_equal(symlink("target", fix.memory_path), 0);
+    open_both();
+    write_both();
+    assert_int_equal(commit(&err), 0);
+    drop_both();
+    expect_text(target, NEW_MEMORY);
+    assert_int_equal(size_of(target), MEMORY_SIZE);
+    assert_int_equal(names_count(), 3);
+}
+
 /* Memory that changes in place has no state meanwhile. */
 static void test_snap_file_begin__memory_in_place__old_state_is_gone(void **state)
 {
@@ -403,6 +420,7 @@ int main(void)
         TEST(test_snap_file_commit__old_state_cannot_go__old_memory_stays),
         TEST(test_snap_file_open__hard_link__written_in_place),
         TEST(test_snap_file_open__symbolic_link__its_target_is_written),
+        TEST(test_snap_file_open__link_to_nothing__its_target_is_made),
         TEST(test_snap_file_begin__memory_in_place__old_state_is_gone),
         TEST(test_snap_file_open__merge_with_its_base__in_place_and_kept),
         TEST(test_snap_file_open__merge_with_another_size__written_anew),
