@@ -33,7 +33,10 @@ static int code_list(struct snapf_code *code, const struct cfg_list *list, void 
         snapf_text(code, &text);
         if (code->writes)
             continue;
-        rc = text ? list->add(owner, text, err) : -EINVAL;
+        if (text)
+            rc = list->add(owner, text, err);
+        else
+            code->bad = true; /* a list has no element that is not there */
         free(text);
     }
     return rc;

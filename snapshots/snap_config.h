@@ -18,6 +18,6 @@ MUST_CHECK int snap_config_encode(const struct cfg_vm *config, uint8_t **ret_byt
                                   struct err *err);
 
 /* Reads it, and checks it as a request's would be. Returns 0 with *ret_config (cfg_vm_done),
- * -EINVAL or -ENOMEM. */
+ * -EINVAL, -ENOMEM, or as cfg_drives_put and cfg_nics_put. */
 MUST_CHECK int snap_config_decode(const uint8_t *bytes, size_t len, struct cfg_vm *ret_config,
                                   struct err *err);

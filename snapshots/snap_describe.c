@@ -6,11 +6,17 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/log.h"
 #include "snapshots/snap.h"
 #include "snapshots/snap_config.h"
 #include "snapshots/snap_host.h"
 #include "snapshots/snap_read.h"
+
+/* A text of the file as it may be shown: whoever made it may want the terminal to do something. */
+#define SHOWN_MAX_SIZE 1024u
+#define SHOWN(text) log_quote((text), strlen(text), (char[SHOWN_MAX_SIZE]){0}, SHOWN_MAX_SIZE)
 
 int snap_version(const char *path, uint32_t ret_version[static 3], struct err *err)
 {
@@ -27,14 +33,15 @@ int snap_version(const char *path, uint32_t ret_version[static 3], struct err *e
 static void print_devices(FILE *out, const struct cfg_vm *config)
 {
     for (uint32_t i = 0; i < config->drives_count; i++)
-        (void)fprintf(out, "drive %s: %s%s\n", config->drives[i].drive_id,
-                      config->drives[i].path_on_host,
+        (void)fprintf(out, "drive %s: %s%s\n", SHOWN(config->drives[i].drive_id),
+                      SHOWN(config->drives[i].path_on_host),
                       config->drives[i].is_read_only ? ", read-only" : "");
     for (uint32_t i = 0; i < config->nics_count; i++)
-        (void)fprintf(out, "interface %s: %s\n", config->nics[i].iface_id,
-                      config->nics[i].host_dev_name);
+        (void)fprintf(out, "interface %s: %s\n", SHOWN(config->nics[i].iface_id),
+                      SHOWN(config->nics[i].host_dev_name));
     if (config->has_vsock)
-        (void)fprintf(out, "vsock: CID %u, %s\n", config->vsock.guest_cid, config->vsock.uds_path);
+        (void)fprintf(out, "vsock: CID %u, %s\n", config->vsock.guest_cid,
+                      SHOWN(config->vsock.uds_path));
 }
 
 static void print_refusals(FILE *out, const struct snapf_content *content,
@@ -54,8 +61,9 @@ static const char *known(const char *text)
 
 static void print_all(FILE *out, const struct snapf_content *content, const struct cfg_vm *config)
 {
-    (void)fprintf(out, "taken by: %s\nhost kernel: %s\nhost CPU: %s\n", known(content->info.build),
-                  known(content->info.kernel), known(content->info.cpu));
+    (void)fprintf(out, "taken by: %s\nhost kernel: %s\nhost CPU: %s\n",
+                  SHOWN(known(content->info.build)), SHOWN(known(content->info.kernel)),
+                  SHOWN(known(content->info.cpu)));
     (void)fprintf(out, "vCPUs: %u\nmemory: %llu MiB\nirqchip: %s\nsampled pages: %u\n",
                   content->machine.vcpus_count, (unsigned long long)config->machine.mem_size_mib,
                   content->machine.vm.irqchip == HV_IRQCHIP_FULL ? "full" : "split",

@@ -49,13 +49,17 @@ static bool is_mount(const char *path)
            of_file.stx_mnt_id != of_dir.stx_mnt_id;
 }
 
+static bool is_link(const char *path)
+{
+    struct stat stat;
+    return lstat(path, &stat) == 0 && S_ISLNK(stat.st_mode);
+}
+
 /* Must what is there be written where it is? Somebody else knows it by another name, or its name
  * cannot be replaced. */
 static bool is_fixed(const char *path, const struct stat *stat)
 {
-    struct stat link;
-    bool is_link = lstat(path, &link) == 0 && S_ISLNK(link.st_mode);
-    return is_link || stat->st_nlink > 1 || is_mount(path);
+    return stat->st_nlink > 1 || is_mount(path);
 }
 
 static int open_temp(struct snap_file *file)
@@ -143,9 +147,8 @@ int snap_file_open(struct snap_file *ret_file, const char *path, const char *wha
                        "Cannot perform open on the %s backing file: it is no regular file (%s)",
                        what, path);
     bool fits = exists && size > 0 && (uint64_t)stat.st_size == size;
-    int rc = exists && ((merges && fits) || is_fixed(path, &stat))
-                 ? open_in_place(ret_file, size, err)
-                 : open_beside(ret_file, size, err);
+    bool stays = is_link(path) || (exists && ((merges && fits) || is_fixed(path, &stat)));
+    int rc = stays ? open_in_place(ret_file, size, err) : open_beside(ret_file, size, err);
     if (rc < 0)
         snap_file_drop(ret_file);
     return rc;

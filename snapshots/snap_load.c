@@ -25,6 +25,8 @@
 #define BUILD_FAILED "Failed to restore from snapshot: Failed to build microVM from snapshot: "
 #define DEVICES_FAILED BUILD_FAILED "Failed to restore devices: Error restoring MMIO devices: "
 
+#define SHOWN_CPU_MAX_SIZE 128u
+
 /* A snapshot being loaded. */
 struct loading {
     const struct cfg_snapshot_load *load;
@@ -135,9 +137,11 @@ static int read_state(struct loading *loading, struct err *err)
     if (rc < 0)
         return err_prefix(err, FILE_FAILED);
     override_machine(loading);
-    if (!snap_host_is_vendor(content->info.cpu))
+    if (!snap_host_is_vendor(content->info.cpu)) {
+        char cpu[SHOWN_CPU_MAX_SIZE];
         log_warn("The snapshot was taken on another vendor's CPU (%s): the guest may fail",
-                 content->info.cpu);
+                 log_quote(content->info.cpu, strlen(content->info.cpu), cpu, sizeof(cpu)));
+    }
     return 0;
 }
 

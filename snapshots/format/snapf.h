@@ -51,7 +51,7 @@ struct snapf_content {
 void snapf_content_done(struct snapf_content *content);
 
 /* Makes the file's bytes. content: not changed. Returns 0 with *ret_bytes (the caller frees),
- * -ENOMEM or -E2BIG (above SNAPF_FILE_MAX_SIZE). */
+ * -ENOMEM (also above SNAPF_FILE_MAX_SIZE). */
 MUST_CHECK int snapf_encode(const struct snapf_content *content, uint8_t **ret_bytes,
                             size_t *ret_len, struct err *err);
 

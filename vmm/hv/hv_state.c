@@ -105,8 +105,10 @@ static void list_msrs(const struct hv_msr_list *list, struct hv_vcpu_state *stat
  * then due at once, as with the reference. */
 static void arm_passed_deadline(struct hv_vcpu_state *state)
 {
+    if (state->msrs_count == 0)
+        return;
     struct kvm_msr_entry *last = &state->msrs[state->msrs_count - 1];
-    if (state->msrs_count == 0 || last->index != MSR_TSC_DEADLINE || last->data != 0)
+    if (last->index != MSR_TSC_DEADLINE || last->data != 0)
         return;
     for (uint32_t i = 0; i < state->msrs_count; i++)
         if (state->msrs[i].index == MSR_TSC)

@@ -64,7 +64,8 @@ MUST_CHECK int gmem_create(const struct gmem_range *ranges, uint32_t ranges_coun
  * Makes guest RAM from a file that has the ranges one behind the other, from its beginning on:
  * mapped privately, so that the file stays as it is and is read as pages are touched. *fd: of a
  * file that is long enough, the memory's on success and FD_NONE then; nobody may write or shorten
- * the file while the memory lives. backing: DEFAULT or THP. Otherwise as gmem_create.
+ * the file while the memory lives. backing: DEFAULT or THP. Host addresses are as the kernel
+ * chooses. Otherwise as gmem_create.
  */
 MUST_CHECK int gmem_create_mapped(const struct gmem_range *ranges, uint32_t ranges_count, int *fd,
                                   enum gmem_backing backing, bool track_dirty,
