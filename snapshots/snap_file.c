@@ -177,11 +177,21 @@ static int sync_dir(const struct snap_file *file, struct err *err)
     return fsync(fd) < 0 ? fail(file, "sync_all", -errno, err) : 0;
 }
 
+/* What came to be there since the file was opened is not moved away. Returns 0 when it is a file of
+ * some kind or nothing, or -EISDIR. */
+static int check_no_dir(const char *path)
+{
+    struct stat stat;
+    return lstat(path, &stat) == 0 && S_ISDIR(stat.st_mode) ? -EISDIR : 0;
+}
+
 /* Gives the memory its name. What had it stays beside, until the state has its name too. */
 static int place_memory(struct snap_file *file, struct err *err)
 {
     if (file->in_place)
         return 0;
+    if (check_no_dir(file->path) < 0)
+        return fail(file, "rename", -EISDIR, err);
     if (renameat2(AT_FDCWD, file->temp_path, AT_FDCWD, file->path, RENAME_EXCHANGE) == 0) {
         file->is_swapped = true;
         return 0;
@@ -210,6 +220,8 @@ static int set_old_state_aside(struct snap_file *state, struct err *err)
 {
     if (state->in_place)
         return 0;
+    if (check_no_dir(state->path) < 0)
+        return fail(state, "rename", -EISDIR, err);
     (void)snprintf(state->aside_path, sizeof(state->aside_path), "%s.old", state->temp_path);
     if (rename(state->path, state->aside_path) == 0)
         return 0;

@@ -148,6 +148,16 @@ static int write_tables(struct machine *machine, struct boot *boot, struct err *
     return arch_write_boot(machine->gmem, &params, err);
 }
 
+/* What a custom template has set is the guest's from now on. */
+static int keep_template_msrs(struct machine *machine, const struct cfg_vm *config, struct err *err)
+{
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && config->has_cpu_template && i < config->cpu_template.msrs_count;
+         i++)
+        rc = machine_keep_msr(machine, config->cpu_template.msrs[i].addr, err);
+    return rc;
+}
+
 static int build(struct machine *machine, const struct cfg_vm *config, struct boot *boot,
                  struct err *err)
 {
@@ -172,6 +182,8 @@ static int build(struct machine *machine, const struct cfg_vm *config, struct bo
         rc = write_tables(machine, boot, err);
     if (rc == 0)
         rc = machine_setup_vcpus(machine, config, &boot->kernel, err);
+    if (rc == 0)
+        rc = keep_template_msrs(machine, config, err);
     return rc;
 }
 

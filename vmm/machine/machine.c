@@ -101,6 +101,8 @@ void machine_dismantle(struct machine *machine)
     machine->gmem = NULL;
     free(machine->memory_path);
     machine->memory_path = NULL;
+    free(machine->own_msrs);
+    machine->own_msrs = NULL;
     hv_close(&machine->hv);
     hv_vm_close(&machine->vm);
 }

@@ -139,7 +139,8 @@ struct machine {
     struct placed placed[LAYOUT_VIRTIO_DEVICES_MAX];
     uint32_t placed_count;
 
-    pthread_mutex_t late_lock; /* the vCPUs' turns at KVM's ring of late writes */
+    struct hv_msr_list *own_msrs; /* heap; that a snapshot keeps beside KVM's; NULL: none */
+    pthread_mutex_t late_lock;    /* the vCPUs' turns at KVM's ring of late writes */
     struct vcpu *vcpus;
     uint32_t vcpus_count;
     _Atomic bool stopping; /* vCPU threads leave their loop */
@@ -181,6 +182,9 @@ void machine_dismantle(struct machine *machine);
 /* machine.c: ends a start that failed half-way: vCPU threads, what was built, the end that one of
  * them may have reported. What was staged stays. */
 void machine_take_back(struct machine *machine);
+
+/* save.c: a snapshot keeps these MSRs, too. Returns 0 or -ENOMEM. */
+MUST_CHECK int machine_keep_msr(struct machine *machine, uint32_t index, struct err *err);
 
 /* vcpu.c */
 /* The signals that interrupt KVM_RUN, harmless from here on to who sends them. Returns 0 or

@@ -20,10 +20,30 @@ static int restore_vm(struct machine *machine, const struct machine_state *state
     return rc;
 }
 
+/* What the state has beyond this host's list is for the next snapshot, too. */
+static int keep_msrs(struct machine *machine, const struct hv_vcpu_state *state, struct err *err)
+{
+    struct hv_msr_list list = {.count = 0};
+    for (uint32_t i = 0; i < state->msrs_count; i++)
+        list.indexes[list.count++] = state->msrs[i].index;
+    arch_kept_msrs(&list);
+    int rc = 0;
+    for (uint32_t i = 0, known = 0; rc == 0 && i < state->msrs_count; i++) {
+        bool is_known = known < list.count && list.indexes[known] == state->msrs[i].index;
+        if (is_known)
+            known++;
+        else
+            rc = machine_keep_msr(machine, state->msrs[i].index, err);
+    }
+    return rc;
+}
+
 static int restore_vcpus(struct machine *machine, const struct machine_state *state,
                          const struct cfg_machine *config, struct err *err)
 {
     int rc = machine_create_vcpus(machine, config, err);
+    if (rc == 0)
+        rc = keep_msrs(machine, &state->vcpus[0], err);
     for (uint32_t i = 0; rc == 0 && i < machine->vcpus_count; i++)
         rc = hv_vcpu_restore(&machine->vcpus[i].hv, &state->vcpus[i], err);
     return rc;

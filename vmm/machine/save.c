@@ -27,6 +27,16 @@ static int save_devices(const struct machine *machine, struct machine_state *sta
     return 0;
 }
 
+int machine_keep_msr(struct machine *machine, uint32_t index, struct err *err)
+{
+    if (!machine->own_msrs)
+        machine->own_msrs = calloc(1, sizeof(*machine->own_msrs));
+    if (!machine->own_msrs)
+        return err_set(err, -ENOMEM, "no memory for the list of MSRs");
+    arch_add_kept_msr(machine->own_msrs, index);
+    return 0;
+}
+
 static int save_vcpus(struct machine *machine, struct machine_state *state, struct err *err)
 {
     struct hv_msr_list msrs;
@@ -34,6 +44,8 @@ static int save_vcpus(struct machine *machine, struct machine_state *state, stru
     if (rc < 0)
         return rc;
     arch_kept_msrs(&msrs);
+    for (uint32_t i = 0; machine->own_msrs && i < machine->own_msrs->count; i++)
+        arch_add_kept_msr(&msrs, machine->own_msrs->indexes[i]);
     state->vcpus = calloc(machine->vcpus_count, sizeof(*state->vcpus));
     if (!state->vcpus)
         return err_set(err, -ENOMEM, "no memory for the state of %u vCPUs", machine->vcpus_count);

@@ -203,9 +203,8 @@ static void test_snap_file_drop__never_opened__fine(void **state)
     assert_int_equal(names_count(), 0);
 }
 
-/* The memory's name cannot be taken: the old state must be gone by then, and the new one not
- * there. */
-static void test_snap_file_commit__memory_cannot_be_renamed__no_state_is_left(void **state)
+/* The memory's name cannot be taken: what was there is there again. */
+static void test_snap_file_commit__memory_cannot_be_renamed__old_state_is_back(void **state)
 {
     (void)state;
     struct err err;
@@ -218,9 +217,10 @@ static void test_snap_file_commit__memory_cannot_be_renamed__no_state_is_left(vo
     make_file(inner, "x");
     assert_int_equal(commit(&err), -EISDIR);
     assert_non_null(strstr(err.msg, "Cannot perform rename on the memory backing file: "));
-    assert_false(exists(fix.state_path));
+    expect_text(fix.state_path, OLD_STATE);
+    expect_text(inner, "x");
     drop_both();
-    assert_int_equal(names_count(), 1);
+    assert_int_equal(names_count(), 2);
 }
 
 /* The old state cannot be taken away: then the old memory stays too. */
@@ -233,7 +233,7 @@ static void test_snap_file_commit__old_state_cannot_go__old_memory_stays(void **
     write_both();
     assert_int_equal(mkdir(fix.state_path, 0700), 0);
     assert_true(commit(&err) < 0);
-    assert_non_null(strstr(err.msg, "Cannot perform unlink on the snapshot backing file: "));
+    assert_non_null(strstr(err.msg, "Cannot perform rename on the snapshot backing file: "));
     expect_text(fix.memory_path, OLD_MEMORY);
     drop_both();
     assert_int_equal(names_count(), 2);
@@ -416,7 +416,7 @@ int main(void)
         TEST(test_snap_file_commit__old_pair__replaced),
         TEST(test_snap_file_drop__not_committed__old_pair_stays_alone),
         TEST(test_snap_file_drop__never_opened__fine),
-        TEST(test_snap_file_commit__memory_cannot_be_renamed__no_state_is_left),
+        TEST(test_snap_file_commit__memory_cannot_be_renamed__old_state_is_back),
         TEST(test_snap_file_commit__old_state_cannot_go__old_memory_stays),
         TEST(test_snap_file_open__hard_link__written_in_place),
         TEST(test_snap_file_open__symbolic_link__its_target_is_written),

@@ -52,6 +52,9 @@ void arch_boot_msrs(struct hv_msrs *ret_msrs);
 MUST_CHECK int arch_template_msrs(struct hv_vcpu *vcpu, const struct arch_cpu_config *config,
                                   struct hv_msrs *msrs, struct err *err);
 
+/* Adds an MSR to the list, unless it is there or there is no room. Pure. */
+void arch_add_kept_msr(struct hv_msr_list *list, uint32_t index);
+
 /* Leaves of a list of MSRs those that hold a guest's state (snapshot.md 2). Pure. */
 void arch_kept_msrs(struct hv_msr_list *list);
 

@@ -60,3 +60,12 @@ void arch_kept_msrs(struct hv_msr_list *list)
             list->indexes[count++] = list->indexes[i];
     list->count = count;
 }
+
+void arch_add_kept_msr(struct hv_msr_list *list, uint32_t index)
+{
+    for (uint32_t i = 0; i < list->count; i++)
+        if (list->indexes[i] == index)
+            return;
+    if (list->count < ARRAY_LEN(list->indexes))
+        list->indexes[list->count++] = index;
+}
