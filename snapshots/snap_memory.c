@@ -304,13 +304,15 @@ static bool sum_of(const struct gmem *gmem, uint64_t off, uint8_t ret_sum[CRYPTO
     return true;
 }
 
-static void sample_add(const struct gmem *gmem, uint64_t off, struct snapf_content *content)
+/* room: how many samples there may be then. */
+static void sample_add(const struct gmem *gmem, uint64_t off, uint32_t room,
+                       struct snapf_content *content)
 {
     struct snapf_sample *sample = &content->samples[content->samples_count];
     for (uint32_t i = 0; i < content->samples_count; i++)
         if (content->samples[i].off == off)
             return;
-    if (content->samples_count == SNAPF_SAMPLES_MAX || !sum_of(gmem, off, sample->sum))
+    if (content->samples_count == room || !sum_of(gmem, off, sample->sum))
         return;
     sample->off = off;
     content->samples_count++;
@@ -320,16 +322,23 @@ static void sample_address(const struct gmem *gmem, uint64_t addr, struct snapf_
 {
     uint64_t off;
     if (offset_of(gmem, addr, &off))
-        sample_add(gmem, off, content);
+        sample_add(gmem, off, SNAPF_SAMPLES_MAX - SNAP_RANDOM_SAMPLES, content);
 }
 
-void snap_samples_take(const struct gmem *gmem, const struct snap_written *written,
-                       struct snapf_content *content)
+/* KVM writes a guest's clock whenever it stops and goes on: two snapshots never agree on it. */
+static void sample_clocks(const struct gmem *gmem, const struct machine_state *state,
+                          struct snapf_content *content)
 {
-    const struct machine_state *state = &content->machine;
-    for (uint32_t i = 0; i < written->picked_count; i++)
-        sample_add(gmem, written->picked[i], content);
-    sample_address(gmem, state->generation.place.vmgenid_base, content);
+    for (uint32_t i = 0; i < state->vcpus_count; i++) {
+        uint64_t clock = hv_vcpu_state_clock(&state->vcpus[i]);
+        if (clock != 0)
+            sample_address(gmem, clock, content);
+    }
+}
+
+static void sample_rings(const struct gmem *gmem, const struct machine_state *state,
+                         struct snapf_content *content)
+{
     for (uint32_t i = 0; i < state->devices_count; i++) {
         const struct virtio_state *virtio = &state->devices[i].virtio;
         for (uint32_t queue = 0; virtio->active && queue < virtio->queues_count; queue++) {
@@ -339,19 +348,41 @@ void snap_samples_take(const struct gmem *gmem, const struct snap_written *writt
     }
 }
 
+void snap_samples_take(const struct gmem *gmem, const struct snap_written *written,
+                       struct snapf_content *content)
+{
+    const struct machine_state *state = &content->machine;
+    sample_address(gmem, state->generation.place.vmgenid_base, content);
+    sample_clocks(gmem, state, content);
+    sample_rings(gmem, state, content);
+    content->samples_fixed_count = content->samples_count;
+    for (uint32_t i = 0; i < written->picked_count; i++)
+        sample_add(gmem, written->picked[i], SNAPF_SAMPLES_MAX, content);
+}
+
+static int sample_check(const struct gmem *gmem, const struct snapf_sample *sample, struct err *err)
+{
+    uint8_t sum[CRYPTO_CHECKSUM_SIZE];
+    if (sum_of(gmem, sample->off, sum) && memcmp(sum, sample->sum, sizeof(sum)) == 0)
+        return 0;
+    return err_set(err, -EINVAL,
+                   "The memory file is not the one of this state file: its page at byte %llu has "
+                   "other content. Load both files of one snapshot; a diff has to be merged onto "
+                   "its base first",
+                   (unsigned long long)sample->off);
+}
+
 int snap_samples_check(const struct gmem *gmem, const struct snapf_content *content,
                        struct err *err)
 {
-    uint8_t sum[CRYPTO_CHECKSUM_SIZE];
-    for (uint32_t i = 0; i < content->samples_count; i++) {
-        const struct snapf_sample *sample = &content->samples[i];
-        if (sum_of(gmem, sample->off, sum) && memcmp(sum, sample->sum, sizeof(sum)) == 0)
-            continue;
-        return err_set(err, -EINVAL,
-                       "The memory file is not the one of this state file: its page at byte %llu "
-                       "has other content. Load both files of one snapshot; a diff has to be "
-                       "merged onto its base first",
-                       (unsigned long long)sample->off);
-    }
-    return 0;
+    uint32_t count = content->samples_count;
+    uint32_t random_from = content->samples_fixed_count;
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < random_from; i++)
+        rc = sample_check(gmem, &content->samples[i], err);
+    /* Spread over those that were picked. */
+    uint32_t step = (count - random_from + SNAP_RANDOM_CHECKS - 1) / SNAP_RANDOM_CHECKS;
+    for (uint32_t i = random_from; rc == 0 && i < count; i += step)
+        rc = sample_check(gmem, &content->samples[i], err);
+    return rc;
 }

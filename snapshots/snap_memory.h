@@ -12,8 +12,11 @@
 #include "vmm/config/cfg.h"
 #include "vmm/machine/machine_state.h"
 
-/* How many pages of those written are kept as samples, beside rings and VMGenID. */
+/* How many pages of those written are kept as samples, beside those that change from one snapshot to
+ * the next: clocks, rings, VMGenID. A load looks at these and at so many of the others: each that
+ * nothing else touches costs it a page fault. */
 #define SNAP_RANDOM_SAMPLES 14u
+#define SNAP_RANDOM_CHECKS 4u
 
 /* What was written, and what of the tracked changes that took: snap_written_done. */
 struct snap_written {
@@ -41,7 +44,8 @@ MUST_CHECK int snap_memory_write(struct machine *machine, const struct snap_file
 void snap_written_done(struct snap_written *written);
 void snap_written_give_back(struct gmem *gmem, struct snap_written *written);
 
-/* Samples of what a load relies on: the pages of rings and of VMGenID, and those picked. */
+/* Samples of what a load relies on: the pages of the guest's clocks, of rings and of VMGenID, then
+ * those picked. */
 void snap_samples_take(const struct gmem *gmem, const struct snap_written *written,
                        struct snapf_content *content);
 

@@ -54,7 +54,7 @@ static const struct {
     [SECTION_LEGACY] = {TAG('L', 'E', 'G', 'A'), 1, "LEGA"},
     [SECTION_VCPU] = {TAG('V', 'C', 'P', 'U'), 1, "VCPU"},
     [SECTION_DEVICE] = {TAG('D', 'E', 'V', ' '), 1, "DEV"},
-    [SECTION_SAMPLES] = {TAG('S', 'A', 'M', 'P'), 1, "SAMP"},
+    [SECTION_SAMPLES] = {TAG('S', 'A', 'M', 'P'), 2, "SAMP"}, /* 2: samples_fixed_count */
 };
 static_assert(ARRAY_LEN(sections) == SECTIONS_COUNT, "a row for each");
 
@@ -99,6 +99,10 @@ static void code_config(struct snapf_code *code, struct snapf_content *content)
 static void code_samples(struct snapf_code *code, struct snapf_content *content)
 {
     snapf_u32_max(code, &content->samples_count, SNAPF_SAMPLES_MAX);
+    if (code->version >= 2)
+        snapf_u32_max(code, &content->samples_fixed_count, content->samples_count);
+    else
+        content->samples_fixed_count = content->samples_count;
     for (uint32_t i = 0; i < content->samples_count; i++) {
         snapf_u64(code, &content->samples[i].off);
         snapf_bytes(code, content->samples[i].sum, sizeof(content->samples[i].sum));

@@ -17,7 +17,7 @@
 
 /* Version of the format; one that is read has this major and at most this minor. */
 #define SNAPF_MAJOR 1u
-#define SNAPF_MINOR 0u
+#define SNAPF_MINOR 1u
 #define SNAPF_PATCH 0u
 
 /* Pages of the memory file that the state file vouches for. */
@@ -44,6 +44,7 @@ struct snapf_content {
     size_t config_len;
     struct machine_state machine;
     uint32_t samples_count;
+    uint32_t samples_fixed_count; /* the first so many are no random pages: a load looks at all */
     struct snapf_sample samples[SNAPF_SAMPLES_MAX];
 };
 

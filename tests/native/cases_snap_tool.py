@@ -142,7 +142,7 @@ def snap_tool_editor_does_the_same(t):
     equal("the merged memory", want, digest(t.path("full")))
     load_goes_on(t, "full", "state_two", last)
     expect("version", tool(t, "info-vmstate", "version", "--vmstate-path", "state_two", program=EDITOR),
-           out="v1.0.0\n")
+           out="v1.1.0\n")
     other = tool(t, "--version", program=os.path.join(BUILD, "compat/firecracker"))
     expect("--version", tool(t, "--version", program=EDITOR),
            out=other.out.split("\n")[0].replace("Firecracker", "snapshot-editor") + "\n")
@@ -170,7 +170,7 @@ def snap_tool_info_and_unique(t):
     take_chain(t)
     end = tool(t, "info", "state_full")
     expect("info", end)
-    contains("stdout", "format: v1.0.0\ntaken by: mayfly ", end.out)
+    contains("stdout", "format: v1.1.0\ntaken by: mayfly ", end.out)
     end = tool(t, "info", "state_full", "full")
     expect("info with memory", end)
     found = extents(t.path("full"))
@@ -202,7 +202,7 @@ def snap_tool_help_and_version(t):
     end = tool(t, "--help")
     expect("--help", end)
     contains("stdout", "usage: mayfly-snap info STATE [MEMORY]\n", end.out)
-    expect("--version", tool(t, "merge", "--version"), out="mayfly-snap v0.1.0 (snapshot format v1.0.0)\n")
+    expect("--version", tool(t, "merge", "--version"), out="mayfly-snap v0.1.0 (snapshot format v1.1.0)\n")
     with open("/dev/full", "w", encoding="ascii") as full:
         expect("--help on a full disk", tool(t, "--help", stdout=full), status=1,
                err="Cannot write to standard output: ENOSPC: No space left on device")

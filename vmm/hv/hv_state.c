@@ -13,6 +13,8 @@
 #include "vmm/hv/hv_int.h"
 
 #define MSR_TSC 0x10u
+#define MSR_KVM_SYSTEM_TIME_NEW 0x4b564d01u
+#define KVM_CLOCK_ENABLED 1u
 #define DR6_FRESH 0xffff0ff0u
 #define DR7_FRESH 0x400u
 #define MSR_TSC_DEADLINE 0x6e0u
@@ -222,6 +224,14 @@ int hv_vcpu_restore(struct hv_vcpu *vcpu, const struct hv_vcpu_state *state, str
     if (rc == 0)
         rc = write_msrs(vcpu, state, err);
     return rc < 0 ? rc : run_steps(vcpu, last, ARRAY_LEN(last), (const char *)state, err);
+}
+
+uint64_t hv_vcpu_state_clock(const struct hv_vcpu_state *state)
+{
+    for (uint32_t i = 0; i < state->msrs_count; i++)
+        if (state->msrs[i].index == MSR_KVM_SYSTEM_TIME_NEW)
+            return state->msrs[i].data & KVM_CLOCK_ENABLED ? state->msrs[i].data & ~1ull : 0;
+    return 0;
 }
 
 static int save_full(struct hv_vm *vm, struct hv_vm_state *state, struct err *err)

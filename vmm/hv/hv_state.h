@@ -67,6 +67,9 @@ MUST_CHECK int hv_vcpu_save(struct hv_vcpu *vcpu, const struct hv_msr_list *list
 MUST_CHECK int hv_vcpu_restore(struct hv_vcpu *vcpu, const struct hv_vcpu_state *state,
                                struct err *err);
 
+/* Where the guest has KVM write its clock (MSR_KVM_SYSTEM_TIME_NEW); 0: nowhere. Pure. */
+uint64_t hv_vcpu_state_clock(const struct hv_vcpu_state *state);
+
 /* The VM's clock and, of the kernel's irqchip, PICs, IOAPIC and PIT. Returns 0 or -errno. */
 MUST_CHECK int hv_vm_save(struct hv_vm *vm, struct hv_vm_state *ret_state, struct err *err);
 

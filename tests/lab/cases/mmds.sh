@@ -23,6 +23,7 @@ start() {
     address=$1
     rm -f "$sock" "$dir/in" "$dir/metrics"
     serve ip netns exec mayfly "$mayfly" --mmds-size-limit 200000 --http-api-max-payload-size 200000
+    # shellcheck disable=SC2119 # it takes none
     put_guest
     api PUT /network-interfaces/eth0 '{"iface_id":"eth0","host_dev_name":"tap0","guest_mac":"06:00:ac:10:00:02"}'
     api PUT /network-interfaces/eth1 '{"iface_id":"eth1","host_dev_name":"tap1","guest_mac":"06:00:ac:10:00:03"}'

@@ -22,6 +22,7 @@ read -r small _ < <(md5sum "$dir/www/small")
 in_netns busybox httpd -f -p "$host:80" -h "$dir/www" &
 
 serve ip netns exec mayfly "$mayfly"
+# shellcheck disable=SC2119 # it takes none
 put_guest
 in_netns ip tuntap add tap1 mode tap
 api PUT /network-interfaces/zz '{"iface_id":"zz","host_dev_name":"tap1","guest_mac":"06:00:ac:10:00:03"}'

@@ -53,6 +53,7 @@ refused() {
 }
 
 serve "$mayfly"
+# shellcheck disable=SC2119 # it takes none
 put_guest
 api PUT /drives/vcat "{\"drive_id\":\"vcat\",\"path_on_host\":\"$dir/vcat\",\"is_root_device\":false,\"is_read_only\":true}"
 api PUT /vsock "{\"guest_cid\":42,\"uds_path\":\"$uds\"}"

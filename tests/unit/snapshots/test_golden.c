@@ -2,8 +2,9 @@
 /*
  * State files that builds of their time have written, each kept for ever (golden/): this build
  * reads them, and finds in them what was there. They are never made anew; a new version of the
- * format adds one. v1_0.state: one vCPU that runs tests/native/guests/numbers.S, 16 MiB, a drive
- * with a limiter that the guest has not touched. Single thread.
+ * format adds one. v1_0.state, whose samples are all checked: one vCPU that runs
+ * tests/native/guests/numbers.S, 16 MiB, a drive with a limiter that the guest has not touched.
+ * Single thread.
  */
 #include <limits.h>
 #include <stdio.h>

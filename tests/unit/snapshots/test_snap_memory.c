@@ -227,9 +227,9 @@ static void take_samples(void)
 static void test_snap_samples_take__picked_and_rings_and_vmgenid__each_once(void **state)
 {
     (void)state;
-    static const uint64_t offs[] = {3 * GMEM_PAGE_SIZE, LOW_SIZE + GMEM_PAGE_SIZE,
-                                    5 * GMEM_PAGE_SIZE, 7 * GMEM_PAGE_SIZE,
-                                    LOW_SIZE + 2 * GMEM_PAGE_SIZE};
+    static const uint64_t offs[] = {5 * GMEM_PAGE_SIZE, 7 * GMEM_PAGE_SIZE,
+                                    LOW_SIZE + 2 * GMEM_PAGE_SIZE, 3 * GMEM_PAGE_SIZE,
+                                    LOW_SIZE + GMEM_PAGE_SIZE};
     take_samples();
     snap_samples_take(fix.gmem, &fix.written, &fix.content);
     assert_int_equal(fix.content.samples_count, ARRAY_LEN(offs));

@@ -149,8 +149,8 @@ static void test_snapf_decode__other_major_version__names_both(void **state)
     struct bytes file = file_make(HV_IRQCHIP_SPLIT);
     file_put_u32(&file, FILE_MAJOR_OFF, SNAPF_MAJOR + 1);
     file_seal(&file);
-    expect_sentence(&file, "Invalid data version: the file has format v2.0.0; this build reads "
-                           "v1.0 to v1.0");
+    expect_sentence(&file, "Invalid data version: the file has format v2.1.0; this build reads "
+                           "v1.0 to v1.1");
     free(file.data);
 }
 
@@ -160,8 +160,8 @@ static void test_snapf_decode__newer_minor_version__names_both(void **state)
     struct bytes file = file_make(HV_IRQCHIP_SPLIT);
     file_put_u32(&file, FILE_MINOR_OFF, SNAPF_MINOR + 1);
     file_seal(&file);
-    expect_sentence(&file, "Invalid data version: the file has format v1.1.0; this build reads "
-                           "v1.0 to v1.0");
+    expect_sentence(&file, "Invalid data version: the file has format v1.2.0; this build reads "
+                           "v1.0 to v1.1");
     free(file.data);
 }
 

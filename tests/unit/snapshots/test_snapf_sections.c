@@ -86,7 +86,7 @@ static void test_snapf_decode__section_of_newer_version__refused(void **state)
     for (uint32_t i = 0; i < COUNT; i++) {
         size_t off = section_off(file, i) + VERSION_OFF;
         file_put_u32(file, off, file_u32(file, off) + 1);
-        expect_refused(file, "of at most version 1");
+        expect_refused(file, i == SAMP ? "of at most version 2" : "of at most version 1");
         file_put_u32(file, off, file_u32(file, off) - 1);
     }
 }
@@ -128,10 +128,10 @@ static void test_snapf_decode__section_of_another_length__refused(void **state)
         uint8_t last = file->data[end - 1];
         file_put_u64(file, off + LEN_OFF, len + 1);
         insert(file, end, "", 1);
-        expect_refused(file, "is not what its version 1 has");
+        expect_refused(file, "is not what its version ");
         file_put_u64(file, off + LEN_OFF, len - 1);
         cut_out(file, end - 1, 2);
-        expect_refused(file, "is not what its version 1 has");
+        expect_refused(file, "is not what its version ");
         file_put_u64(file, off + LEN_OFF, len);
         insert(file, end - 1, &last, 1);
     }
