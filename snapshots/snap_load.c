@@ -186,6 +186,9 @@ static int map_file(const struct loading *loading, struct gmem **ret_gmem, struc
     int rc = open_memory(loading->load->mem_backend.backend_path, memory_size(state), &fd, err);
     if (rc < 0)
         return rc;
+    rc = snap_samples_check_file(fd, &loading->content, err);
+    if (rc < 0)
+        return rc;
     enum gmem_backing backing =
         machine->huge_pages == CFG_HUGE_PAGES_TRANSPARENT ? GMEM_BACKING_THP : GMEM_BACKING_DEFAULT;
     rc = gmem_create_mapped(state->regions, state->regions_count, &fd, backing,

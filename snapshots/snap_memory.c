@@ -360,11 +360,8 @@ void snap_samples_take(const struct gmem *gmem, const struct snap_written *writt
         sample_add(gmem, written->picked[i], SNAPF_SAMPLES_MAX, content);
 }
 
-static int sample_check(const struct gmem *gmem, const struct snapf_sample *sample, struct err *err)
+static int fail_sample(const struct snapf_sample *sample, struct err *err)
 {
-    uint8_t sum[CRYPTO_CHECKSUM_SIZE];
-    if (sum_of(gmem, sample->off, sum) && memcmp(sum, sample->sum, sizeof(sum)) == 0)
-        return 0;
     return err_set(err, -EINVAL,
                    "The memory file is not the one of this state file: its page at byte %llu has "
                    "other content. Load both files of one snapshot; a diff has to be merged onto "
@@ -375,14 +372,28 @@ static int sample_check(const struct gmem *gmem, const struct snapf_sample *samp
 int snap_samples_check(const struct gmem *gmem, const struct snapf_content *content,
                        struct err *err)
 {
-    uint32_t count = content->samples_count;
-    uint32_t random_from = content->samples_fixed_count;
-    int rc = 0;
-    for (uint32_t i = 0; rc == 0 && i < random_from; i++)
-        rc = sample_check(gmem, &content->samples[i], err);
-    /* Spread over those that were picked. */
-    uint32_t step = (count - random_from + SNAP_RANDOM_CHECKS - 1) / SNAP_RANDOM_CHECKS;
-    for (uint32_t i = random_from; rc == 0 && i < count; i += step)
-        rc = sample_check(gmem, &content->samples[i], err);
-    return rc;
+    uint8_t sum[CRYPTO_CHECKSUM_SIZE];
+    for (uint32_t i = 0; i < content->samples_fixed_count; i++) {
+        const struct snapf_sample *sample = &content->samples[i];
+        if (!sum_of(gmem, sample->off, sum) || memcmp(sum, sample->sum, sizeof(sum)) != 0)
+            return fail_sample(sample, err);
+    }
+    return 0;
+}
+
+int snap_samples_check_file(int fd, const struct snapf_content *content, struct err *err)
+{
+    uint8_t page[GMEM_PAGE_SIZE];
+    uint8_t sum[CRYPTO_CHECKSUM_SIZE];
+    for (uint32_t i = content->samples_fixed_count; i < content->samples_count; i++) {
+        const struct snapf_sample *sample = &content->samples[i];
+        ssize_t len =
+            sample->off <= INT64_MAX ? fd_pread_full(fd, page, sizeof(page), sample->off) : 0;
+        if (len < 0)
+            return err_set(err, (int)len, "Failed to read the memory file: %s", ERR_OS((int)len));
+        crypto_checksum(page, (size_t)len, sum);
+        if (len != sizeof(page) || memcmp(sum, sample->sum, sizeof(sum)) != 0)
+            return fail_sample(sample, err);
+    }
+    return 0;
 }

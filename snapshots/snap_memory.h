@@ -13,10 +13,8 @@
 #include "vmm/machine/machine_state.h"
 
 /* How many pages of those written are kept as samples, beside those that change from one snapshot to
- * the next: clocks, rings, VMGenID. A load looks at these and at so many of the others: each that
- * nothing else touches costs it a page fault. */
+ * the next: clocks, rings, VMGenID. */
 #define SNAP_RANDOM_SAMPLES 14u
-#define SNAP_RANDOM_CHECKS 4u
 
 /* What was written, and what of the tracked changes that took: snap_written_done. */
 struct snap_written {
@@ -49,6 +47,12 @@ void snap_written_give_back(struct gmem *gmem, struct snap_written *written);
 void snap_samples_take(const struct gmem *gmem, const struct snap_written *written,
                        struct snapf_content *content);
 
-/* Is memory that was loaded the state's? Returns 0 or -EINVAL with the page that differs. */
+/*
+ * Is memory that is being loaded the state's? The pages that a load touches anyway are compared
+ * where they are mapped, the random ones as they are read from the file: a page fault costs more.
+ * Return 0, -EINVAL with the page that differs, or -errno of the read.
+ */
 MUST_CHECK int snap_samples_check(const struct gmem *gmem, const struct snapf_content *content,
                                   struct err *err);
+MUST_CHECK int snap_samples_check_file(int fd, const struct snapf_content *content,
+                                       struct err *err);
