@@ -56,6 +56,10 @@ MUST_CHECK int crypto_aead_open(struct crypto_aead *aead, const struct crypto_me
 #define CRYPTO_CHECKSUM_SIZE 16u
 void crypto_checksum(const void *bytes, size_t len, uint8_t ret_sum[static CRYPTO_CHECKSUM_SIZE]);
 
+/* The same of two runs of bytes as if one followed the other. */
+void crypto_checksum_both(const void *first, size_t first_len, const void *second,
+                          size_t second_len, uint8_t ret_sum[static CRYPTO_CHECKSUM_SIZE]);
+
 /* Characters of `len` bytes in base64 with padding, without a NUL. */
 #define CRYPTO_BASE64_LEN(len) (((len) + 2) / 3 * 4)
 

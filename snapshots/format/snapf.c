@@ -235,7 +235,6 @@ int snapf_version(const uint8_t *bytes, size_t len, uint32_t ret_version[static 
 static int check_header(const uint8_t *bytes, size_t len, struct wire_header *ret_header,
                         struct err *err)
 {
-    static const uint8_t zeros[CRYPTO_CHECKSUM_SIZE];
     uint8_t sum[CRYPTO_CHECKSUM_SIZE];
     int rc = read_header(bytes, len, ret_header, err);
     if (rc < 0)
@@ -253,13 +252,10 @@ static int check_header(const uint8_t *bytes, size_t len, struct wire_header *re
                        "the file has %zu bytes and says that it has %llu: it was cut "
                        "off, or something was added",
                        len, (unsigned long long)le64_get(ret_header->file_len));
-    uint8_t *copy = malloc(len);
-    if (!copy)
-        return err_set(err, -ENOMEM, "no memory for the state file");
-    memcpy(copy, bytes, len);
-    memcpy(copy + offsetof(struct wire_header, sum), zeros, sizeof(zeros));
-    crypto_checksum(copy, len, sum);
-    free(copy);
+    struct wire_header summed = *ret_header;
+    memset(summed.sum, 0, sizeof(summed.sum));
+    crypto_checksum_both(&summed, sizeof(summed), bytes + sizeof(summed), len - sizeof(summed),
+                         sum);
     if (memcmp(sum, ret_header->sum, sizeof(sum)) != 0)
         return err_set(err, -EINVAL,
                        "the file is damaged: its checksum is not the one that it "
