@@ -4,6 +4,7 @@
  * vmm.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -25,7 +26,8 @@ struct making {
     struct snap_written written;
 };
 
-static int same_file(const struct cfg_snapshot_create *create, struct err *err)
+/* Asked before the files are opened, and after: a link may name what was not there. */
+static int refuse_same_file(const struct cfg_snapshot_create *create, struct err *err)
 {
     struct stat state;
     struct stat memory;
@@ -37,6 +39,22 @@ static int same_file(const struct cfg_snapshot_create *create, struct err *err)
                        "snapshot_path and mem_file_path are the same file: %s. Name two",
                        create->snapshot_path);
     return 0;
+}
+
+/* The memory's path is the file that this VM is mapped from, and a diff would not be merged into
+ * it: it would take the base's place. */
+static int refuse_lost_base(const struct making *making, struct err *err)
+{
+    FD_AUTO int fd = FD_NONE;
+    if (making->create->snapshot_type != CFG_SNAPSHOT_DIFF || making->memory.was_same)
+        return 0;
+    fd = open(making->memory.path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0 || !gmem_is_mapped_from(machine_memory(making->machine), fd))
+        return 0;
+    return err_set(err, -EBUSY,
+                   "Cannot perform truncate on the memory backing file: this VM is mapped from it, "
+                   "and it is longer than its memory: write the diff to another file (%s)",
+                   making->memory.path);
 }
 
 static int take_state(struct making *making, const struct cfg_vm *config, struct err *err)
@@ -58,13 +76,9 @@ static int open_files(struct making *making, struct err *err)
     if (rc == 0)
         rc = snap_file_open(&making->memory, making->create->mem_file_path, "memory", size, merges,
                             err);
-    if (rc == 0 && merges && making->memory.in_place && !making->memory.was_same &&
-        gmem_is_mapped_from(machine_memory(making->machine), making->memory.fd))
-        return err_set(err, -EBUSY,
-                       "Cannot perform truncate on the memory backing file: this VM is mapped from "
-                       "it, and it is longer than its memory: write the diff to another file (%s)",
-                       making->memory.path);
-    return rc;
+    if (rc == 0)
+        rc = refuse_same_file(making->create, err);
+    return rc < 0 ? rc : refuse_lost_base(making, err);
 }
 
 static int write_state(struct making *making, struct err *err)
@@ -88,21 +102,26 @@ static int write_files(struct making *making, struct err *err)
     if (rc == 0)
         rc = snap_memory_write(making->machine, &making->memory, making->create->snapshot_type,
                                &making->written, err);
-    if (rc < 0)
+    if (rc == 0)
+        rc = snap_file_place_memory(&making->memory, &making->state, err);
+    if (rc == 0) {
+        snap_samples_take(machine_memory(making->machine), &making->written, &making->content);
+        rc = write_state(making, err);
+    }
+    if (rc < 0) {
+        snap_file_undo(&making->memory, &making->state);
         return rc;
-    const struct gmem *gmem = machine_memory(making->machine);
-    snap_samples_take(gmem, &making->written, &making->content);
-    rc = write_state(making, err);
-    return rc < 0 ? rc : snap_file_commit(&making->memory, &making->state, err);
+    }
+    return snap_file_commit(&making->memory, &making->state, err);
 }
 
 static int make(struct making *making, const struct cfg_vm *config, struct err *err)
 {
-    int rc = same_file(making->create, err);
-    if (rc == 0)
-        rc = take_state(making, config, err);
+    int rc = refuse_same_file(making->create, err);
     if (rc == 0)
         rc = open_files(making, err);
+    if (rc == 0)
+        rc = take_state(making, config, err);
     return rc < 0 ? rc : write_files(making, err);
 }
 

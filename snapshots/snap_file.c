@@ -12,7 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -59,15 +61,19 @@ static bool is_link(const char *path)
  * cannot be replaced. */
 static bool is_fixed(const char *path, const struct stat *stat)
 {
-    return stat->st_nlink > 1 || is_mount(path);
+    bool has_acl = getxattr(path, "system.posix_acl_access", NULL, 0) >= 0;
+    return stat->st_nlink > 1 || has_acl || is_mount(path);
 }
 
-static int open_temp(struct snap_file *file)
+static int open_temp(struct snap_file *file, mode_t mode)
 {
     for (uint32_t i = 0; i < TEMP_TRIES; i++) {
+        uint32_t number = 0; /* what a killed one has left is not in the way */
+        if (getrandom(&number, sizeof(number), 0) < 0)
+            return -errno;
         (void)snprintf(file->temp_path, sizeof(file->temp_path), "%s.%d.%u.tmp", file->path,
-                       (int)getpid(), i); /* fits: snap_file_open */
-        file->fd = open(file->temp_path, OPEN_FLAGS | O_EXCL, FILE_MODE);
+                       (int)getpid(), number); /* fits: snap_file_open */
+        file->fd = open(file->temp_path, OPEN_FLAGS | O_EXCL, mode);
         if (file->fd >= 0)
             return 0;
         if (errno != EEXIST)
@@ -89,9 +95,30 @@ static int open_in_place(struct snap_file *file, uint64_t size, struct err *err)
     return 0;
 }
 
-static int open_beside(struct snap_file *file, uint64_t size, struct err *err)
+/* As whoever made what is replaced wants it read. Returns 0 or -errno. */
+static int imitate(const struct snap_file *file, const struct stat *old)
 {
-    int rc = open_temp(file);
+    struct stat own;
+    if (!old)
+        return 0;
+    if (fstat(file->fd, &own) < 0)
+        return -errno;
+    bool is_theirs = own.st_uid == old->st_uid && own.st_gid == old->st_gid;
+    if (!is_theirs && fchown(file->fd, old->st_uid, old->st_gid) < 0)
+        return -errno;
+    return fchmod(file->fd, old->st_mode & 07777) < 0 ? -errno : 0;
+}
+
+/* old: what has the name; NULL: nothing. */
+static int open_beside(struct snap_file *file, uint64_t size, const struct stat *old,
+                       struct err *err)
+{
+    int rc = open_temp(file, old ? 0600 : FILE_MODE);
+    if (rc == 0) {
+        rc = imitate(file, old);
+        if (rc < 0)
+            snap_file_drop(file);
+    }
     if (rc == -EACCES || rc == -EPERM || rc == -EROFS) {
         rc = open_in_place(file, size, err);
         if (rc == 0)
@@ -137,7 +164,7 @@ int snap_file_open(struct snap_file *ret_file, const char *path, const char *wha
         .path = path, .what = what, .fd = FD_NONE, .size = size, .merges = merges};
     if (path[0] == '\0')
         return fail(ret_file, "open", -ENOENT, err);
-    if (strlen(path) > sizeof(ret_file->temp_path) - sizeof(".4294967295.99.tmp"))
+    if (strlen(path) > sizeof(ret_file->temp_path) - sizeof(".4294967295.4294967295.tmp"))
         return fail(ret_file, "open", -ENAMETOOLONG, err);
     bool exists = stat_of(path, &stat);
     if (exists && S_ISDIR(stat.st_mode))
@@ -148,7 +175,8 @@ int snap_file_open(struct snap_file *ret_file, const char *path, const char *wha
                        what, path);
     bool fits = exists && size > 0 && (uint64_t)stat.st_size == size;
     bool stays = is_link(path) || (exists && ((merges && fits) || is_fixed(path, &stat)));
-    int rc = stays ? open_in_place(ret_file, size, err) : open_beside(ret_file, size, err);
+    int rc = stays ? open_in_place(ret_file, size, err)
+                   : open_beside(ret_file, size, exists ? &stat : NULL, err);
     if (rc < 0)
         snap_file_drop(ret_file);
     return rc;
@@ -171,9 +199,11 @@ static int sync_dir(const struct snap_file *file, struct err *err)
     char dir[SNAP_PATH_MAX_SIZE];
     (void)snprintf(dir, sizeof(dir), "%.*s.", (int)dir_len(file->path), file->path); /* fits */
     FD_AUTO int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    /* A directory that cannot be read cannot be made durable: its files are. */
-    if (fd < 0)
+    /* A directory that may not be read cannot be made durable: its files are. */
+    if (fd < 0 && (errno == EACCES || errno == EPERM))
         return 0;
+    if (fd < 0)
+        return fail(file, "sync_all", -errno, err);
     return fsync(fd) < 0 ? fail(file, "sync_all", -errno, err) : 0;
 }
 
@@ -188,7 +218,7 @@ static int check_no_dir(const char *path)
 /* Gives the memory its name. What had it stays beside, until the state has its name too. */
 static int place_memory(struct snap_file *file, struct err *err)
 {
-    if (file->in_place)
+    if (file->in_place || file->is_swapped || file->temp_path[0] == '\0')
         return 0;
     if (check_no_dir(file->path) < 0)
         return fail(file, "rename", -EISDIR, err);
@@ -234,7 +264,7 @@ static bool has_name(const struct snap_file *file)
     return !file->in_place && file->temp_path[0] == '\0';
 }
 
-/* The old pair again: never a state beside another's memory. What fails here leaves no state. */
+/* What fails here leaves no state. */
 static void put_back(struct snap_file *memory, struct snap_file *state)
 {
     if (has_name(state) && unlink(state->path) < 0)
@@ -247,8 +277,19 @@ static void put_back(struct snap_file *memory, struct snap_file *state)
     if (memory->is_swapped &&
         renameat2(AT_FDCWD, memory->temp_path, AT_FDCWD, memory->path, RENAME_EXCHANGE) < 0)
         return;
+    memory->is_swapped = false;
     if (state->aside_path[0] != '\0')
         (void)rename(state->aside_path, state->path);
+    state->aside_path[0] = '\0';
+}
+
+void snap_file_undo(struct snap_file *memory, struct snap_file *state)
+{
+    /* One that was written in place has begun to be the new memory's. */
+    if (state->in_place && (ftruncate(state->fd, 0) < 0 || fsync(state->fd) < 0))
+        log_error("snapshot: %s could not be emptied: %s. Do not load it", state->path,
+                  ERR_OS(errno));
+    put_back(memory, state);
 }
 
 /* From here on nobody takes the old state for the new memory's. */
@@ -278,7 +319,22 @@ int snap_file_begin(struct snap_file *memory, struct snap_file *state, struct er
     int rc = memory->in_place ? drop_old_state(state, err) : 0;
     if (rc == 0)
         rc = begin_in_place(state, err);
+    /* Durably: else a power cut would leave the old state beside what is written now. */
+    if (rc == 0 && state->in_place)
+        rc = sync_file(state, err);
+    else if (rc == 0 && memory->in_place)
+        rc = sync_dir(state, err);
     return rc < 0 ? rc : begin_in_place(memory, err);
+}
+
+int snap_file_place_memory(struct snap_file *memory, const struct snap_file *state, struct err *err)
+{
+    if (!state->in_place)
+        return 0;
+    int rc = sync_file(memory, err);
+    if (rc == 0)
+        rc = place_memory(memory, err);
+    return rc < 0 ? rc : sync_dir(memory, err);
 }
 
 /* By their names: at worst one directory is made durable twice. */
@@ -291,6 +347,8 @@ static bool is_same_dir(const struct snap_file *a, const struct snap_file *b)
 static int take_names(struct snap_file *memory, struct snap_file *state, struct err *err)
 {
     int rc = set_old_state_aside(state, err);
+    if (rc == 0 && !is_same_dir(memory, state))
+        rc = sync_dir(state, err);
     if (rc == 0)
         rc = place_memory(memory, err);
     if (rc == 0)
@@ -309,7 +367,7 @@ int snap_file_commit(struct snap_file *memory, struct snap_file *state, struct e
         return rc;
     rc = take_names(memory, state, err);
     if (rc < 0)
-        put_back(memory, state);
+        snap_file_undo(memory, state);
     else if (state->aside_path[0] != '\0')
         (void)unlink(state->aside_path); /* ours; what stays harms nobody */
     return rc;

@@ -47,6 +47,15 @@ void snap_file_drop(struct snap_file *file);
  * state from then on. Returns 0 or -errno. */
 MUST_CHECK int snap_file_begin(struct snap_file *memory, struct snap_file *state, struct err *err);
 
+/* A state that is written where it is comes last: the memory is made durable and has its name
+ * before the state's first byte. Else nothing. Returns 0 or -errno. */
+MUST_CHECK int snap_file_place_memory(struct snap_file *memory, const struct snap_file *state,
+                                      struct err *err);
+
+/* After a failure: the old pair again where it can be, and never a state beside another's
+ * memory. */
+void snap_file_undo(struct snap_file *memory, struct snap_file *state);
+
 /* Makes both durable and gives them their names. Returns 0 or -errno: then a pair that was there
  * before is there still, unless one of them was written in place. */
 MUST_CHECK int snap_file_commit(struct snap_file *memory, struct snap_file *state, struct err *err);

@@ -130,6 +130,21 @@ static int save_xsave(struct hv_vcpu *vcpu, struct hv_vcpu_state *state, struct 
     return rc < 0 ? hv_fail(hv, err, rc, "KVM_GET_XSAVE", HV_NEED(KVM_CAP_XSAVE)) : 0;
 }
 
+/* What the CPU has of VMs inside the guest is not kept: with it only half of the state would be. */
+static int refuse_nested(struct hv_vcpu *vcpu, struct err *err)
+{
+    struct kvm_nested_state nested = {.size = sizeof(nested)};
+    int rc = hv_ioctl(vcpu->fd, KVM_GET_NESTED_STATE, &nested);
+    bool has_more = rc == -E2BIG; /* VMX or SVM is on */
+    bool is_inside = rc == 0 && nested.flags & KVM_STATE_NESTED_GUEST_MODE;
+    if (has_more || is_inside)
+        return err_set(err, -EOPNOTSUPP,
+                       "vCPU %u: the guest runs VMs of its own, which a snapshot cannot keep; stop "
+                       "them first",
+                       vcpu->idx);
+    return 0; /* a KVM that does not know the call has none */
+}
+
 int hv_vcpu_save(struct hv_vcpu *vcpu, const struct hv_msr_list *list,
                  struct hv_vcpu_state *ret_state, struct err *err)
 {
@@ -151,7 +166,9 @@ int hv_vcpu_save(struct hv_vcpu *vcpu, const struct hv_msr_list *list,
     static_assert(sizeof(struct kvm_mp_state) == sizeof(ret_state->mp_state), "KVM's struct");
     memset(ret_state, 0, sizeof(*ret_state));
     ret_state->cpuid.count = HV_CPUID_ENTRIES_MAX;
-    int rc = run_steps(vcpu, first, ARRAY_LEN(first), state, err);
+    int rc = refuse_nested(vcpu, err);
+    if (rc == 0)
+        rc = run_steps(vcpu, first, ARRAY_LEN(first), state, err);
     if (rc == 0)
         rc = save_xsave(vcpu, ret_state, err);
     if (rc == 0)

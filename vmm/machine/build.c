@@ -191,13 +191,7 @@ int machine_build(struct machine *machine, const struct cfg_vm *config, struct e
 {
     if (machine->kernel_fd == FD_NONE)
         return err_set(err, -EINVAL, "Cannot start microvm without kernel configuration.");
-    if (machine->options.boot_timer) {
-        machine->boot_timer = (struct boot_timer){
-            .clock = machine->options.clock,
-            .start_ns = clock_now_ns(machine->options.clock),
-            .start_cpu_ns = clock_process_cpu_ns(),
-        };
-    }
+    machine_start_boot_timer(machine);
     struct boot *boot = calloc(1, sizeof(*boot));
     if (!boot)
         return err_set(err, -ENOMEM, "no memory for the boot parameters");

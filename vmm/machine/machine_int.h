@@ -212,6 +212,9 @@ void machine_tell_clocks(struct machine *machine);
 /* The machine counts as paused before its vCPUs have started, which park at once. */
 void machine_begin_paused(struct machine *machine);
 
+/* place.c: the boot timer counts from here; without one nothing. */
+void machine_start_boot_timer(struct machine *machine);
+
 /* place.c: legacy devices, then every virtio device in attach order. */
 MUST_CHECK int machine_place_legacy(struct machine *machine, uint32_t pins_count, struct err *err);
 /* How many lines a machine of that configuration connects something to. */

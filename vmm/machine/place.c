@@ -161,6 +161,15 @@ static int place_ioapic(struct machine *machine, uint32_t pins_count, struct err
     return bus_insert(&machine->mmio, &range, err);
 }
 
+void machine_start_boot_timer(struct machine *machine)
+{
+    const struct clock *clock = machine->options.clock;
+    if (machine->options.boot_timer)
+        machine->boot_timer = (struct boot_timer){.clock = clock,
+                                                  .start_ns = clock_now_ns(clock),
+                                                  .start_cpu_ns = clock_process_cpu_ns()};
+}
+
 int machine_place_legacy(struct machine *machine, uint32_t pins_count, struct err *err)
 {
     machine->pm = (struct pm){on_pm_event, machine};

@@ -142,6 +142,7 @@ int machine_restore(struct machine *machine, const struct machine_state *state,
                     const struct cfg_vm *config, const struct machine_restore *how, struct err *err)
 {
     machine->gmem = how->gmem;
+    machine_start_boot_timer(machine);
     machine->memory_path = strdup(how->memory_path); /* NULL: a sentence lacks it */
     int rc = restore(machine, state, config, how, err);
     if (rc == 0) {

@@ -438,8 +438,8 @@ void gmem_dirty_give_back(struct gmem *gmem, uint32_t region_idx, const uint64_t
         atomic_fetch_or_explicit(&region->dirty[i], words[i], memory_order_relaxed);
 }
 
-int gmem_pages_resident(const struct gmem *gmem, uint32_t idx, uint64_t off, size_t pages_count,
-                        uint8_t *ret_resident)
+static int pages_in_core(const struct gmem *gmem, uint32_t idx, uint64_t off, size_t pages_count,
+                         uint8_t *ret_resident)
 {
     assert(idx < gmem->regions_count);
     const struct gmem_region *region = &gmem->regions[idx];
@@ -486,10 +486,19 @@ static bool host_swaps(void)
     return sysinfo(&info) < 0 || info.totalswap > 0;
 }
 
+int gmem_pages_resident(const struct gmem *gmem, uint32_t idx, uint64_t off, size_t pages_count,
+                        uint8_t *ret_resident)
+{
+    int rc = pages_in_core(gmem, idx, off, pages_count, ret_resident);
+    if (rc == 0 && host_swaps())
+        memset(ret_resident, 1, pages_count);
+    return rc;
+}
+
 int gmem_pages_there(const struct gmem *gmem, uint32_t idx, uint64_t off, size_t pages_count,
                      uint8_t *ret_there)
 {
-    int rc = gmem_pages_resident(gmem, idx, off, pages_count, ret_there);
+    int rc = pages_in_core(gmem, idx, off, pages_count, ret_there);
     if (rc < 0)
         return rc;
     if (gmem->uffd != FD_NONE || host_swaps()) {

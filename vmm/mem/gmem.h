@@ -135,8 +135,9 @@ MUST_CHECK int gmem_iov_write(const struct iovec *iov, uint32_t iov_count, size_
 MUST_CHECK int gmem_pages_there(const struct gmem *gmem, uint32_t idx, uint64_t off,
                                 size_t pages_count, uint8_t *ret_there);
 
-/* Which pages the host has in memory now (mincore): of what was mapped from a file also those that
- * only its cache has. Bit 0 of each byte. Returns 0 or -errno. */
+/* Which pages may have been touched since the memory was made: those that the host has in memory
+ * (mincore), of what was mapped from a file also those that only its cache has; all, where the host
+ * swaps. Bit 0 of each byte. Returns 0 or -errno. */
 MUST_CHECK int gmem_pages_resident(const struct gmem *gmem, uint32_t idx, uint64_t off,
                                    size_t pages_count, uint8_t *ret_resident);
 

@@ -46,10 +46,11 @@ save() {
 
 # load [MEMBER...]: in a process of its own
 load() {
-    local more
+    local more was=$what
     more=$(printf ',%s' '"resume_vm":true' "$@")
     serve "$mayfly"
     api PUT /snapshot/load "{\"snapshot_path\":\"$dir/state\",\"mem_backend\":{\"backend_type\":\"File\",\"backend_path\":\"$dir/memory\"}$more}"
+    what=$was
 }
 
 # answers [PATH]: the program in the guest, by a new stream

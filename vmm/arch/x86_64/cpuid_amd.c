@@ -16,6 +16,8 @@ static void normalize_features(struct hv_cpuid *cpuid, const struct arch_cpu_con
     struct kvm_cpuid_entry2 *entry = arch_cpuid_find(cpuid, ARCH_LEAF_FEATURES_EXT, 0);
     if (entry != NULL)
         entry->edx &= ~FEATURES_EXT_EDX_ARCH_CAPABILITIES;
+    if (entry != NULL)
+        entry->ecx &= ~ARCH_FEATURES_EXT_ECX_SHSTK;
     entry = arch_cpuid_find(cpuid, ARCH_LEAF_EXT_FEATURES, 0);
     if (entry != NULL)
         entry->ecx |= EXT_FEATURES_ECX_TOPOEXT;

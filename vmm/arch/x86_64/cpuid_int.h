@@ -26,6 +26,9 @@
 #define ARCH_LEAF_CACHES_INTEL 0x4u
 #define ARCH_LEAF_POWER 0x6u
 #define ARCH_LEAF_FEATURES_EXT 0x7u
+/* Control-flow enforcement: its MSRs are state that no snapshot keeps yet. */
+#define ARCH_FEATURES_EXT_ECX_SHSTK (1u << 7)
+#define ARCH_FEATURES_EXT_EDX_IBT (1u << 20)
 #define ARCH_LEAF_PERFMON 0xau
 #define ARCH_LEAF_TOPOLOGY 0xbu
 #define ARCH_LEAF_TSC 0x15u

@@ -46,7 +46,8 @@ static void normalize_features(struct hv_cpuid *cpuid)
     entry = arch_cpuid_find(cpuid, ARCH_LEAF_FEATURES_EXT, 0);
     if (entry != NULL) {
         entry->ebx |= FEATURES_EXT_EBX_FDP_EXCPTN_ONLY | FEATURES_EXT_EBX_NO_FPU_CS_DS;
-        entry->ecx &= ~FEATURES_EXT_ECX_WAITPKG;
+        entry->ecx &= ~(FEATURES_EXT_ECX_WAITPKG | ARCH_FEATURES_EXT_ECX_SHSTK);
+        entry->edx &= ~ARCH_FEATURES_EXT_EDX_IBT;
     }
     entry = arch_cpuid_find(cpuid, ARCH_LEAF_PERFMON, 0);
     if (entry != NULL) {
