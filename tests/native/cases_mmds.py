@@ -162,11 +162,12 @@ def mmds_metadata_file(t):
     equal("store", '{"a":{},"b":1}', client.ask("GET", "/mmds").body)
     equal("state", "Not started", client.get("/")["state"])
     contains("log", LOADED, messages(t.log))
-    client.refused_like("PUT", "/snapshot/load", {"snapshot_path": "s", "mem_backend": {
-        "backend_path": "m", "backend_type": "File"}}, "not yet supported")
     client.patch("/mmds", {"b": None})
     equal("store", {"a": {}}, client.get("/mmds"))
-    served.stop()
+    client.refused_like("PUT", "/snapshot/load", {"snapshot_path": "s", "mem_backend": {
+        "backend_path": "m", "backend_type": "File"}}, "Failed to open snapshot file")  # it was tried
+    served.vm.wait()
+    t.expect_end(served.vm, 1)
 
 
 @case

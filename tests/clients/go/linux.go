@@ -20,6 +20,7 @@ var linuxTests = []test{
 	{"life of a Linux guest", testLifeOfLinux},
 	{"Linux stopped from outside", testLinuxStopped},
 	{"Linux talks by network and vsock", testLinuxTalks},
+	{"Linux from a snapshot", testLinuxFromSnapshot},
 }
 
 const (

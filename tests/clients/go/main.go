@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // A client that nobody here wrote, firecracker-go-sdk, drives our monitor: it starts one under the name that the SDK
-// expects, configures and watches a VM, pauses, resumes and stops it.
+// expects, configures and watches a VM, pauses, resumes, saves and stops it, and loads what it saved.
 //
 //	usage: sdk tiny|linux FIRECRACKER GUESTS
 //

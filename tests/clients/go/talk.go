@@ -24,9 +24,13 @@ const (
 	talkMAC     = "06:00:ac:10:00:02"
 	talkPort    = 52
 	talkProgram = "vcat"
+	talkSocket  = "v.sock"
+	talkPing    = "ping -c 1 " + talkHost + " | grep -o '" + talkPong + "'"
+	talkPong    = "1 packets received"
 )
 
-func (s *suite) newTalker(ctx context.Context, dir string) (*linux, error) {
+// newTalker takes options of the SDK; one that loads a snapshot brings the devices with it.
+func (s *suite) newTalker(ctx context.Context, dir string, options ...firecracker.Opt) (*linux, error) {
 	reader, writer, err := os.Pipe() // lives as long as this program
 	if err != nil {
 		return nil, err
@@ -36,11 +40,14 @@ func (s *suite) newTalker(ctx context.Context, dir string) (*linux, error) {
 		drive(filepath.Join(s.guests, "root.ext4"), "root", true, false, models.DriveIoEngineSync),
 		drive(filepath.Join(s.guests, talkProgram), "program", false, true, models.DriveIoEngineSync),
 	}, func(config *firecracker.Config) {
+		if len(options) > 0 {
+			return
+		}
 		config.NetworkInterfaces = []firecracker.NetworkInterface{{
 			StaticConfiguration: &firecracker.StaticNetworkConfiguration{HostDevName: talkTap, MacAddress: talkMAC},
 		}}
-		config.VsockDevices = []firecracker.VsockDevice{{ID: "talk", Path: filepath.Join(dir, "v.sock"), CID: 3}}
-	})
+		config.VsockDevices = []firecracker.VsockDevice{{ID: "talk", Path: filepath.Join(dir, talkSocket), CID: 3}}
+	}, options...)
 	return &linux{vm: v, stdin: writer}, err
 }
 
@@ -60,7 +67,7 @@ func echoes(stream net.Conn, text string) error {
 }
 
 func (l *linux) expectEcho(ctx context.Context) error {
-	stream, err := vsock.DialContext(ctx, l.Cfg.VsockDevices[0].Path, talkPort)
+	stream, err := vsock.DialContext(ctx, filepath.Join(l.dir, talkSocket), talkPort)
 	if err != nil {
 		return err
 	}
@@ -71,7 +78,7 @@ func (l *linux) expectEcho(ctx context.Context) error {
 // expectClosed wants a port where nobody listens to be refused as clients see it: the stream ends before any byte. (The
 // SDK's own dial tries until its context ends, whatever it is told.)
 func (l *linux) expectClosed(ctx context.Context) error {
-	stream, err := (&net.Dialer{}).DialContext(ctx, "unix", l.Cfg.VsockDevices[0].Path)
+	stream, err := (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(l.dir, talkSocket))
 	if err != nil {
 		return err
 	}
@@ -88,6 +95,26 @@ func (l *linux) expectClosed(ctx context.Context) error {
 	return nil
 }
 
+// joinNetwork wants the guest's own address for its interface and an answer of the host.
+func (l *linux) joinNetwork(ctx context.Context) error {
+	err := l.ask("cat /sys/class/net/eth0/address; ip addr add " + talkGuest + "/24 dev eth0; ip link set eth0 up; " +
+		talkPing)
+	if err != nil {
+		return err
+	}
+	return l.answer(ctx, talkMAC+" "+talkPong)
+}
+
+// listen starts the guest's echo.
+func (l *linux) listen(ctx context.Context) error {
+	err := l.ask(fmt.Sprintf("cat /dev/vdb >/vcat; chmod +x /vcat; "+
+		"/vcat vsock-listen:%d echo >/dev/null 2>&1 & echo on", talkPort))
+	if err != nil {
+		return err
+	}
+	return l.answer(ctx, "on")
+}
+
 func testLinuxTalks(ctx context.Context, s *suite, dir string) error {
 	l, err := s.newTalker(ctx, dir)
 	if err != nil {
@@ -96,15 +123,8 @@ func testLinuxTalks(ctx context.Context, s *suite, dir string) error {
 	return l.steps(
 		func() error { return l.Start(ctx) },
 		func() error { return l.out.waitFor(ctx, ready) },
-		func() error {
-			return l.ask("cat /sys/class/net/eth0/address; ip addr add " + talkGuest + "/24 dev eth0; ip link set eth0 up; " +
-				"ping -c 1 " + talkHost + " | grep -o '1 packets received'")
-		},
-		func() error { return l.answer(ctx, talkMAC+" 1 packets received") },
-		func() error {
-			return l.ask(fmt.Sprintf("cat /dev/vdb >/vcat; chmod +x /vcat; /vcat vsock-listen:%d echo >/dev/null 2>&1 & echo on", talkPort))
-		},
-		func() error { return l.answer(ctx, "on") },
+		func() error { return l.joinNetwork(ctx) },
+		func() error { return l.listen(ctx) },
 		func() error { return l.expectEcho(ctx) },
 		func() error { return l.expectClosed(ctx) },
 		func() error { return l.Shutdown(ctx) },

@@ -19,6 +19,8 @@ var tinyTests = []test{
 	{"guest that ends", testGuestThatEnds},
 	{"errors reach the caller", testErrorsReachTheCaller},
 	{"failed start", testFailedStartCanBeRetried},
+	{"clones of a VM", testClonesOfVM},
+	{"failed load", testFailedLoadEndsTheMonitor},
 }
 
 func testLifeOfVM(ctx context.Context, s *suite, dir string) error {

@@ -68,9 +68,9 @@ func (s *suite) newVM(ctx context.Context, dir, kernel, args string, stdin io.Re
 	return s.newVMWith(ctx, dir, kernel, args, stdin, drives, func(*firecracker.Config) {})
 }
 
-// newVMWith lets the caller add to the configuration.
+// newVMWith lets the caller add to the configuration, and options of the SDK.
 func (s *suite) newVMWith(ctx context.Context, dir, kernel, args string, stdin io.Reader, drives []models.Drive,
-	add func(*firecracker.Config)) (*vm, error) {
+	add func(*firecracker.Config), options ...firecracker.Opt) (*vm, error) {
 	out := &output{}
 	config := firecracker.Config{
 		SocketPath:      filepath.Join(dir, "api.sock"),
@@ -98,8 +98,9 @@ func (s *suite) newVMWith(ctx context.Context, dir, kernel, args string, stdin i
 		AddArgs("--id", config.VMID).WithStdin(stdin).WithStdout(out).WithStderr(os.Stderr).Build(ctx)
 	logger := logrus.New()
 	logger.SetOutput(io.Discard)
-	machine, err := firecracker.NewMachine(ctx, config, firecracker.WithProcessRunner(command),
+	options = append(options, firecracker.WithProcessRunner(command),
 		firecracker.WithLogger(logrus.NewEntry(logger)))
+	machine, err := firecracker.NewMachine(ctx, config, options...)
 	if err != nil {
 		return nil, err
 	}

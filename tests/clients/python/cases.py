@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """firecracker-python starts the monitor itself, configures a VM with a drive and a network interface on a TAP that it
-makes, and boots, pauses, resumes and deletes it. Stubbed are its look-up of the host's public address and the Docker
+makes, and boots, pauses, resumes, saves, clones and deletes it. Stubbed are its look-up of the host's public address and the Docker
 daemon, whose version it asks for although no image is involved.
 
 usage: cases.py GUESTS      where tiny guests are; see run. Ends with 'N passed, N failed, N skipped'."""
@@ -9,6 +9,7 @@ import contextlib
 import http.server
 import json
 import os
+import re
 import signal
 import socketserver
 import subprocess
@@ -87,7 +88,7 @@ class World:
         self.root = os.path.join(DATA, "root")
         with open(self.root, "wb") as file:
             file.truncate(1 << 20)
-        self.vm = MicroVM(name="tiny", kernel_file=os.path.join(guests, "halt.elf"), base_rootfs=self.root, vcpu=1,
+        self.vm = MicroVM(name="tiny", kernel_file=os.path.join(guests, "numbers.elf"), base_rootfs=self.root, vcpu=1,
                           memory=128)
         self.id = self.vm._microvm_id
         self.pid = self.status = self.reaper = None
@@ -99,9 +100,10 @@ class World:
     def state(self):
         return self.vm._vmm.get_vmm_state(self.id)
 
-    def output(self):
-        with open(f"{DATA}/{self.id}/firecracker.log", encoding="latin-1") as file:
-            return file.read()
+    def numbers(self, vm_id=None):
+        """What the guest has counted."""
+        with open(f"{DATA}/{vm_id or self.id}/firecracker.log", encoding="latin-1") as file:
+            return [int(number, 16) for number in re.findall("^([0-9a-f]{8}) ?\r?\n", file.read(), re.MULTILINE)]
 
 
 def boots(world):
@@ -109,7 +111,7 @@ def boots(world):
     world.pid = world.vm.inspect()["State"]["Pid"]
     world.reaper = threading.Thread(target=world.reap, daemon=True)
     world.reaper.start()
-    wait_until("the guest's output", lambda: "halted" in world.output())
+    wait_until("the guest's output", lambda: world.numbers())
     equal("state", "Running", world.state())
     equal("status", f"VMM {world.id} is running", world.vm.status())
     equal("list", [(world.id, "Running")], [(vm["id"], vm["state"]) for vm in MicroVM.list()])
@@ -117,7 +119,7 @@ def boots(world):
 
 def configures(world):
     config = world.vm.config()
-    equal("kernel", os.path.join(world.guests, "halt.elf"), config["boot-source"]["kernel_image_path"])
+    equal("kernel", os.path.join(world.guests, "numbers.elf"), config["boot-source"]["kernel_image_path"])
     equal("address in the kernel's arguments", world.vm._ip_addr, world.vm._vmm.get_vmm_ip_addr(world.id))
     equal("drives", [("rootfs", f"{DATA}/{world.id}/rootfs/root", True)],
           [(drive["drive_id"], drive["path_on_host"], drive["is_root_device"]) for drive in config["drives"]])
@@ -133,6 +135,40 @@ def pauses_and_resumes(world):
     equal("state", "Paused", world.state())
     equal("resume", f"VMM {world.id} resumed successfully", world.vm.resume())
     equal("state", "Running", world.state())
+
+
+def saves(world):
+    world.vm.snapshot(action="create")  # pauses before and resumes after
+    equal("state", "Running", world.state())
+    equal("files", ["memory", "snapshot"], sorted(os.listdir(f"{DATA}/snapshots/{world.id}")))
+    count = len(world.numbers())
+    wait_until("more numbers", lambda: len(world.numbers()) > count)
+
+
+def loads(world):
+    """A second VM goes on where the first was saved, with a TAP of its own; the first is still there. The client asks for
+    a start on top, which is refused as after every load."""
+    folder = f"{DATA}/snapshots/{world.id}"
+    clone = MicroVM(name="clone", kernel_file=world.vm._kernel_file, base_rootfs=world.root, ip_addr="172.30.0.2")
+    try:
+        said = clone.create(snapshot=True, memory_path=f"{folder}/memory", snapshot_path=f"{folder}/snapshot")
+    except VMMError as error:
+        said = str(error)
+    try:
+        if "not supported after starting the microVM" not in said:
+            raise Mismatch(f"expected a start that is refused, saw {said!r}")
+        clone_id = clone._microvm_id
+        equal("state", "Running", world.vm._vmm.get_vmm_state(clone_id))
+        wait_until("numbers", lambda: len(world.numbers(clone_id)) > 3)
+        first = world.numbers(clone_id)[0]
+        if not 1 < first <= len(world.numbers()):
+            raise Mismatch(f"the clone counts from {first:#x}, and the first VM got to {len(world.numbers()):#x}")
+        config = clone._vmm.get_vmm_config(clone_id)
+        equal("interfaces", [("eth0", f"tap_{clone_id}")],
+              [(nic["iface_id"], nic["host_dev_name"]) for nic in config["network-interfaces"]])
+    finally:
+        kill(clone)
+        clone._network.cleanup(f"tap_{clone._microvm_id}")
 
 
 def deletes(world):
@@ -156,7 +192,7 @@ def passes_faults_on(world):
         raise Mismatch(f"expected an API fault about the kernel, saw {said!r}")
 
 
-CASES = [boots, configures, pauses_and_resumes, deletes, passes_faults_on]
+CASES = [boots, configures, pauses_and_resumes, saves, loads, deletes, passes_faults_on]
 
 
 def main():

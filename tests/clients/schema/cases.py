@@ -4,7 +4,9 @@
 Each operation in each state of the VM is a group: a monitor of its own behind a relay, in an empty directory, as an
 unprivileged user where that is possible; one more group asks a single monitor for everything in any order. No answer may be a 5xx, have a status or a body that the description does not
 know, or accept what the description forbids; no monitor may end or stop answering. Declared exceptions: the body of
-errors of the HTTP protocol, which is no JSON, and the 503 of the eleventh connection, which nothing here opens.
+errors of the HTTP protocol, which is no JSON; the 503 of the eleventh connection, which nothing here opens; and the end,
+with status 1, of a monitor that has answered that it failed to load a snapshot. A fresh one takes its place, as it does
+where a load succeeded.
 
 usage: cases.py BUILD [OPERATION...]      operations such as 'PUT /logger'
 SCHEMA_SEED=N draws other cases. Prints a line a group and ends with 'N passed, N failed, N skipped'."""
@@ -45,8 +47,14 @@ IDS = ("drive_id", "iface_id", "id")
 # Where a generated path would never exist, every second right case names a file that does.
 FILES = {"path_on_host": "disk", "kernel_image_path": "halt.elf", "initrd_path": "halt.elf"}
 DRIVE = "disk"  # id and file of the drive that running VMs have
+LOAD = "/snapshot/load"
+LOAD_FAILED = "Load snapshot error: Failed to"
+# A snapshot of a running VM that every monitor that may load one finds, and may only read.
+SAVED = {"snapshot_path": "saved.state", "mem_file_path": "saved.memory"}
+SAVED_MEMORY = {"backend_path": SAVED["mem_file_path"], "backend_type": "File"}
+CREATED = {"snapshot_path": "state", "mem_file_path": "memory"}
 # State of the VM: right requests, and wrong requests, of each operation.
-STATES = {"before": 40, "running": 25, "paused": 10}
+STATES = {"before": 40, "running": 25, "paused": 10, "loaded": 10}
 MIXED_CASES = 400
 
 
@@ -75,6 +83,9 @@ class Monitor:
         if place.as_nobody:
             for path in (self.directory, *(os.path.join(self.directory, name) for name in ("disk", "halt.elf"))):
                 os.chown(path, NOBODY, NOBODY)
+        for name in SAVED.values():  # not the file's user: who may not write to it cannot spoil it for the others
+            if state in ("before", "loaded") and os.path.exists(os.path.join(place.scratch, name)):
+                os.link(os.path.join(place.scratch, name), os.path.join(self.directory, name))
         with open(os.path.join(self.directory, "out"), "wb") as out:
             self.process = subprocess.Popen([*place.prefix, place.program, "--api-sock", "api.sock"],
                                             cwd=self.directory, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
@@ -87,7 +98,9 @@ class Monitor:
 
     def _bring_to(self, state):
         self._await_socket()
-        if state != "before":
+        if state == "loaded":
+            self.request("PUT", LOAD, {"snapshot_path": SAVED["snapshot_path"], "mem_backend": SAVED_MEMORY})
+        elif state != "before":
             self.request("PUT", "/boot-source", {"kernel_image_path": "halt.elf"})
             self.request("PUT", f"/drives/{DRIVE}", {"drive_id": DRIVE, "path_on_host": DRIVE, "is_root_device": False})
             self.request("PUT", "/actions", {"action_type": "InstanceStart"})
@@ -119,6 +132,16 @@ class Monitor:
         with open(os.path.join(self.directory, "out"), encoding="utf-8", errors="replace") as out:
             return out.read()[-2000:]
 
+    def expect_end(self):
+        """Waits for the end that a failed load brings."""
+        try:
+            status = self.process.wait(ANSWER_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            raise RuntimeError("a load failed, but the monitor lives on") from None
+        self.relay.close()
+        if status != 1:
+            raise RuntimeError(f"a load failed, and the monitor ended with status {status}, not 1: {self.output()}")
+
     def close(self):
         """Ends it; complains when it had ended by itself."""
         status = self.process.poll()
@@ -145,6 +168,19 @@ class Place:
             self.prefix = [*self._own_kvm(), *nobody]
             if subprocess.run([*self.prefix, "test", "-w", "/dev/kvm"], check=False).returncode != 0:
                 self.prefix, self.has_kvm = nobody, False
+
+    def save(self):
+        """Takes the snapshot that the monitors load."""
+        monitor = Monitor(self, "paused")
+        try:
+            monitor.request("PUT", "/snapshot/create", SAVED)
+        finally:
+            monitor.close()
+        for name in SAVED.values():
+            path = shutil.move(os.path.join(monitor.directory, name), self.scratch)
+            if self.as_nobody:
+                os.chown(path, 0, 0)
+            os.chmod(path, 0o444)
 
     def _own_kvm(self):
         """A command that gives a program a /dev/kvm that anybody may open, in a mount namespace of its own."""
@@ -181,12 +217,31 @@ class Group:
         if self.statuses.total() % 2:
             case.body.update({name: path for name, path in FILES.items() if name in case.body})
             case.body.pop("socket", None)  # would refuse every drive
+            self.prepare_snapshot(case)
+
+    @staticmethod
+    def prepare_snapshot(case):
+        """Names the files that there are; a load has memory from one place, and overrides no device that is not there."""
+        if case.operation.path != LOAD:
+            case.body.update({name: path for name, path in CREATED.items() if name in case.body})
+            return
+        case.body.update(snapshot_path=SAVED["snapshot_path"], mem_backend=SAVED_MEMORY)
+        for name in ("mem_file_path", "network_overrides", "vsock_override"):
+            case.body.pop(name, None)
 
     def check(self, case, mode):
         if mode is GenerationMode.POSITIVE:
             self.prepare(case)
         answer = case.call(base_url=f"http://127.0.0.1:{self.monitor.relay.port}", timeout=ANSWER_LIMIT_S)
         self.statuses[answer.status_code] += 1
+        try:
+            self.validate(case, mode, answer)
+        finally:
+            if case.operation.path == LOAD and self.state == "before":
+                self.renew_after(answer)
+
+    @staticmethod
+    def validate(case, mode, answer):
         if answer.status_code == 400 and answer.content.startswith(PROTOCOL_ERROR):
             return
         checks = CHECKS
@@ -194,6 +249,17 @@ class Group:
         if mode is GenerationMode.NEGATIVE and not isinstance(case.body, list):
             checks = [*CHECKS, openapi_checks.negative_data_rejection]
         case.validate_response(answer, checks=checks)
+
+    def renew_after(self, load):
+        """A load that failed ends the monitor, one that succeeded leaves nothing to load into."""
+        if load.status_code == 400 and load.json().get("fault_message", "").startswith(LOAD_FAILED):
+            self.monitor.expect_end()
+        elif load.status_code == 204:
+            self.monitor.close()
+        else:
+            return
+        self.monitor = None  # there is none to be closed, should the next not start
+        self.monitor = Monitor(self.place, self.state)
 
     def run_mode(self, mode):
         strategy = strategies.one_of(*(each.as_strategy(generation_mode=mode) for each in self.operations))
@@ -221,7 +287,8 @@ class Group:
                     self.run_mode(mode)
                 self.monitor.request("GET", "/vm/config")
             finally:
-                self.monitor.close()
+                if self.monitor:
+                    self.monitor.close()
         except (Exception, ExceptionGroup) as failure:  # whatever a generated case brings up is a finding
             print(f"not ok {self.label}:\n{''.join(traceback.format_exception(failure))}")
             return False
@@ -243,6 +310,8 @@ def main():
     statuses = collections.Counter()
     with tempfile.TemporaryDirectory(prefix="mayfly-schema.") as scratch:
         place = Place(build, scratch)
+        if place.has_kvm:
+            place.save()
         for state in STATES:
             if state != "before" and not place.has_kvm:
                 print(f"skip all groups of state {state}: no usable /dev/kvm")

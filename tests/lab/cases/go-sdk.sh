@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 90
+# timeout: 150
 # outside: tests/clients/go/build
 # A Linux guest in the hands of firecracker-go-sdk (tests/clients/go/linux.go): started with two drives, paused (it stands
 # still), resumed (it answers), a drive replaced (it sees the new one), ended by Ctrl-Alt-Del and by the SDK's signal; then
-# (talk.go) with an interface and a vsock device, over which the SDK's own vsock package talks to it.
+# (talk.go) with an interface and a vsock device, over which the SDK's own vsock package talks to it; then (snapshot.go) saved,
+# and loaded by a second monitor.
 set -euo pipefail
 # shellcheck source=tests/lab/case.bash
 source tests/lab/case.bash
