@@ -12,8 +12,8 @@
 #include "vmm/config/cfg.h"
 #include "vmm/machine/machine_state.h"
 
-/* How many pages of those written are kept as samples, beside those that change from one snapshot to
- * the next: clocks, rings, VMGenID. */
+/* How many pages of those written are kept as samples, beside those that change from one
+ * snapshot to the next: clocks, rings, VMGenID. */
 #define SNAP_RANDOM_SAMPLES 14u
 
 /* What was written, and what of the tracked changes that took: snap_written_done. */
