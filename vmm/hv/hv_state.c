@@ -15,6 +15,7 @@
 #define MSR_TSC 0x10u
 #define MSR_KVM_SYSTEM_TIME_NEW 0x4b564d01u
 #define KVM_CLOCK_ENABLED 1u
+#define TSC_FAR (1ull << 36) /* ticks: more than ten seconds of any CPU */
 #define DR6_FRESH 0xffff0ff0u
 #define DR7_FRESH 0x400u
 #define MSR_TSC_DEADLINE 0x6e0u
@@ -74,6 +75,25 @@ static int read_msrs(struct hv_vcpu *vcpu, struct hv_vcpu_state *state, struct e
         memcpy(state->msrs + done, chunk.entries, chunk.count * sizeof(*state->msrs));
     }
     return 0;
+}
+
+/*
+ * Before Linux 6.7 KVM takes a TSC within a second of what it expects, which counts from the VM's
+ * making, for a wish to run in step, and ignores the value: a guest that had run for less than a
+ * second would wait for its timers until then. One value that is far away first, and the next is
+ * taken as it is; the other vCPUs are in step with this one.
+ */
+static int part_tsc(struct hv_vcpu *vcpu, const struct hv_vcpu_state *state, struct err *err)
+{
+    struct hv_msrs far = {.count = 1};
+    uint32_t i = 0;
+    while (i < state->msrs_count && state->msrs[i].index != MSR_TSC)
+        i++;
+    if (vcpu->idx != 0 || i == state->msrs_count)
+        return 0;
+    far.entries[0] =
+        (struct kvm_msr_entry){.index = MSR_TSC, .data = state->msrs[i].data + TSC_FAR};
+    return hv_vcpu_set_msrs(vcpu, &far, err);
 }
 
 static int write_msrs(struct hv_vcpu *vcpu, const struct hv_vcpu_state *state, struct err *err)
@@ -238,6 +258,8 @@ int hv_vcpu_restore(struct hv_vcpu *vcpu, const struct hv_vcpu_state *state, str
         rc = restore_debugregs(vcpu, state, err);
     if (rc == 0)
         rc = run_steps(vcpu, first, ARRAY_LEN(first), (const char *)state, err);
+    if (rc == 0)
+        rc = part_tsc(vcpu, state, err);
     if (rc == 0)
         rc = write_msrs(vcpu, state, err);
     return rc < 0 ? rc : run_steps(vcpu, last, ARRAY_LEN(last), (const char *)state, err);
