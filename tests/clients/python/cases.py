@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """firecracker-python starts the monitor itself, configures a VM with a drive and a network interface on a TAP that it
-makes, and boots, pauses, resumes, saves, clones and deletes it. Stubbed are its look-up of the host's public address and the Docker
-daemon, whose version it asks for although no image is involved.
+makes, and boots, pauses, resumes, saves, clones and deletes it. Stubbed are its look-up of the host's public address
+and the Docker daemon, whose version it asks for although no image is involved.
 
 usage: cases.py GUESTS      where tiny guests are; see run. Ends with 'N passed, N failed, N skipped'."""
 
@@ -146,8 +146,8 @@ def saves(world):
 
 
 def loads(world):
-    """A second VM goes on where the first was saved, with a TAP of its own; the first is still there. The client asks for
-    a start on top, which is refused as after every load."""
+    """A second VM goes on where the first was saved, with a TAP of its own; the first is still there. The client asks
+    for a start on top, which is refused as after every load."""
     folder = f"{DATA}/snapshots/{world.id}"
     clone = MicroVM(name="clone", kernel_file=world.vm._kernel_file, base_rootfs=world.root, ip_addr="172.30.0.2")
     try:

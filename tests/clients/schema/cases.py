@@ -2,11 +2,11 @@
 """schemathesis against api/openapi.yaml: thousands of generated requests, right ones and wrong ones, to real monitors.
 
 Each operation in each state of the VM is a group: a monitor of its own behind a relay, in an empty directory, as an
-unprivileged user where that is possible; one more group asks a single monitor for everything in any order. No answer may be a 5xx, have a status or a body that the description does not
-know, or accept what the description forbids; no monitor may end or stop answering. Declared exceptions: the body of
-errors of the HTTP protocol, which is no JSON; the 503 of the eleventh connection, which nothing here opens; and the end,
-with status 1, of a monitor that has answered that it failed to load a snapshot. A fresh one takes its place, as it does
-where a load succeeded.
+unprivileged user where that is possible; one more group asks a single monitor for everything in any order. No answer
+may be a 5xx, have a status or a body that the description does not know, or accept what the description forbids; no
+monitor may end or stop answering. Declared exceptions: the body of errors of the HTTP protocol, which is no JSON; the
+503 of the eleventh connection, which nothing here opens; and the end, with status 1, of a monitor that has answered
+that it failed to load a snapshot. A fresh one takes its place, as it does where a load succeeded.
 
 usage: cases.py BUILD [OPERATION...]      operations such as 'PUT /logger'
 SCHEMA_SEED=N draws other cases. Prints a line a group and ends with 'N passed, N failed, N skipped'."""
@@ -221,7 +221,7 @@ class Group:
 
     @staticmethod
     def prepare_snapshot(case):
-        """Names the files that there are; a load has memory from one place, and overrides no device that is not there."""
+        """Names the files that there are; a load has memory from one place, and overrides no device that is missing."""
         if case.operation.path != LOAD:
             case.body.update({name: path for name, path in CREATED.items() if name in case.body})
             return
