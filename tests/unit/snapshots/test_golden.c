@@ -2,9 +2,9 @@
 /*
  * State files that builds of their time have written, each kept for ever (golden/): this build
  * reads them, and finds in them what was there. They are never made anew; a new version of the
- * format adds one. v1_0.state, whose samples are all checked: one vCPU that runs
- * tests/native/guests/numbers.S, 16 MiB, a drive with a limiter that the guest has not touched.
- * Single thread.
+ * format adds one. All: one vCPU that runs tests/native/guests/numbers.S, 16 MiB, a drive with a
+ * limiter that the guest has not touched. v1_0.state: all samples are looked at by a load;
+ * v1_1.state: the first of them are no random ones. Single thread.
  */
 #include <limits.h>
 #include <stdio.h>
@@ -36,19 +36,30 @@ static void beside_program(char path[static PATH_MAX], const char *name)
     (void)snprintf(end, PATH_MAX - (size_t)(end - path), "/snapshots/%s", name);
 }
 
-static int setup_1_0(void **state)
+static int setup_of(const char *name)
 {
-    (void)state;
     char path[PATH_MAX];
     struct err err = ERR_INIT;
     memset(&fix, 0, sizeof(fix));
-    beside_program(path, "v1_0.state");
+    beside_program(path, name);
     int rc = snap_read(path, &fix.content, &err);
     if (rc == 0)
         rc = snap_config_decode(fix.content.config, fix.content.config_len, &fix.config, &err);
     if (rc < 0)
         (void)fprintf(stderr, "%s: %s\n", path, err.msg);
     return rc;
+}
+
+static int setup_1_0(void **state)
+{
+    (void)state;
+    return setup_of("v1_0.state");
+}
+
+static int setup_1_1(void **state)
+{
+    (void)state;
+    return setup_of("v1_1.state");
 }
 
 static int teardown(void **state)
@@ -68,13 +79,27 @@ static uint64_t msr(const struct hv_vcpu_state *vcpu, uint32_t index)
     return 0;
 }
 
-static void test_golden_1_0__check__can_be_a_machine(void **state)
+static void expect_a_machine(void)
 {
-    (void)state;
     struct err err = ERR_INIT;
     int rc = machine_state_check(&fix.content.machine, &fix.config, &err);
     assert_string_equal(err.msg, "");
     assert_int_equal(rc, 0);
+}
+
+static void test_golden_1_0__check__can_be_a_machine(void **state)
+{
+    (void)state;
+    expect_a_machine();
+}
+
+static void test_golden_1_1__check__can_be_a_machine(void **state)
+{
+    (void)state;
+    expect_a_machine();
+    assert_int_equal(fix.content.machine.vcpus[0].regs.rip, 0x10004a);
+    assert_int_equal(fix.content.machine.vcpus[0].regs.r12, 0xd6);
+    assert_int_equal(fix.content.machine.devices[0].u.blk.file_size, 65536);
 }
 
 static void test_golden_1_0__info__as_written(void **state)
@@ -174,13 +199,28 @@ static void test_golden_1_0__samples__as_written(void **state)
     (void)state;
     static const uint8_t sum_of_zeros[CRYPTO_CHECKSUM_SIZE] = {0x5f, 0x75, 0x6c, 0x91};
     assert_int_equal(fix.content.samples_count, 14);
+    assert_int_equal(fix.content.samples_fixed_count, 14);
     assert_int_equal(fix.content.samples[0].off, 0);
     assert_memory_equal(fix.content.samples[0].sum, sum_of_zeros, 4);
     assert_int_equal(fix.content.samples[1].off, 0x3000);
     assert_int_equal(fix.content.samples[13].off, 0x100000);
 }
 
+static void test_golden_1_1__samples__as_written(void **state)
+{
+    (void)state;
+    static const uint8_t sum_of_vmgenid[4] = {0xd1, 0xbd, 0xee, 0x0c};
+    static const uint8_t sum_of_last[4] = {0xb2, 0x72, 0x1c, 0x56};
+    assert_int_equal(fix.content.samples_count, 15);
+    assert_int_equal(fix.content.samples_fixed_count, 1);
+    assert_int_equal(fix.content.samples[0].off, 0xdf000);
+    assert_memory_equal(fix.content.samples[0].sum, sum_of_vmgenid, 4);
+    assert_int_equal(fix.content.samples[14].off, 0xe0000);
+    assert_memory_equal(fix.content.samples[14].sum, sum_of_last, 4);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup_1_0, teardown)
+#define TEST_1_1(test) cmocka_unit_test_setup_teardown(test, setup_1_1, teardown)
 
 int main(void)
 {
@@ -192,6 +232,8 @@ int main(void)
         TEST(test_golden_1_0__vm_and_legacy_devices__as_written),
         TEST(test_golden_1_0__drive__as_written),
         TEST(test_golden_1_0__samples__as_written),
+        TEST_1_1(test_golden_1_1__check__can_be_a_machine),
+        TEST_1_1(test_golden_1_1__samples__as_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
