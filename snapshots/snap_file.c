@@ -22,7 +22,10 @@
 
 #define OPEN_FLAGS (O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
 #define FILE_MODE 0666 /* and the umask, as the reference */
-/* Names to try beside the place. */
+/* Names to try beside the place: short ones, so that any name that the file system takes can be
+ * written. */
+#define TEMP_NAME "mayfly.%d.%u.tmp"
+#define TEMP_NAME_LONGEST "mayfly.4294967295.4294967295.tmp"
 #define TEMP_TRIES 16u
 
 static int fail(const struct snap_file *file, const char *verb, int code, struct err *err)
@@ -71,8 +74,9 @@ static int open_temp(struct snap_file *file, mode_t mode)
         uint32_t number = 0; /* what a killed one has left is not in the way */
         if (getrandom(&number, sizeof(number), 0) < 0)
             return -errno;
-        (void)snprintf(file->temp_path, sizeof(file->temp_path), "%s.%d.%u.tmp", file->path,
-                       (int)getpid(), number); /* fits: snap_file_open */
+        (void)snprintf(file->temp_path, sizeof(file->temp_path), "%.*s" TEMP_NAME,
+                       (int)dir_len(file->path), file->path, (int)getpid(),
+                       number); /* fits: check_place */
         file->fd = open(file->temp_path, OPEN_FLAGS | O_EXCL, mode);
         if (file->fd >= 0)
             return 0;
@@ -151,9 +155,47 @@ bool snap_file_is_same_place(const char *one, const char *other)
            of_one.st_ino == of_other.st_ino;
 }
 
-static bool stat_of(const char *path, struct stat *ret_stat)
+/* What has the name. Returns 1, 0 when it is free, or -errno. */
+static int look_up(const char *path, struct stat *ret_stat)
 {
-    return stat(path, ret_stat) == 0;
+    if (stat(path, ret_stat) == 0)
+        return 1;
+    return errno == ENOENT ? 0 : -errno;
+}
+
+/* What is there and is no file, in words. */
+static const char *kind_of(mode_t mode)
+{
+    switch (mode & S_IFMT) {
+    case S_IFIFO:
+        return "a pipe";
+    case S_IFSOCK:
+        return "a socket";
+    case S_IFCHR:
+        return "a terminal or another character device";
+    case S_IFBLK:
+        return "a block device";
+    default:
+        return "something else";
+    }
+}
+
+/* old: what has the name; NULL: nothing. */
+static int check_place(const struct snap_file *file, const struct stat *old, struct err *err)
+{
+    size_t len = dir_len(file->path) + strlen(TEMP_NAME_LONGEST);
+    if (file->path[0] == '\0')
+        return fail(file, "open", -ENOENT, err);
+    if (strlen(file->path) >= sizeof(file->temp_path) || len >= sizeof(file->temp_path))
+        return fail(file, "open", -ENAMETOOLONG, err);
+    if (old && S_ISDIR(old->st_mode))
+        return fail(file, "open", -EISDIR, err);
+    if (old && !S_ISREG(old->st_mode))
+        return err_set(err, -EINVAL,
+                       "Cannot perform open on the %s backing file: it is no regular file, but %s "
+                       "(%s). Name a file, or a new one",
+                       file->what, kind_of(old->st_mode), file->path);
+    return 0;
 }
 
 int snap_file_open(struct snap_file *ret_file, const char *path, const char *what, uint64_t size,
@@ -162,21 +204,17 @@ int snap_file_open(struct snap_file *ret_file, const char *path, const char *wha
     struct stat stat;
     *ret_file = (struct snap_file){
         .path = path, .what = what, .fd = FD_NONE, .size = size, .merges = merges};
-    if (path[0] == '\0')
-        return fail(ret_file, "open", -ENOENT, err);
-    if (strlen(path) > sizeof(ret_file->temp_path) - sizeof(".4294967295.4294967295.tmp"))
-        return fail(ret_file, "open", -ENAMETOOLONG, err);
-    bool exists = stat_of(path, &stat);
-    if (exists && S_ISDIR(stat.st_mode))
-        return fail(ret_file, "open", -EISDIR, err);
-    if (exists && !S_ISREG(stat.st_mode))
-        return err_set(err, -EINVAL,
-                       "Cannot perform open on the %s backing file: it is no regular file (%s)",
-                       what, path);
+    int rc = look_up(path, &stat);
+    if (rc < 0)
+        return fail(ret_file, "open", rc, err);
+    bool exists = rc == 1;
+    rc = check_place(ret_file, exists ? &stat : NULL, err);
+    if (rc < 0)
+        return rc;
     bool fits = exists && size > 0 && (uint64_t)stat.st_size == size;
     bool stays = is_link(path) || (exists && ((merges && fits) || is_fixed(path, &stat)));
-    int rc = stays ? open_in_place(ret_file, size, err)
-                   : open_beside(ret_file, size, exists ? &stat : NULL, err);
+    rc = stays ? open_in_place(ret_file, size, err)
+               : open_beside(ret_file, size, exists ? &stat : NULL, err);
     if (rc < 0)
         snap_file_drop(ret_file);
     return rc;

@@ -14,15 +14,26 @@
 #include "base/fd.h"
 #include "snapshots/tool/fail.h"
 
-/* Names to try beside the place. */
+/* Names to try beside the place: short ones, so that any name that the file system takes can be
+ * made. */
+#define TEMP_NAME "mayfly-snap.%d.%u.tmp"
+#define TEMP_NAME_LONGEST "mayfly-snap.4294967295.99.tmp"
 #define TEMP_TRIES 16u
 #define MODE_MASK 0777u
+
+/* Length of the path's part that names its directory, "/" at its end included. */
+static int dir_len(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? (int)(slash - path) + 1 : 0;
+}
 
 /* What is there already must be a file that may be replaced. */
 static int check_place(const char *path, struct err *err)
 {
     struct stat stat;
-    if (strlen(path) > SNAPTOOL_PATH_MAX_SIZE - sizeof(".4294967295.99.tmp"))
+    if (strlen(path) >= SNAPTOOL_PATH_MAX_SIZE ||
+        (size_t)dir_len(path) > SNAPTOOL_PATH_MAX_SIZE - sizeof(TEMP_NAME_LONGEST))
         return snaptool_fail(err, -ENAMETOOLONG, "make", path);
     if (lstat(path, &stat) < 0)
         return errno == ENOENT ? 0 : snaptool_fail(err, -errno, "make", path);
@@ -38,9 +49,8 @@ static int check_place(const char *path, struct err *err)
 /* The directory of a path, "." at its end. */
 static void dir_of(const char *path, char ret_dir[static SNAPTOOL_PATH_MAX_SIZE])
 {
-    const char *slash = strrchr(path, '/');
-    int len = slash ? (int)(slash - path) + 1 : 0;
-    (void)snprintf(ret_dir, SNAPTOOL_PATH_MAX_SIZE, "%.*s.", len, path); /* fits: check_place */
+    (void)snprintf(ret_dir, SNAPTOOL_PATH_MAX_SIZE, "%.*s.", dir_len(path),
+                   path); /* fits: check_place */
 }
 
 static int try_named(struct snaptool_output *output)
@@ -63,8 +73,9 @@ static int take_temp_name(struct snaptool_output *output, int (*make)(struct sna
 {
     int rc = -EEXIST;
     for (uint32_t i = 0; rc == -EEXIST && i < TEMP_TRIES; i++) {
-        (void)snprintf(output->temp_path, sizeof(output->temp_path), "%s.%d.%u.tmp", output->path,
-                       (int)getpid(), i); /* fits: check_place */
+        (void)snprintf(output->temp_path, sizeof(output->temp_path), "%.*s" TEMP_NAME,
+                       dir_len(output->path), output->path, (int)getpid(),
+                       i); /* fits: check_place */
         rc = make(output);
     }
     output->is_named = rc == 0;

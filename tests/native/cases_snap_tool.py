@@ -390,6 +390,15 @@ def snap_tool_output_by_a_name(t):
 
 
 @case
+def snap_tool_output_of_the_longest_name(t):
+    want = sparse_pair(t)
+    name = "o" * 255
+    expect("merge", tool(t, "merge", "base", "diff", "--output", name))
+    equal("the output", want, digest(t.path(name)))
+    expect("a longer one", tool(t, "merge", "base", "diff", "--output", name + "o"), status=1, err=": ENAMETOOLONG: ")
+
+
+@case
 def snap_tool_in_place_goes_on_after_a_fault(t):
     need_strace()
     want = sparse_pair(t)

@@ -424,6 +424,24 @@ def snapshot_onto_what_is_no_file_is_refused(t):
 
 
 @case
+def snapshot_files_of_the_longest_names(t):
+    """What a file system takes as a name, 255 bytes, is taken here."""
+    state, memory = "s" * 255, "m" * 255
+    served, client = paused(t)
+    served.vm.may_leave.update((state, memory))
+    for _ in range(2):
+        create(client, state, memory)
+    last = numbers(served.vm.out)[-1]
+    served.stop()
+    equal("files of these names", 2, sum(name in (state, memory) for name in os.listdir(t.dir)))
+    equal("temporary files", [], [name for name in os.listdir(t.dir) if "tmp" in name])
+    served, _ = load(t, state=state, memory=memory)
+    served.vm.may_leave.update((state, memory))
+    goes_on(served, last)
+    served.stop()
+
+
+@case
 def snapshot_into_a_directory_without_rights(t):
     """snapshot.md 2's sentence where nothing can be made; what is there and writable is written in place, and said."""
     os.mkdir(t.path("v"))

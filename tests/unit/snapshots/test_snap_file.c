@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -355,7 +356,12 @@ static void test_snap_file_open__fifo__refused(void **state)
 {
     (void)state;
     assert_int_equal(mkfifo(fix.memory_path, 0600), 0);
-    expect_open_fails(fix.memory_path, -EINVAL, "it is no regular file");
+    struct err err = ERR_INIT;
+    assert_int_equal(snap_file_open(&fix.memory, fix.memory_path, "memory", 0, false, &err),
+                     -EINVAL);
+    assert_non_null(strstr(err.msg, "it is no regular file, but a pipe ("));
+    assert_non_null(strstr(err.msg, fix.memory_path));
+    assert_int_equal(fix.memory.fd, FD_NONE);
 }
 
 static void test_snap_file_open__missing_directory__refused(void **state)
@@ -375,12 +381,39 @@ static void test_snap_file_open__path_too_long__refused(void **state)
     assert_int_equal(fix.memory.fd, FD_NONE);
 }
 
+/* The longest name that the file system takes: what is made beside it has another, shorter one. */
+static void test_snap_file_open__name_of_255_bytes__takes_it(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    char path[sizeof(fix.dir) + NAME_MAX + 2];
+    (void)snprintf(path, sizeof(path), "%s/%0*d", fix.dir, NAME_MAX, 7);
+    int rc = snap_file_open(&fix.memory, path, "memory", MEMORY_SIZE, false, &err);
+    assert_string_equal(err.msg, "");
+    assert_int_equal(rc, 0);
+    open_state();
+    write_both();
+    assert_int_equal(commit(&err), 0);
+    assert_int_equal(size_of(path), MEMORY_SIZE);
+    assert_int_equal(names_count(), 2);
+}
+
+static void test_snap_file_open__name_of_256_bytes__refused(void **state)
+{
+    (void)state;
+    char path[sizeof(fix.dir) + NAME_MAX + 3];
+    (void)snprintf(path, sizeof(path), "%s/%0*d", fix.dir, NAME_MAX + 1, 7);
+    struct err err = ERR_INIT;
+    assert_int_equal(snap_file_open(&fix.memory, path, "memory", 0, false, &err), -ENAMETOOLONG);
+    assert_int_equal(names_count(), 0);
+}
+
 /* What another process of this number left behind is not touched. */
 static void test_snap_file_open__name_beside_is_taken__another_is_used(void **state)
 {
     (void)state;
     char taken[96];
-    (void)snprintf(taken, sizeof(taken), "%s.%d.0.tmp", fix.memory_path, (int)getpid());
+    (void)snprintf(taken, sizeof(taken), "%s/mayfly.%d.0.tmp", fix.dir, (int)getpid());
     make_file(taken, "theirs");
     open_memory(false);
     assert_string_not_equal(fix.memory.temp_path, taken);
@@ -428,6 +461,8 @@ int main(void)
         TEST(test_snap_file_open__fifo__refused),
         TEST(test_snap_file_open__missing_directory__refused),
         TEST(test_snap_file_open__path_too_long__refused),
+        TEST(test_snap_file_open__name_of_255_bytes__takes_it),
+        TEST(test_snap_file_open__name_of_256_bytes__refused),
         TEST(test_snap_file_open__name_beside_is_taken__another_is_used),
         TEST(test_snap_file_open__directory_is_not_ours__written_in_place),
     };
