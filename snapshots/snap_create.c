@@ -14,7 +14,9 @@
 #include "snapshots/snap.h"
 #include "snapshots/snap_config.h"
 #include "snapshots/snap_host.h"
+#include "snapshots/snap_lock.h"
 #include "snapshots/snap_memory.h"
+#include "snapshots/snap_own.h"
 
 /* What a snapshot is being made of. */
 struct making {
@@ -24,6 +26,7 @@ struct making {
     struct snap_file memory;
     struct snap_file state;
     struct snap_written written;
+    bool has_own_alone; /* the file that this VM lives from is locked for writing */
 };
 
 /* Asked before the files are opened, and after: a link may name what was not there. */
@@ -57,6 +60,45 @@ static int refuse_lost_base(const struct making *making, struct err *err)
                    making->memory.path);
 }
 
+static int refuse_own_files(const struct making *making, const struct cfg_vm *config,
+                            struct err *err)
+{
+    const struct gmem *gmem = machine_memory(making->machine);
+    int rc = snap_own_refuse(config, gmem, making->create->snapshot_path, "snapshot", err);
+    return rc < 0 ? rc
+                  : snap_own_refuse(config, gmem, making->create->mem_file_path, "memory", err);
+}
+
+/* Gives the file that this VM lives from back to all who do. */
+static void share_own(struct making *making)
+{
+    if (snap_lock_shared(gmem_file_fd(machine_memory(making->machine))) < 0)
+        log_error("snapshot: another process began to write the memory file that this VM lives "
+                  "from (%s): its memory changes. End it",
+                  making->memory.path);
+    making->has_own_alone = false;
+}
+
+/* What is written where it is changes the memory of whoever lives from it: that may be this VM, for
+ * which it is the same, and nobody else. Before the first byte. */
+static int lock_in_place(struct making *making, struct err *err)
+{
+    const struct gmem *gmem = machine_memory(making->machine);
+    if (!making->memory.in_place)
+        return 0;
+    bool is_own = gmem_is_mapped_from(gmem, making->memory.fd);
+    int rc = snap_lock_alone(is_own ? gmem_file_fd(gmem) : making->memory.fd);
+    making->has_own_alone = is_own && rc == 0;
+    if (rc == 0)
+        return 0;
+    if (is_own)
+        share_own(making); /* what failed has unlocked it */
+    return err_set(err, rc,
+                   "Cannot write the memory backing file in place: another VM lives from it, whose "
+                   "memory would change, or another process writes it (%s). Name another path",
+                   making->memory.path);
+}
+
 static int take_state(struct making *making, const struct cfg_vm *config, struct err *err)
 {
     struct snapf_content *content = &making->content;
@@ -78,7 +120,9 @@ static int open_files(struct making *making, struct err *err)
                             err);
     if (rc == 0)
         rc = refuse_same_file(making->create, err);
-    return rc < 0 ? rc : refuse_lost_base(making, err);
+    if (rc == 0)
+        rc = refuse_lost_base(making, err);
+    return rc < 0 ? rc : lock_in_place(making, err);
 }
 
 static int write_state(struct making *making, struct err *err)
@@ -119,6 +163,8 @@ static int make(struct making *making, const struct cfg_vm *config, struct err *
 {
     int rc = refuse_same_file(making->create, err);
     if (rc == 0)
+        rc = refuse_own_files(making, config, err);
+    if (rc == 0)
         rc = open_files(making, err);
     if (rc == 0)
         rc = take_state(making, config, err);
@@ -140,6 +186,8 @@ int snap_create(struct machine *machine, const struct cfg_vm *config,
     if (rc < 0)
         snap_written_give_back(machine_memory(machine), &making->written);
     snap_written_done(&making->written);
+    if (making->has_own_alone)
+        share_own(making);
     snap_file_drop(&making->memory);
     snap_file_drop(&making->state);
     snapf_content_done(&making->content);

@@ -14,6 +14,7 @@
 #include "snapshots/snap.h"
 #include "snapshots/snap_config.h"
 #include "snapshots/snap_host.h"
+#include "snapshots/snap_lock.h"
 #include "snapshots/snap_memory.h"
 #include "snapshots/snap_read.h"
 #include "snapshots/snap_uffd.h"
@@ -162,6 +163,17 @@ static int open_memory(const char *path, uint64_t size, int *ret_fd, struct err 
             "Failed to restore guest memory: Total sum of memory regions exceeds largest "
             "possible file offset: %s has %lld bytes, expected %llu",
             path, (long long)stat.st_size, (unsigned long long)size);
+    /* Kept as long as the VM lives: nobody writes it where it is. */
+    int rc = snap_lock_shared(fd);
+    if (rc < 0)
+        return err_set(err, rc,
+                       "Failed to load guest memory: another process is writing %s where it is. "
+                       "Load it when that has ended",
+                       path);
+    if ((uint64_t)stat.st_size > size)
+        log_warn("The memory file %s has %lld bytes, and the snapshot's memory %llu: what is "
+                 "behind them is not looked at",
+                 path, (long long)stat.st_size, (unsigned long long)size);
     *ret_fd = fd_steal(&fd);
     return 0;
 }
@@ -172,6 +184,15 @@ static uint64_t memory_size(const struct machine_state *state)
     for (uint32_t i = 0; i < state->regions_count; i++)
         size += state->regions[i].size; /* checked: a machine's */
     return size;
+}
+
+/* Which files they were, behind the sentence. */
+static int name_pair(const struct cfg_snapshot_load *load, struct err *err)
+{
+    char sentence[ERR_MSG_MAX_SIZE];
+    memcpy(sentence, err->msg, sizeof(sentence));
+    return err_set(err, err->code, "%s (state file %s, memory file %s)", sentence,
+                   load->snapshot_path, load->mem_backend.backend_path);
 }
 
 static int map_file(const struct loading *loading, struct gmem **ret_gmem, struct err *err)
@@ -188,7 +209,7 @@ static int map_file(const struct loading *loading, struct gmem **ret_gmem, struc
         return rc;
     rc = snap_samples_check_file(fd, &loading->content, err);
     if (rc < 0)
-        return rc;
+        return name_pair(loading->load, err);
     enum gmem_backing backing =
         machine->huge_pages == CFG_HUGE_PAGES_TRANSPARENT ? GMEM_BACKING_THP : GMEM_BACKING_DEFAULT;
     rc = gmem_create_mapped(state->regions, state->regions_count, &fd, backing,
@@ -196,9 +217,10 @@ static int map_file(const struct loading *loading, struct gmem **ret_gmem, struc
     if (rc < 0)
         return rc;
     rc = snap_samples_check(*ret_gmem, &loading->content, err);
-    if (rc < 0)
-        gmem_free(*ret_gmem);
-    return rc;
+    if (rc == 0)
+        return 0;
+    gmem_free(*ret_gmem);
+    return name_pair(loading->load, err);
 }
 
 static int load_memory(const struct loading *loading, struct gmem **ret_gmem, struct err *err)

@@ -54,10 +54,11 @@ int snap_read(const char *path, struct snapf_content *ret_content, struct err *e
 {
     uint8_t *bytes = NULL;
     size_t len = 0;
+    struct err why = ERR_INIT;
     int rc = snap_read_bytes(path, &bytes, &len, err);
     if (rc < 0)
         return rc;
-    rc = snapf_decode(bytes, len, ret_content, err);
+    rc = snapf_decode(bytes, len, ret_content, &why);
     free(bytes);
-    return rc < 0 ? err_prefix(err, READ_FAILED) : 0;
+    return rc < 0 ? err_set(err, rc, READ_FAILED "%s (%s)", why.msg, path) : 0;
 }

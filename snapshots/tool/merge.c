@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "snapshots/snap_lock.h"
 #include "snapshots/tool/commands.h"
 #include "snapshots/tool/copy.h"
 #include "snapshots/tool/fail.h"
@@ -23,10 +24,26 @@ struct merging {
     struct snaptool_output output; /* where one is asked for */
 };
 
+/* In place the base changes: nobody else may live from it or write it. It stays locked while it is
+ * open. */
+static int lock_base(const struct merging *merging, struct err *err)
+{
+    int rc = merging->args->output ? 0 : snap_lock_alone(merging->base.fd);
+    return rc < 0 ? err_set(err, rc,
+                            "Cannot merge into " SNAPTOOL_PATH
+                            ": EBUSY: a VM was loaded from it and its memory would change, or "
+                            "another process writes it. End that VM, or make another file with "
+                            "--output",
+                            merging->base.path)
+                  : 0;
+}
+
 static int open_files(struct merging *merging, struct err *err)
 {
     const struct snaptool_args *args = merging->args;
     int rc = snaptool_file_open(&merging->base, args->memory, !args->output, err);
+    if (rc == 0)
+        rc = lock_base(merging, err);
     if (rc == 0)
         rc = snaptool_file_open(&merging->diff, args->diff, false, err);
     if (rc == 0 && args->state)

@@ -6,11 +6,11 @@ import os
 import shutil
 import struct
 
-from native import case, equal
+from native import case, contains, equal
 from snapshot_tools import (MEMORY_FAILED, MIB, PAGE, READ_FAILED, STATE_FAILED, boot, counts, create, goes_on, load,
                             load_body, load_fails, saved)
 
-FOREIGN = READ_FAILED + "unrecognised state file format (not created by this VMM)."
+FOREIGN = READ_FAILED + "unrecognised state file format (not created by this VMM). (state)"
 GONE = "No such file or directory (os error 2)"
 FIRECRACKER_MAGIC = 0x0710198486640000
 
@@ -77,7 +77,7 @@ def snapshot_state_file_of_a_newer_format(t):
 
 @case
 def snapshot_memory_file_that_is_none(t):
-    """Missing, a directory, a FIFO, too short; longer is fine (snapshot.md 4)."""
+    """Missing, a directory, a FIFO, too short; longer is fine (snapshot.md 4), and said."""
     last = saved(t)
     load_fails(t, load_body(memory="none"), f"{MEMORY_FAILED}Failed to load guest memory: {GONE} (none)")
     for make in (os.mkdir, os.mkfifo):
@@ -92,6 +92,8 @@ def snapshot_memory_file_that_is_none(t):
                    f"{32 * MIB}")
     os.truncate(t.path("memory"), 33 * MIB + 1)
     served, _ = load(t)
+    contains("log", f"The memory file memory has {33 * MIB + 1} bytes, and the snapshot's memory {32 * MIB}: what is "
+             "behind them is not looked at", t.log)
     goes_on(served, last)
     served.stop()
 
@@ -110,6 +112,7 @@ def snapshot_mixed_pair_is_refused(t):
     for pair in (("state", "memory2"), ("state2", "memory")):
         load_fails(t, load_body(*pair), MEMORY_FAILED + "The memory file is not the one of this state file: its "
                    "page at byte ", part=True)
+        load_fails(t, load_body(*pair), f"(state file {pair[0]}, memory file {pair[1]})", part=True)
     client.state("Resumed")
     counts(served)
     client.state("Paused")

@@ -448,6 +448,11 @@ static int pages_in_core(const struct gmem *gmem, uint32_t idx, uint64_t off, si
     return rc < 0 ? -errno : 0;
 }
 
+int gmem_file_fd(const struct gmem *gmem)
+{
+    return gmem->file_fd;
+}
+
 bool gmem_is_mapped_from(const struct gmem *gmem, int fd)
 {
     struct stat ours;

@@ -141,6 +141,9 @@ MUST_CHECK int gmem_pages_there(const struct gmem *gmem, uint32_t idx, uint64_t 
 MUST_CHECK int gmem_pages_resident(const struct gmem *gmem, uint32_t idx, uint64_t off,
                                    size_t pages_count, uint8_t *ret_resident);
 
+/* The file that the memory is mapped from, or FD_NONE. Borrowed. */
+int gmem_file_fd(const struct gmem *gmem);
+
 /* Is the memory mapped from this file? fd: borrowed. */
 bool gmem_is_mapped_from(const struct gmem *gmem, int fd);
 

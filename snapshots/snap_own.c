@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Files that the VM or its process uses: by the paths that it was configured with, for their names
+ * in a sentence, and by what is open, which finds the rest. Thread: vmm.
+ */
+#include "snapshots/snap_own.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* As many as the process has room for without growing (fd_presize_table); files come early. */
+#define FDS_MAX 2048
+
+/* A path that a snapshot is to have. */
+struct place {
+    const char *path;
+    const char *what;
+    struct stat stat;
+};
+
+static bool is_it(const struct place *place, const struct stat *other)
+{
+    return place->stat.st_dev == other->st_dev && place->stat.st_ino == other->st_ino;
+}
+
+static bool is_at(const struct place *place, const char *path)
+{
+    struct stat other;
+    return path && stat(path, &other) == 0 && is_it(place, &other);
+}
+
+static int refuse(const struct place *place, const char *as, const char *id, struct err *err)
+{
+    return err_set(err, -EBUSY,
+                   "Cannot perform open on the %s backing file: it is %s%s, which a snapshot would "
+                   "destroy (%s). Name another path",
+                   place->what, as, id, place->path);
+}
+
+static int refuse_configured(const struct place *place, const struct cfg_vm *config,
+                             struct err *err)
+{
+    if (is_at(place, config->boot_source.kernel_image_path))
+        return refuse(place, "this VM's kernel", "", err);
+    if (is_at(place, config->boot_source.initrd_path))
+        return refuse(place, "this VM's initrd", "", err);
+    for (uint32_t i = 0; i < config->drives_count; i++)
+        if (is_at(place, config->drives[i].path_on_host))
+            return refuse(place, "the file of this VM's drive ", config->drives[i].drive_id, err);
+    return 0;
+}
+
+static int refuse_open(const struct place *place, const struct gmem *gmem, struct err *err)
+{
+    bool is_memory = strcmp(place->what, "memory") == 0;
+    for (int fd = 0; fd < FDS_MAX; fd++) {
+        struct stat other;
+        if (fstat(fd, &other) < 0 || !is_it(place, &other))
+            continue;
+        if (!gmem_is_mapped_from(gmem, fd))
+            return refuse(place,
+                          fd <= 2 ? "what this process's standard input or output is"
+                                  : "a file that this process has open, as its log, metrics or "
+                                    "serial output",
+                          "", err);
+        if (!is_memory)
+            return refuse(place, "the memory file that this VM lives from", "", err);
+    }
+    return 0;
+}
+
+int snap_own_refuse(const struct cfg_vm *config, const struct gmem *gmem, const char *path,
+                    const char *what, struct err *err)
+{
+    struct place place = {.path = path, .what = what};
+    if (stat(path, &place.stat) < 0 || !S_ISREG(place.stat.st_mode))
+        return 0; /* nothing, or what is refused anyway */
+    int rc = refuse_configured(&place, config, err);
+    return rc < 0 ? rc : refuse_open(&place, gmem, err);
+}
