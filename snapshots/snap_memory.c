@@ -19,6 +19,12 @@
 /* A run is written when it has so many bytes, so that the disk begins early. */
 #define RUN_MAX_SIZE (8u << 20)
 
+/* Pages chosen of those that come by, each with the same chance. */
+struct picks {
+    uint64_t offs[SNAP_RANDOM_SAMPLES]; /* in the file */
+    uint64_t seen_count;
+};
+
 /* One region on its way to the file. */
 struct walk {
     const struct gmem *gmem;
@@ -31,7 +37,11 @@ struct walk {
     enum cfg_snapshot_type type;
     uint64_t run_off; /* bytes into the region */
     uint64_t run_len;
+    uint64_t random;   /* state of the choice */
+    struct picks put;  /* of those that are written */
+    struct picks kept; /* of a tracked diff: of those that are not */
     uint8_t there[CHUNK_PAGES];
+    uint8_t in_core[CHUNK_PAGES]; /* of a tracked diff */
 };
 
 uint64_t snap_memory_size(const struct gmem *gmem)
@@ -59,25 +69,40 @@ static bool page_is_zero(const uint8_t *page)
 }
 
 /* xorshift64: which pages are samples need not be a secret. */
-static uint64_t random_next(struct snap_written *written)
+static uint64_t random_next(struct walk *walk)
 {
-    written->random ^= written->random << 13;
-    written->random ^= written->random >> 7;
-    written->random ^= written->random << 17;
-    return written->random;
+    walk->random ^= walk->random << 13;
+    walk->random ^= walk->random >> 7;
+    walk->random ^= walk->random << 17;
+    return walk->random;
 }
 
-/* Each page written has the same chance to be among those that are picked. */
-static void pick(struct snap_written *written, uint64_t file_off)
+/* A page that comes by. A multiplication, not a division: there may be a million of them. */
+static void pick(struct walk *walk, struct picks *picks, uint64_t off)
 {
-    uint64_t place = written->pages_count++;
+    uint64_t place = picks->seen_count++;
     if (place >= SNAP_RANDOM_SAMPLES)
-        place = random_next(written) % written->pages_count;
-    if (place >= SNAP_RANDOM_SAMPLES)
-        return;
-    written->picked[place] = file_off;
-    if (written->picked_count <= place)
-        written->picked_count = (uint32_t)place + 1;
+        place = (random_next(walk) >> 32) * picks->seen_count >> 32;
+    if (place < SNAP_RANDOM_SAMPLES)
+        picks->offs[place] = walk->file_off + off;
+}
+
+/* How many of them to take when there is room for `room`. */
+static uint32_t picks_count(const struct picks *picks, uint32_t room)
+{
+    return picks->seen_count < room ? (uint32_t)picks->seen_count : room;
+}
+
+/* Half of each, or more of the one when there is less of the other. */
+static void picks_join(const struct walk *walk, struct snap_written *written)
+{
+    uint32_t kept = picks_count(&walk->kept, SNAP_RANDOM_SAMPLES / 2);
+    uint32_t put = picks_count(&walk->put, SNAP_RANDOM_SAMPLES - kept);
+    kept = picks_count(&walk->kept, SNAP_RANDOM_SAMPLES - put);
+    memcpy(written->picked, walk->put.offs, put * sizeof(written->picked[0]));
+    memcpy(written->picked + put, walk->kept.offs, kept * sizeof(written->picked[0]));
+    written->picked_count = put + kept;
+    written->pages_count = walk->put.seen_count;
 }
 
 static int run_flush(struct walk *walk, struct err *err)
@@ -123,7 +148,7 @@ static int page_take(struct walk *walk, uint64_t off, struct err *err)
     if (walk->run_len == 0)
         walk->run_off = off;
     walk->run_len += GMEM_PAGE_SIZE;
-    pick(walk->written, walk->file_off + off);
+    pick(walk, &walk->put, off);
     return rc;
 }
 
@@ -138,7 +163,7 @@ static int chunk_look(struct walk *walk, uint64_t off, uint32_t pages_count)
         uint64_t page = off / GMEM_PAGE_SIZE + i;
         walk->there[i] = walk->dirty[page / 64] >> (page % 64) & 1;
     }
-    return 0;
+    return gmem_pages_in_core(walk->gmem, walk->region_idx, off, pages_count, walk->in_core);
 }
 
 static int chunk_write(struct walk *walk, uint64_t off, uint32_t pages_count, struct err *err)
@@ -152,6 +177,8 @@ static int chunk_write(struct walk *walk, uint64_t off, uint32_t pages_count, st
             rc = page_take(walk, at, err);
         else if (walk->type == CFG_SNAPSHOT_FULL && walk->file->was_same)
             rc = page_clear(walk, at, err);
+        else if (walk->in_core[i] & 1)
+            pick(walk, &walk->kept, at);
         if (rc < 0)
             return rc;
     }
@@ -231,11 +258,11 @@ static int regions_write(struct walk *walk, struct err *err)
     return rc;
 }
 
-static void random_seed(struct snap_written *written)
+static void random_seed(struct walk *walk)
 {
-    if (getrandom(&written->random, sizeof(written->random), 0) < 0)
-        written->random = 0;
-    written->random |= 1; /* 0 would stay 0 */
+    if (getrandom(&walk->random, sizeof(walk->random), 0) < 0)
+        walk->random = 0;
+    walk->random |= 1; /* 0 would stay 0 */
 }
 
 int snap_memory_write(struct machine *machine, const struct snap_file *file,
@@ -247,7 +274,7 @@ int snap_memory_write(struct machine *machine, const struct snap_file *file,
     if (!walk)
         return err_set(err, -ENOMEM, "no memory for copying the guest's");
     *ret_written = (struct snap_written){0};
-    random_seed(ret_written);
+    random_seed(walk);
     walk->gmem = gmem;
     walk->file = file;
     walk->written = ret_written;
@@ -256,6 +283,7 @@ int snap_memory_write(struct machine *machine, const struct snap_file *file,
     int rc = dirty_take(machine, gmem, ret_written, err);
     if (rc == 0)
         rc = regions_write(walk, err);
+    picks_join(walk, ret_written);
     if (rc < 0)
         snap_written_give_back(gmem, ret_written);
     free(walk);

@@ -12,8 +12,9 @@
 #include "vmm/config/cfg.h"
 #include "vmm/machine/machine_state.h"
 
-/* How many pages of those written are kept as samples, beside those that change from one
- * snapshot to the next: clocks, rings, VMGenID. */
+/* How many pages are kept as samples, beside those that change from one snapshot to the next
+ * (clocks, rings, VMGenID): of a diff half of those that it has, and half of those that were there
+ * and that it has not, so that one that was left out before it shows. */
 #define SNAP_RANDOM_SAMPLES 14u
 
 /* What was written, and what of the tracked changes that took: snap_written_done. */
@@ -21,7 +22,6 @@ struct snap_written {
     uint64_t pages_count;
     uint64_t picked[SNAP_RANDOM_SAMPLES]; /* offsets in the file, chosen at random */
     uint32_t picked_count;
-    uint64_t random;                   /* state of the choice */
     uint64_t *dirty[GMEM_REGIONS_MAX]; /* heap; NULL: not tracked */
 };
 

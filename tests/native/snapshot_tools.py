@@ -4,6 +4,7 @@
 import hashlib
 import os
 import re
+import struct
 
 from api import Served
 from native import contains, equal, guest, wait_until
@@ -17,6 +18,7 @@ DEVICES_FAILED = LOAD_FAILED + ("Failed to build microVM from snapshot: Failed t
                                 "MMIO devices: ")
 CREATE_FAILED = "Create snapshot error: "
 LOST = "RunWithApiError error: Failed to build MicroVM: Loading snapshot failed.."
+HEADER = 48  # bytes of a state file before its sections
 PAGE = 4096
 MIB = 1 << 20
 
@@ -130,6 +132,18 @@ def data_pages(t, name):
             pages.update(range(at // PAGE, (hole + PAGE - 1) // PAGE))
             at = hole
     return pages
+
+
+def samples(t, state):
+    """Pages of the memory that a state file vouches for: numbers of those that always change, and of the others."""
+    with open(t.path(state), "rb") as file:
+        content = file.read()
+    at = HEADER
+    while content[at:at + 4] != b"SAMP":
+        at += 16 + int.from_bytes(content[at + 8:at + 16], "little")
+    count, fixed = struct.unpack_from("<II", content, at + 16)
+    pages = [struct.unpack_from("<Q", content, at + 24 + 24 * i)[0] // PAGE for i in range(count)]
+    return pages[:fixed], pages[fixed:]
 
 
 def merge(t, diff, base):

@@ -438,13 +438,13 @@ void gmem_dirty_give_back(struct gmem *gmem, uint32_t region_idx, const uint64_t
         atomic_fetch_or_explicit(&region->dirty[i], words[i], memory_order_relaxed);
 }
 
-static int pages_in_core(const struct gmem *gmem, uint32_t idx, uint64_t off, size_t pages_count,
-                         uint8_t *ret_resident)
+int gmem_pages_in_core(const struct gmem *gmem, uint32_t idx, uint64_t off, size_t pages_count,
+                       uint8_t *ret_in_core)
 {
     assert(idx < gmem->regions_count);
     const struct gmem_region *region = &gmem->regions[idx];
     assert(ck_range(off, (uint64_t)pages_count * GMEM_PAGE_SIZE, region->size));
-    int rc = mincore(region->host + off, pages_count * GMEM_PAGE_SIZE, ret_resident);
+    int rc = mincore(region->host + off, pages_count * GMEM_PAGE_SIZE, ret_in_core);
     return rc < 0 ? -errno : 0;
 }
 
@@ -494,7 +494,7 @@ static bool host_swaps(void)
 int gmem_pages_resident(const struct gmem *gmem, uint32_t idx, uint64_t off, size_t pages_count,
                         uint8_t *ret_resident)
 {
-    int rc = pages_in_core(gmem, idx, off, pages_count, ret_resident);
+    int rc = gmem_pages_in_core(gmem, idx, off, pages_count, ret_resident);
     if (rc == 0 && host_swaps())
         memset(ret_resident, 1, pages_count);
     return rc;
@@ -503,7 +503,7 @@ int gmem_pages_resident(const struct gmem *gmem, uint32_t idx, uint64_t off, siz
 int gmem_pages_there(const struct gmem *gmem, uint32_t idx, uint64_t off, size_t pages_count,
                      uint8_t *ret_there)
 {
-    int rc = pages_in_core(gmem, idx, off, pages_count, ret_there);
+    int rc = gmem_pages_in_core(gmem, idx, off, pages_count, ret_there);
     if (rc < 0)
         return rc;
     if (gmem->uffd != FD_NONE || host_swaps()) {

@@ -144,6 +144,11 @@ MUST_CHECK int gmem_pages_resident(const struct gmem *gmem, uint32_t idx, uint64
 /* The file that the memory is mapped from, or FD_NONE. Borrowed. */
 int gmem_file_fd(const struct gmem *gmem);
 
+/* Which pages can be read without being made or fetched: bit 0 of each byte (mincore). Returns 0 or
+ * -errno. */
+MUST_CHECK int gmem_pages_in_core(const struct gmem *gmem, uint32_t idx, uint64_t off,
+                                  size_t pages_count, uint8_t *ret_in_core);
+
 /* Is the memory mapped from this file? fd: borrowed. */
 bool gmem_is_mapped_from(const struct gmem *gmem, int fd);
 
