@@ -7,6 +7,7 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "snapshots/snap_past.h"
 #include "vmm/config/cfg.h"
 #include "vmm/machine/machine.h"
 
@@ -19,23 +20,25 @@ struct snap_stage_ops {
 };
 
 /*
- * Takes a snapshot of a paused machine, which stays paused. config: what it was made from. The
- * files are a pair that a crash cannot mix (snapshots/snap_file.h). Returns 0, or -errno with the
- * sentence behind "Create snapshot error: "; then the machine is as it was, and an earlier pair at
- * these paths is there still unless it was written in place.
+ * Takes a snapshot of a paused machine, which stays paused. config: what it was made from. past: of
+ * this VM; this snapshot on success. The files are a pair that a crash cannot mix
+ * (snapshots/snap_file.h). Returns 0, or -errno with the sentence behind "Create snapshot error: ";
+ * then the machine is as it was, and an earlier pair at these paths is there still unless it was
+ * written in place.
  */
 MUST_CHECK int snap_create(struct machine *machine, const struct cfg_vm *config,
-                           const struct cfg_snapshot_create *create, struct err *err);
+                           const struct cfg_snapshot_create *create, struct snap_past *past,
+                           struct err *err);
 
 /*
  * Makes the machine from a snapshot; it is paused then. load: settled. ops: open what the
- * configuration names. On success *config, which was empty, is the snapshot's with the overrides.
- * Returns 0, or -errno with the sentence behind "Load snapshot error: ": then the process is to
- * end.
+ * configuration names. On success *config, which was empty, is the snapshot's with the overrides,
+ * and *past is the snapshot. Returns 0, or -errno with the sentence behind "Load snapshot error: ":
+ * then the process is to end.
  */
 MUST_CHECK int snap_load(struct machine *machine, const struct cfg_snapshot_load *load,
                          const struct snap_stage_ops *ops, void *ctx, struct cfg_vm *config,
-                         struct err *err);
+                         struct snap_past *past, struct err *err);
 
 /* The format's version of a state file. ret_version: major, minor, patch. Returns 0 or -errno with
  * a sentence. */

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 
 #include "base/fd.h"
@@ -22,6 +23,7 @@
 struct making {
     struct machine *machine;
     const struct cfg_snapshot_create *create;
+    struct snap_past *past;
     struct snapf_content content;
     struct snap_file memory;
     struct snap_file state;
@@ -105,6 +107,9 @@ static int take_state(struct making *making, const struct cfg_vm *config, struct
     int rc = machine_save(making->machine, &content->machine, err);
     if (rc < 0)
         return err_prefix(err, "Cannot save the microVM state: ");
+    if (getrandom(content->id, sizeof(content->id), 0) < 0)
+        return err_set(err, -errno, "Cannot make the snapshot's id: %s", ERR_OS(errno));
+    memcpy(content->predecessor, making->past->id, sizeof(content->predecessor));
     rc = snap_config_encode(config, &content->config, &content->config_len, err);
     return rc < 0 ? rc : snap_host_describe(&content->info, err);
 }
@@ -122,7 +127,11 @@ static int open_files(struct making *making, struct err *err)
         rc = refuse_same_file(making->create, err);
     if (rc == 0)
         rc = refuse_lost_base(making, err);
-    return rc < 0 ? rc : lock_in_place(making, err);
+    if (rc == 0)
+        rc = lock_in_place(making, err);
+    if (rc == 0 && merges && making->memory.in_place && making->memory.was_same)
+        rc = snap_past_check(making->past, machine_memory(making->machine), &making->memory, err);
+    return rc;
 }
 
 static int write_state(struct making *making, struct err *err)
@@ -142,6 +151,9 @@ static int write_state(struct making *making, struct err *err)
 
 static int write_files(struct making *making, struct err *err)
 {
+    /* What fails leaves a part of the new memory there, onto which the next try has to go. */
+    if (making->memory.in_place)
+        snap_past_forget_samples(making->past);
     int rc = snap_file_begin(&making->memory, &making->state, err);
     if (rc == 0)
         rc = snap_memory_write(making->machine, &making->memory, making->create->snapshot_type,
@@ -172,19 +184,22 @@ static int make(struct making *making, const struct cfg_vm *config, struct err *
 }
 
 int snap_create(struct machine *machine, const struct cfg_vm *config,
-                const struct cfg_snapshot_create *create, struct err *err)
+                const struct cfg_snapshot_create *create, struct snap_past *past, struct err *err)
 {
     struct making *making = calloc(1, sizeof(*making));
     if (!making)
         return err_set(err, -ENOMEM, "no memory for a snapshot");
     making->machine = machine;
     making->create = create;
+    making->past = past;
     making->memory.fd = making->state.fd = FD_NONE;
     if (create->snapshot_type == CFG_SNAPSHOT_DIFF)
         log_warn("Diff snapshots are a developer preview: load them only with their base");
     int rc = make(making, config, err);
     if (rc < 0)
         snap_written_give_back(machine_memory(machine), &making->written);
+    else
+        snap_past_set(past, &making->content);
     snap_written_done(&making->written);
     if (making->has_own_alone)
         share_own(making);

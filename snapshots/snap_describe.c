@@ -59,6 +59,16 @@ static const char *known(const char *text)
     return text ? text : "unknown";
 }
 
+/* Zero: it has none, or the format had none yet. */
+static void print_id(FILE *out, const char *name, const uint8_t id[static SNAPF_ID_SIZE])
+{
+    static const uint8_t none[SNAPF_ID_SIZE];
+    (void)fprintf(out, "%s: ", name);
+    for (uint32_t i = 0; i < SNAPF_ID_SIZE; i++)
+        (void)fprintf(out, "%02x", id[i]);
+    (void)fputs(memcmp(id, none, sizeof(none)) == 0 ? " (none)\n" : "\n", out);
+}
+
 static void print_all(FILE *out, const struct snapf_content *content, const struct cfg_vm *config)
 {
     (void)fprintf(out, "taken by: %s\nhost kernel: %s\nhost CPU: %s\n",
@@ -68,6 +78,8 @@ static void print_all(FILE *out, const struct snapf_content *content, const stru
                   content->machine.vcpus_count, (unsigned long long)config->machine.mem_size_mib,
                   content->machine.vm.irqchip == HV_IRQCHIP_FULL ? "full" : "split",
                   content->samples_count);
+    print_id(out, "id", content->id);
+    print_id(out, "id of the one before", content->predecessor);
     print_devices(out, config);
     print_refusals(out, content, config);
 }

@@ -272,7 +272,8 @@ static int load_all(struct machine *machine, struct loading *loading,
 }
 
 int snap_load(struct machine *machine, const struct cfg_snapshot_load *load,
-              const struct snap_stage_ops *ops, void *ctx, struct cfg_vm *config, struct err *err)
+              const struct snap_stage_ops *ops, void *ctx, struct cfg_vm *config,
+              struct snap_past *past, struct err *err)
 {
     struct loading *loading = calloc(1, sizeof(*loading));
     if (!loading)
@@ -281,6 +282,7 @@ int snap_load(struct machine *machine, const struct cfg_snapshot_load *load,
     cfg_vm_init(&loading->config);
     int rc = load_all(machine, loading, ops, ctx, err);
     if (rc == 0) {
+        snap_past_set(past, &loading->content);
         cfg_vm_done(config);
         *config = loading->config;
         cfg_vm_init(&loading->config); /* its strings are the caller's */

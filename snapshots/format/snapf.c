@@ -54,7 +54,7 @@ static const struct {
     [SECTION_LEGACY] = {TAG('L', 'E', 'G', 'A'), 1, "LEGA"},
     [SECTION_VCPU] = {TAG('V', 'C', 'P', 'U'), 1, "VCPU"},
     [SECTION_DEVICE] = {TAG('D', 'E', 'V', ' '), 1, "DEV"},
-    [SECTION_SAMPLES] = {TAG('S', 'A', 'M', 'P'), 2, "SAMP"}, /* 2: samples_fixed_count */
+    [SECTION_SAMPLES] = {TAG('S', 'A', 'M', 'P'), 3, "SAMP"}, /* 2: samples_fixed_count; 3: ids */
 };
 static_assert(ARRAY_LEN(sections) == SECTIONS_COUNT, "a row for each");
 
@@ -107,6 +107,10 @@ static void code_samples(struct snapf_code *code, struct snapf_content *content)
         snapf_u64(code, &content->samples[i].off);
         snapf_bytes(code, content->samples[i].sum, sizeof(content->samples[i].sum));
     }
+    if (code->version < 3)
+        return;
+    snapf_bytes(code, content->id, sizeof(content->id));
+    snapf_bytes(code, content->predecessor, sizeof(content->predecessor));
 }
 
 /* Section number `idx` of its kind. */

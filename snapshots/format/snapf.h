@@ -17,11 +17,14 @@
 
 /* Version of the format; one that is read has this major and at most this minor. */
 #define SNAPF_MAJOR 1u
-#define SNAPF_MINOR 1u
+#define SNAPF_MINOR 2u
 #define SNAPF_PATCH 0u
 
 /* Pages of the memory file that the state file vouches for. */
 #define SNAPF_SAMPLES_MAX 64u
+
+/* A snapshot's own number, random; zero: an older format had none. */
+#define SNAPF_ID_SIZE 16u
 
 /* Where the snapshot was taken, in words: for people, and for what a load may warn of. Each is
  * heap, NUL-terminated. */
@@ -46,6 +49,8 @@ struct snapf_content {
     uint32_t samples_count;
     uint32_t samples_fixed_count; /* the first so many are no random pages: a load looks at all */
     struct snapf_sample samples[SNAPF_SAMPLES_MAX];
+    uint8_t id[SNAPF_ID_SIZE];
+    uint8_t predecessor[SNAPF_ID_SIZE]; /* that the VM took before or was loaded from; zero: none */
 };
 
 /* Frees what it holds. A zeroed one is fine. */

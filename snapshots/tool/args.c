@@ -12,7 +12,7 @@
 
 #define EDITOR_NAME "snapshot-editor"
 #define POSITIONS_MAX 2u
-#define OPTIONS_MAX 2u
+#define OPTIONS_MAX 3u
 #define MEMBER(name) offsetof(struct snaptool_args, name)
 
 struct option {
@@ -48,7 +48,9 @@ static const struct command commands[] = {
      .required = 2,
      .positions_count = 2,
      .positions = {{"BASE_MEMORY", MEMBER(memory)}, {"DIFF_MEMORY", MEMBER(diff)}},
-     .options = {{"state", 0, MEMBER(state), false}, {"output", 0, MEMBER(output), false}}},
+     .options = {{"state", 0, MEMBER(state), false},
+                 {"base-state", 0, MEMBER(base_state), false},
+                 {"output", 0, MEMBER(output), false}}},
     {.verb = "unique",
      .command = SNAPTOOL_UNIQUE,
      .required = 1,
@@ -77,10 +79,11 @@ const char *snaptool_args_usage(bool is_editor)
     return "usage: mayfly-snap info STATE [MEMORY]\n"
            "           What a snapshot is; with its memory: sizes, and whether the two belong "
            "together.\n"
-           "       mayfly-snap merge BASE_MEMORY DIFF_MEMORY [--state STATE] [--output FILE]\n"
+           "       mayfly-snap merge BASE_MEMORY DIFF_MEMORY [--state STATE [--base-state STATE]]\n"
+           "                         [--output FILE]\n"
            "           Merges a diff onto its base, in place or into FILE; with the diff's STATE "
            "the\n"
-           "           result is verified.\n"
+           "           result is verified, with the base's too that it is the one before.\n"
            "       mayfly-snap unique MEMORY OTHER...\n"
            "           What each file holds, and how much of it is not in MEMORY.\n"
            "       mayfly-snap --version | --help\n";

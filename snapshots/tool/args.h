@@ -28,6 +28,7 @@ struct snaptool_args {
     enum snaptool_command command;
     bool is_editor; /* called as snapshot-editor: nothing is said of success */
     const char *state;
+    const char *base_state;
     const char *memory;
     const char *diff;
     const char *output;

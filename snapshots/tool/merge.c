@@ -21,6 +21,7 @@ struct merging {
     struct snaptool_file base;
     struct snaptool_file diff;
     struct snapf_content *content; /* NULL: nothing to verify with */
+    struct snapf_content *base_content;
     struct snaptool_output output; /* where one is asked for */
 };
 
@@ -48,7 +49,16 @@ static int open_files(struct merging *merging, struct err *err)
         rc = snaptool_file_open(&merging->diff, args->diff, false, err);
     if (rc == 0 && args->state)
         rc = snaptool_state_read(args->state, &merging->content, err);
+    if (rc == 0 && args->base_state)
+        rc = snaptool_state_read(args->base_state, &merging->base_content, err);
     return rc;
+}
+
+static bool is_at(const struct stat *file, const char *path)
+{
+    struct stat other;
+    return path && stat(path, &other) == 0 && file->st_dev == other.st_dev &&
+           file->st_ino == other.st_ino;
 }
 
 /* The output replaces what has its name: that must be none of the sources but the base. */
@@ -56,16 +66,13 @@ static int check_output(const struct merging *merging, struct err *err)
 {
     const struct snaptool_args *args = merging->args;
     struct stat output;
-    struct stat state;
     if (!args->output || stat(args->output, &output) < 0)
         return 0;
     bool is_source = output.st_dev == merging->diff.dev && output.st_ino == merging->diff.ino;
-    if (args->state && stat(args->state, &state) == 0)
-        is_source |= output.st_dev == state.st_dev && output.st_ino == state.st_ino;
-    if (is_source)
+    if (is_source || is_at(&output, args->state) || is_at(&output, args->base_state))
         return err_set(err, -EINVAL,
                        "Cannot make " SNAPTOOL_PATH
-                       ": EINVAL: it is the diff or the state file. Name another "
+                       ": EINVAL: it is the diff or a state file. Name another "
                        "with --output",
                        args->output);
     return 0;
@@ -88,6 +95,9 @@ static int check_pair(const struct merging *merging, struct err *err)
                        base->path, (unsigned long long)base->size, diff->path,
                        (unsigned long long)diff->size);
     int rc = check_output(merging, err);
+    if (rc == 0 && merging->base_content)
+        rc = snaptool_verify_order(merging->base_content, merging->args->base_state,
+                                   merging->content, merging->args->state, err);
     if (rc == 0 && merging->content)
         rc = snaptool_verify(merging->content, base, diff, err);
     return rc;
@@ -141,6 +151,10 @@ static void warn_of_no_hole(const struct snaptool_file *diff, uint64_t data_len)
 static int merge(struct merging *merging, struct err *err)
 {
     uint64_t len = 0;
+    if (merging->args->base_state && !merging->args->state)
+        return err_set(err, -EINVAL,
+                       "--base-state is of no use without --state: EINVAL. Name the diff's state "
+                       "file too");
     int rc = open_files(merging, err);
     if (rc == 0)
         rc = check_pair(merging, err);
@@ -164,6 +178,7 @@ int snaptool_merge(const struct snaptool_args *args, struct err *err)
         .output.file.fd = FD_NONE,
     };
     int rc = merge(&merging, err);
+    snaptool_state_free(merging.base_content);
     snaptool_state_free(merging.content);
     snaptool_file_close(&merging.diff);
     snaptool_file_close(&merging.base);

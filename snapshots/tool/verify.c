@@ -75,6 +75,34 @@ static int check_size(const struct snapf_content *content, const struct snaptool
     return 0;
 }
 
+static bool has_id(const uint8_t id[static SNAPF_ID_SIZE])
+{
+    static const uint8_t none[SNAPF_ID_SIZE];
+    return memcmp(id, none, sizeof(none)) != 0;
+}
+
+int snaptool_verify_order(const struct snapf_content *before, const char *before_path,
+                          const struct snapf_content *after, const char *after_path,
+                          struct err *err)
+{
+    const char *old = !has_id(before->id) ? before_path : after_path;
+    if (!has_id(before->id) || !has_id(after->id))
+        return err_set(err, -EINVAL,
+                       SNAPTOOL_PATH " has no id: EINVAL. A build with format 1.1 or older wrote "
+                                     "it: leave --base-state away, and look at the order yourself",
+                       old);
+    if (memcmp(before->id, after->predecessor, sizeof(before->id)) == 0)
+        return 0;
+    return err_set(
+        err, -EINVAL,
+        SNAPTOOL_PATH
+        " does not follow " SNAPTOOL_PATH
+        ": EINVAL: it was made after %s. Merge diffs oldest first: mayfly-snap info prints "
+        "the id of each and of the one before",
+        after_path, before_path,
+        has_id(after->predecessor) ? "another snapshot" : "none, as a VM's first");
+}
+
 int snaptool_verify(const struct snapf_content *content, const struct snaptool_file *memory,
                     const struct snaptool_file *diff, struct err *err)
 {

@@ -19,6 +19,12 @@ MUST_CHECK int snaptool_state_read(const char *path, struct snapf_content **ret_
 /* NULL is fine. */
 void snaptool_state_free(struct snapf_content *content);
 
+/* Was `after` taken of the VM that last took or was loaded from `before`? Each with its state
+ * file's path. Returns 0 or -EINVAL with a sentence. */
+MUST_CHECK int snaptool_verify_order(const struct snapf_content *before, const char *before_path,
+                                     const struct snapf_content *after, const char *after_path,
+                                     struct err *err);
+
 /*
  * Compares the state's sampled pages with those of `memory` as it is when `diff` is merged onto it
  * (NULL: as it is). Returns 0, -EINVAL with a sentence when they differ or the memory is too short,

@@ -169,7 +169,7 @@ def cli_extra_arguments_are_ignored(t):
 def cli_snapshot_version(t):
     end = t.run("--snapshot-version")
     equal("exit status", 0, end.status)
-    equal("stdout", "v1.1.0\n", end.out)
+    equal("stdout", "v1.2.0\n", end.out)
 
 
 @case

@@ -9,11 +9,12 @@ import subprocess
 
 from api import Served
 from cases_snapshot import boot_numbers, load_body, numbers
-from native import BINARY, case, contains, equal, is_static_build, skip, wait_until
+from native import BINARY, ROOT, case, contains, equal, is_static_build, skip, wait_until
 
 BUILD = os.path.dirname(BINARY)
 TOOL = os.path.join(BUILD, "mayfly-snap")
 EDITOR = os.path.join(BUILD, "compat/snapshot-editor")
+OLD_STATE = os.path.join(ROOT, "tests/unit/snapshots/golden/v1_1.state")
 SIZE = 128 << 20
 PAGE = 4096
 CHAIN = ("full", "one", "two")  # memory files; the state files are state_full and so on
@@ -142,7 +143,7 @@ def snap_tool_editor_does_the_same(t):
     equal("the merged memory", want, digest(t.path("full")))
     load_goes_on(t, "full", "state_two", last)
     expect("version", tool(t, "info-vmstate", "version", "--vmstate-path", "state_two", program=EDITOR),
-           out="v1.1.0\n")
+           out="v1.2.0\n")
     other = tool(t, "--version", program=os.path.join(BUILD, "compat/firecracker"))
     expect("--version", tool(t, "--version", program=EDITOR),
            out=other.out.split("\n")[0].replace("Firecracker", "snapshot-editor") + "\n")
@@ -166,11 +167,31 @@ def snap_tool_verifies_before_it_changes(t):
 
 
 @case
+def snap_tool_refuses_a_diff_that_does_not_follow(t):
+    take_chain(t)
+    before = digest(t.path("full"))
+    expect("the last onto the first", tool(t, "merge", "full", "two", "--state=state_two", "--base-state=state_full"),
+           status=1, err="state_two does not follow state_full: EINVAL: it was made after another snapshot. Merge ")
+    expect("the first onto the second", tool(t, "merge", "one", "full", "--state=state_full", "--base-state=state_one"),
+           status=1, err="state_full does not follow state_one: EINVAL: it was made after none, as a VM's first")
+    shutil.copyfile(OLD_STATE, t.path("old"))
+    expect("an older format", tool(t, "merge", "full", "one", "--state", "state_one", "--base-state", "old"), status=1,
+           err="old has no id: EINVAL. A build with format 1.1 or older wrote it")
+    expect("no --state", tool(t, "merge", "full", "one", "--base-state", "state_full"), status=1,
+           err="--base-state is of no use without --state: EINVAL")
+    expect("output onto a state", tool(t, "merge", "full", "one", "--state", "state_one", "--base-state", "state_full",
+                                       "--output", "state_full"), status=1, err="it is the diff or a state file")
+    equal("the base", before, digest(t.path("full")))
+    expect("in their order", tool(t, "merge", "full", "one", "--state", "state_one", "--base-state", "state_full"))
+    expect("in their order", tool(t, "merge", "full", "two", "--state", "state_two", "--base-state", "state_one"))
+
+
+@case
 def snap_tool_info_and_unique(t):
     take_chain(t)
     end = tool(t, "info", "state_full")
     expect("info", end)
-    contains("stdout", "format: v1.1.0\ntaken by: mayfly ", end.out)
+    contains("stdout", "format: v1.2.0\ntaken by: mayfly ", end.out)
     end = tool(t, "info", "state_full", "full")
     expect("info with memory", end)
     found = extents(t.path("full"))
@@ -202,7 +223,7 @@ def snap_tool_help_and_version(t):
     end = tool(t, "--help")
     expect("--help", end)
     contains("stdout", "usage: mayfly-snap info STATE [MEMORY]\n", end.out)
-    expect("--version", tool(t, "merge", "--version"), out="mayfly-snap v0.1.0 (snapshot format v1.1.0)\n")
+    expect("--version", tool(t, "merge", "--version"), out="mayfly-snap v0.1.0 (snapshot format v1.2.0)\n")
     with open("/dev/full", "w", encoding="ascii") as full:
         expect("--help on a full disk", tool(t, "--help", stdout=full), status=1,
                err="Cannot write to standard output: ENOSPC: No space left on device")
@@ -272,7 +293,7 @@ BAD_FILES = [
     (["merge", "page", "other", "--output", "dir"], "Cannot make dir: EISDIR"),
     (["merge", "page", "other", "--output", "fifo"], "Cannot make fifo: EINVAL: there is something that is no "),
     (["merge", "page", "other", "--output", "link"], "Cannot make link: EINVAL: there is something that is no "),
-    (["merge", "page", "other", "--output", "other"], "Cannot make other: EINVAL: it is the diff or the state file"),
+    (["merge", "page", "other", "--output", "other"], "Cannot make other: EINVAL: it is the diff or a state file"),
     (["merge", "page", "other", "--output", "none/x"], "Cannot make none/x: ENOENT"),
     (["merge", "page", "other", "--output", "x" * 5000], ": ENAMETOOLONG"),
     (["merge", "page", "other", "--state", "page"], "unrecognised state file format"),

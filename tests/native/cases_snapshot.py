@@ -86,11 +86,11 @@ def snapshot_described_in_words(t):
     end = t.run("--describe-snapshot", "state", may_leave=LEFT)
     t.expect_end(end)
     lines = end.out.splitlines()
-    equal("version", "v1.1.0", lines[0])
+    equal("version", "v1.2.0", lines[0])
     for line in ("vCPUs: 1", "memory: 128 MiB", "irqchip: split"):
         equal(line, True, line in lines)
     end = t.run("--snapshot-version", may_leave=LEFT)
-    equal("--snapshot-version", "v1.1.0\n", end.out)
+    equal("--snapshot-version", "v1.2.0\n", end.out)
 
 
 @case

@@ -72,7 +72,7 @@ def snapshot_state_file_of_a_newer_format(t):
     whole = bytearray(open(t.path("state"), "rb").read())
     whole[8] += 1
     t.write("state2", bytes(whole))
-    load_fails(t, load_body("state2"), READ_FAILED + "Invalid data version: the file has format v2.1.0", part=True)
+    load_fails(t, load_body("state2"), READ_FAILED + "Invalid data version: the file has format v2.2.0", part=True)
 
 
 @case

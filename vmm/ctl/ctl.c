@@ -136,6 +136,7 @@ void ctl_free(struct ctl *ctl)
     machine_free(ctl->machine);
     cfg_vm_done(ctl->config);
     cfg_object_done(&cfg_object_serial, &ctl->serial);
+    snap_past_done(&ctl->past);
     free(ctl->metadata);
     free(ctl->config);
     free(ctl);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/metrics.h"
+#include "snapshots/snap_past.h"
 #include "vmm/ctl/ctl.h"
 
 #define CTL_BEFORE_START "The requested operation is not supported before starting the microVM."
@@ -29,6 +30,7 @@ struct ctl {
     struct cfg_serial serial;
     char *metadata; /* that the last reply shows; NULL: none */
     enum ctl_phase phase;
+    struct snap_past past;
 };
 
 /* A handler: 0, or -errno with the sentence behind the rule's category. May take what the action

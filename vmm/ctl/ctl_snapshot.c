@@ -20,7 +20,7 @@ int ctl_create_snapshot(struct ctl *ctl, struct ctl_action *action, struct err *
         return err_set(err, -EBUSY,
                        "Cannot save the microVM state: Operation not allowed: save/restore "
                        "unavailable while running");
-    int rc = snap_create(ctl->machine, ctl->config, create, err);
+    int rc = snap_create(ctl->machine, ctl->config, create, &ctl->past, err);
     if (rc < 0)
         return rc;
     if (is_diff)
@@ -57,7 +57,7 @@ static int load(struct ctl *ctl, const struct cfg_snapshot_load *load, struct er
     metrics_phase_reached(METRICS_PHASE_CONFIG);
     int rc = machine_set_serial(ctl->machine, &ctl->serial, err);
     if (rc == 0)
-        rc = snap_load(ctl->machine, load, &ops, ctl, ctl->config, err);
+        rc = snap_load(ctl->machine, load, &ops, ctl, ctl->config, &ctl->past, err);
     if (rc < 0)
         return rc;
     ctl_enter(ctl, CTL_PHASE_PAUSED);

@@ -200,6 +200,8 @@ static inline void content_fill(enum hv_irqchip irqchip, struct snapf_content *c
         FILL(&from, content->samples[i].off);
         FILL(&from, content->samples[i].sum);
     }
+    FILL(&from, content->id);
+    FILL(&from, content->predecessor);
 }
 
 /* A file of such content. The caller frees. */

@@ -210,6 +210,7 @@ static void test_golden_1_1__samples__as_written(void **state)
 {
     (void)state;
     static const uint8_t sum_of_vmgenid[4] = {0xd1, 0xbd, 0xee, 0x0c};
+    static const uint8_t no_id[SNAPF_ID_SIZE];
     static const uint8_t sum_of_last[4] = {0xb2, 0x72, 0x1c, 0x56};
     assert_int_equal(fix.content.samples_count, 15);
     assert_int_equal(fix.content.samples_fixed_count, 1);
@@ -217,6 +218,8 @@ static void test_golden_1_1__samples__as_written(void **state)
     assert_memory_equal(fix.content.samples[0].sum, sum_of_vmgenid, 4);
     assert_int_equal(fix.content.samples[14].off, 0xe0000);
     assert_memory_equal(fix.content.samples[14].sum, sum_of_last, 4);
+    assert_memory_equal(fix.content.id, no_id, sizeof(no_id));
+    assert_memory_equal(fix.content.predecessor, no_id, sizeof(no_id));
 }
 
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup_1_0, teardown)

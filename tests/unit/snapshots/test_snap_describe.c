@@ -89,6 +89,17 @@ static void test_snap_describe__state_file__says_what_it_is(void **state)
     free(text);
 }
 
+static void test_snap_describe__ids__in_hex(void **state)
+{
+    (void)state;
+    memset(fix.content.id, 0xa5, sizeof(fix.content.id));
+    memset(fix.content.predecessor, 0, sizeof(fix.content.predecessor));
+    char *text = describe();
+    expect_part(text, "\nid: a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5\n"
+                      "id of the one before: 00000000000000000000000000000000 (none)\n");
+    free(text);
+}
+
 static void test_snap_describe__texts_with_controls__shown_as_codes(void **state)
 {
     (void)state;
@@ -120,6 +131,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_snap_describe__state_file__says_what_it_is),
+        TEST(test_snap_describe__ids__in_hex),
         TEST(test_snap_describe__texts_with_controls__shown_as_codes),
         TEST(test_snap_version__state_file__its_numbers),
     };

@@ -42,6 +42,8 @@ static void expect_same_content(void)
     assert_memory_equal(after.config, before.config, before.config_len);
     assert_int_equal(after.samples_count, before.samples_count);
     assert_memory_equal(after.samples, before.samples, sizeof(before.samples));
+    assert_memory_equal(after.id, before.id, sizeof(before.id));
+    assert_memory_equal(after.predecessor, before.predecessor, sizeof(before.predecessor));
     assert_int_equal(machine->vcpus_count, before.machine.vcpus_count);
     for (uint32_t i = 0; i < machine->vcpus_count; i++)
         assert_memory_equal(&machine->vcpus[i], &before.machine.vcpus[i], sizeof(*machine->vcpus));
@@ -149,8 +151,8 @@ static void test_snapf_decode__other_major_version__names_both(void **state)
     struct bytes file = file_make(HV_IRQCHIP_SPLIT);
     file_put_u32(&file, FILE_MAJOR_OFF, SNAPF_MAJOR + 1);
     file_seal(&file);
-    expect_sentence(&file, "Invalid data version: the file has format v2.1.0; this build reads "
-                           "v1.0 to v1.1");
+    expect_sentence(&file, "Invalid data version: the file has format v2.2.0; this build reads "
+                           "v1.0 to v1.2");
     free(file.data);
 }
 
@@ -160,8 +162,8 @@ static void test_snapf_decode__newer_minor_version__names_both(void **state)
     struct bytes file = file_make(HV_IRQCHIP_SPLIT);
     file_put_u32(&file, FILE_MINOR_OFF, SNAPF_MINOR + 1);
     file_seal(&file);
-    expect_sentence(&file, "Invalid data version: the file has format v1.2.0; this build reads "
-                           "v1.0 to v1.1");
+    expect_sentence(&file, "Invalid data version: the file has format v1.3.0; this build reads "
+                           "v1.0 to v1.2");
     free(file.data);
 }
 

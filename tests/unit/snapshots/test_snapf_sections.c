@@ -86,7 +86,7 @@ static void test_snapf_decode__section_of_newer_version__refused(void **state)
     for (uint32_t i = 0; i < COUNT; i++) {
         size_t off = section_off(file, i) + VERSION_OFF;
         file_put_u32(file, off, file_u32(file, off) + 1);
-        expect_refused(file, i == SAMP ? "of at most version 2" : "of at most version 1");
+        expect_refused(file, i == SAMP ? "of at most version 3" : "of at most version 1");
         file_put_u32(file, off, file_u32(file, off) - 1);
     }
 }

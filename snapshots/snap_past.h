@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The snapshot that a VM last took or was loaded from: what the next one says it follows, and what
+ * a Diff is merged onto where that is (snapshot.md 3). Thread: vmm.
+ */
+#pragma once
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "snapshots/format/snapf.h"
+#include "snapshots/snap_file.h"
+#include "vmm/mem/gmem.h"
+
+/* Zeroed: there was none. */
+struct snap_past {
+    uint8_t id[SNAPF_ID_SIZE];
+    uint32_t samples_count;
+    struct snapf_sample *samples; /* heap: most monitors wait long for their first snapshot */
+};
+
+/* This is the last one from now on; without memory for its samples, any file will do. */
+void snap_past_set(struct snap_past *past, const struct snapf_content *content);
+/* Frees what it holds. */
+void snap_past_done(struct snap_past *past);
+
+/* The file that is its memory is about to change: until the next is set, any file will do. */
+void snap_past_forget_samples(struct snap_past *past);
+
+/*
+ * May a diff be merged into this file? What it holds of the sampled pages has to be as the last
+ * snapshot has it; its holes are a diff's own, which is merged later. Without dirty bits a diff
+ * goes onto any older memory of the VM, and pages that it has need not match. Returns 0, -EINVAL
+ * with the page that differs, or -errno of the read.
+ */
+MUST_CHECK int snap_past_check(const struct snap_past *past, const struct gmem *gmem,
+                               const struct snap_file *memory, struct err *err);
