@@ -118,14 +118,33 @@ static void override_machine(struct loading *loading)
 
 /* ------------------------------------------------------------------ the state file */
 
+/* Which files they were, behind the sentence. memory_path: NULL when it is no matter of it. */
+static int name_files(const char *state_path, const char *memory_path, struct err *err)
+{
+    char sentence[ERR_MSG_MAX_SIZE];
+    memcpy(sentence, err->msg, sizeof(sentence));
+    if (!memory_path)
+        return err_set(err, err->code, "%s (%s)", sentence, state_path);
+    return err_set(err, err->code, "%s (state file %s, memory file %s)", sentence, state_path,
+                   memory_path);
+}
+
+/* What the file says must be a machine's. */
+static int decode_state(struct loading *loading, struct err *err)
+{
+    struct snapf_content *content = &loading->content;
+    int rc = snap_config_decode(content->config, content->config_len, &loading->config, err);
+    if (rc == 0)
+        rc = machine_state_check(&content->machine, &loading->config, err);
+    return rc < 0 ? name_files(loading->load->snapshot_path, NULL, err) : 0;
+}
+
 static int read_state(struct loading *loading, struct err *err)
 {
     struct snapf_content *content = &loading->content;
     int rc = snap_read(loading->load->snapshot_path, content, err);
     if (rc == 0)
-        rc = snap_config_decode(content->config, content->config_len, &loading->config, err);
-    if (rc == 0)
-        rc = machine_state_check(&content->machine, &loading->config, err);
+        rc = decode_state(loading, err);
     if (rc == 0)
         rc = override_nics(loading, err);
     if (rc == 0)
@@ -186,15 +205,6 @@ static uint64_t memory_size(const struct machine_state *state)
     return size;
 }
 
-/* Which files they were, behind the sentence. */
-static int name_pair(const struct cfg_snapshot_load *load, struct err *err)
-{
-    char sentence[ERR_MSG_MAX_SIZE];
-    memcpy(sentence, err->msg, sizeof(sentence));
-    return err_set(err, err->code, "%s (state file %s, memory file %s)", sentence,
-                   load->snapshot_path, load->mem_backend.backend_path);
-}
-
 static int map_file(const struct loading *loading, struct gmem **ret_gmem, struct err *err)
 {
     const struct machine_state *state = &loading->content.machine;
@@ -209,7 +219,8 @@ static int map_file(const struct loading *loading, struct gmem **ret_gmem, struc
         return rc;
     rc = snap_samples_check_file(fd, &loading->content, err);
     if (rc < 0)
-        return name_pair(loading->load, err);
+        return name_files(loading->load->snapshot_path, loading->load->mem_backend.backend_path,
+                          err);
     enum gmem_backing backing =
         machine->huge_pages == CFG_HUGE_PAGES_TRANSPARENT ? GMEM_BACKING_THP : GMEM_BACKING_DEFAULT;
     rc = gmem_create_mapped(state->regions, state->regions_count, &fd, backing,
@@ -220,7 +231,7 @@ static int map_file(const struct loading *loading, struct gmem **ret_gmem, struc
     if (rc == 0)
         return 0;
     gmem_free(*ret_gmem);
-    return name_pair(loading->load, err);
+    return name_files(loading->load->snapshot_path, loading->load->mem_backend.backend_path, err);
 }
 
 static int load_memory(const struct loading *loading, struct gmem **ret_gmem, struct err *err)

@@ -28,6 +28,11 @@ static const char *advice(int code)
     case ETXTBSY:
     case EBUSY:
         return ". End what uses the file, and try again";
+    case EINVAL:
+    case EOPNOTSUPP:
+    case ENOSYS:
+        return ". Its file system cannot do that: copy the files to another, such as ext4, XFS or "
+               "tmpfs, with their holes";
     default:
         return "";
     }

@@ -63,7 +63,7 @@ static int check_pair(const struct snaptool_args *args, const struct snaptool_fi
     int rc = snaptool_state_read(args->state, &content, err);
     if (rc < 0)
         return rc;
-    rc = snaptool_verify(content, file, NULL, err);
+    rc = snaptool_verify(content, args->state, file, NULL, err);
     (void)printf("sampled pages match: %s\n", rc == 0 ? "yes" : "no");
     snaptool_state_free(content);
     return rc;

@@ -99,7 +99,7 @@ static int check_pair(const struct merging *merging, struct err *err)
         rc = snaptool_verify_order(merging->base_content, merging->args->base_state,
                                    merging->content, merging->args->state, err);
     if (rc == 0 && merging->content)
-        rc = snaptool_verify(merging->content, base, diff, err);
+        rc = snaptool_verify(merging->content, merging->args->state, base, diff, err);
     return rc;
 }
 
@@ -111,7 +111,7 @@ static int merge_into(const struct merging *merging, const struct snaptool_file 
     if (rc == 0 && fsync(to->fd) < 0)
         rc = snaptool_fail(err, -errno, "make durable", to->path);
     if (rc == 0 && merging->content)
-        rc = snaptool_verify(merging->content, to, NULL, err);
+        rc = snaptool_verify(merging->content, merging->args->state, to, NULL, err);
     return rc;
 }
 

@@ -62,16 +62,17 @@ static bool size_of(const struct machine_state *state, uint64_t *ret_size)
     return true;
 }
 
-static int check_size(const struct snapf_content *content, const struct snaptool_file *memory,
-                      struct err *err)
+static int check_size(const struct snapf_content *content, const char *state_path,
+                      const struct snaptool_file *memory, struct err *err)
 {
     uint64_t size;
     if (!size_of(&content->machine, &size) || memory->size < size)
         return err_set(err, -EINVAL,
-                       SNAPTOOL_PATH
-                       " is not the memory of this state file: EINVAL: it has %llu bytes, expected "
-                       "%llu. Name both files of one snapshot",
-                       memory->path, (unsigned long long)memory->size, (unsigned long long)size);
+                       SNAPTOOL_PATH " is not the memory of the state file " SNAPTOOL_PATH
+                                     ": EINVAL: it has %llu bytes, expected "
+                                     "%llu. Name both files of one snapshot",
+                       memory->path, state_path, (unsigned long long)memory->size,
+                       (unsigned long long)size);
     return 0;
 }
 
@@ -103,12 +104,13 @@ int snaptool_verify_order(const struct snapf_content *before, const char *before
         has_id(after->predecessor) ? "another snapshot" : "none, as a VM's first");
 }
 
-int snaptool_verify(const struct snapf_content *content, const struct snaptool_file *memory,
-                    const struct snaptool_file *diff, struct err *err)
+int snaptool_verify(const struct snapf_content *content, const char *state_path,
+                    const struct snaptool_file *memory, const struct snaptool_file *diff,
+                    struct err *err)
 {
     uint8_t page[SNAPTOOL_PAGE_SIZE];
     uint8_t sum[CRYPTO_CHECKSUM_SIZE];
-    int rc = check_size(content, memory, err);
+    int rc = check_size(content, state_path, memory, err);
     for (uint32_t i = 0; rc == 0 && i < content->samples_count; i++) {
         const struct snapf_sample *sample = &content->samples[i];
         bool is_there = sample->off % SNAPTOOL_PAGE_SIZE == 0 &&
@@ -122,9 +124,11 @@ int snaptool_verify(const struct snapf_content *content, const struct snaptool_f
             continue;
         rc = err_set(err, -EINVAL,
                      SNAPTOOL_PATH SNAPTOOL_PATH
-                     " is not the memory of this state file: EINVAL: the page at byte %llu has "
+                     " is not the memory of the state file " SNAPTOOL_PATH
+                     ": EINVAL: the page at byte %llu has "
                      "other content. Merge diffs oldest first, and take the state file of the last",
-                     memory->path, diff ? " with the diff" : "", (unsigned long long)sample->off);
+                     memory->path, diff ? " with the diff" : "", state_path,
+                     (unsigned long long)sample->off);
     }
     return rc;
 }

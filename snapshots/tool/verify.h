@@ -27,9 +27,9 @@ MUST_CHECK int snaptool_verify_order(const struct snapf_content *before, const c
 
 /*
  * Compares the state's sampled pages with those of `memory` as it is when `diff` is merged onto it
- * (NULL: as it is). Returns 0, -EINVAL with a sentence when they differ or the memory is too short,
- * or -errno.
+ * (NULL: as it is). state_path: for sentences. Returns 0, -EINVAL with a sentence when they differ
+ * or the memory is too short, or -errno.
  */
-MUST_CHECK int snaptool_verify(const struct snapf_content *content,
+MUST_CHECK int snaptool_verify(const struct snapf_content *content, const char *state_path,
                                const struct snaptool_file *memory, const struct snaptool_file *diff,
                                struct err *err);

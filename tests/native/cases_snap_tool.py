@@ -158,7 +158,7 @@ def snap_tool_editor_does_the_same(t):
 def snap_tool_verifies_before_it_changes(t):
     take_chain(t)  # a diff of this guest has so few pages that all are samples; of a Full, only some are
     before = digest(t.path("full"))
-    wrong = "is not the memory of this state file: EINVAL: the page at byte "
+    wrong = "is not the memory of the state file state_one: EINVAL: the page at byte "
     expect("merge with an older state", tool(t, "merge", "full", "two", "--state", "state_one"), status=1, err=wrong)
     equal("the base", before, digest(t.path("full")))
     expect("merge out with an older state",
@@ -199,7 +199,7 @@ def snap_tool_info_and_unique(t):
              f"bytes\ndata: {data_size(t.path('full'))} bytes in {len(found)} extents\nsampled pages match: yes\n",
              end.out)
     end = tool(t, "info", "state_two", "full")
-    expect("info of no pair", end, status=1, err="full is not the memory of this state file: EINVAL: the page")
+    expect("info of no pair", end, status=1, err="full is not the memory of the state file state_two: EINVAL: the page")
     contains("stdout", "sampled pages match: no\n", end.out)
 
     copy(t, "full", "clone")
@@ -337,6 +337,7 @@ FAULTS = [
     (["fsync:error=EIO:when=1"], "Cannot make durable out: EIO"),
     (["ftruncate:error=EFBIG"], "Cannot set the length of out: EFBIG"),
     (["lseek:error=EIO:when=4"], "Cannot find the "),
+    (["lseek:error=EINVAL"], "Cannot find the data of base: EINVAL: Invalid argument (os error 22). Its file system "),
     (["rename:error=EIO"], "Cannot make out: EIO"),
     (["linkat:error=EACCES"], "Cannot make out: EACCES"),
     (["linkat:error=EEXIST:when=1..3", "rename:error=ENOSPC"], "Cannot make out: ENOSPC"),
