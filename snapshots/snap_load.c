@@ -174,7 +174,9 @@ static uint64_t memory_size(const struct machine_state *state)
     return size;
 }
 
-static int map_file(const struct loading *loading, struct gmem **ret_gmem, struct err *err)
+/* reserved: where to put it, or NULL. */
+static int map_file(const struct loading *loading, struct gmem *reserved, struct gmem **ret_gmem,
+                    struct err *err)
 {
     const struct machine_state *state = &loading->content.machine;
     const struct cfg_machine *machine = &loading->config.machine;
@@ -191,22 +193,27 @@ static int map_file(const struct loading *loading, struct gmem **ret_gmem, struc
         return rc;
     enum gmem_backing backing =
         machine->huge_pages == CFG_HUGE_PAGES_TRANSPARENT ? GMEM_BACKING_THP : GMEM_BACKING_DEFAULT;
-    rc = gmem_create_mapped(state->regions, state->regions_count, &fd, backing,
-                            machine->track_dirty_pages, ret_gmem, err);
+    struct gmem *gmem = reserved;
+    rc = reserved ? gmem_fill(reserved, &fd, backing, err)
+                  : gmem_create_mapped(state->regions, state->regions_count, &fd, backing,
+                                       machine->track_dirty_pages, &gmem, err);
     if (rc < 0)
         return rc;
-    rc = snap_samples_check(*ret_gmem, &loading->content, err);
-    if (rc < 0)
-        gmem_free(*ret_gmem);
+    rc = snap_samples_check(gmem, &loading->content, err);
+    if (rc == 0)
+        *ret_gmem = gmem;
+    else if (!reserved)
+        gmem_free(gmem);
     return rc;
 }
 
-static int load_memory(const struct loading *loading, struct gmem **ret_gmem, struct err *err)
+static int load_memory(const struct loading *loading, struct gmem *reserved, struct gmem **ret_gmem,
+                       struct err *err)
 {
     if (loading->load->mem_backend.backend_type == CFG_MEM_BACKEND_UFFD)
         return snap_uffd_create(loading->load->mem_backend.backend_path, &loading->content.machine,
-                                &loading->config.machine, ret_gmem, err);
-    int rc = map_file(loading, ret_gmem, err);
+                                &loading->config.machine, reserved, ret_gmem, err);
+    int rc = map_file(loading, reserved, ret_gmem, err);
     return rc < 0 ? err_prefix(err, MEMORY_FAILED) : 0;
 }
 
@@ -236,13 +243,17 @@ static int load_all(struct machine *machine, struct loading *loading,
         .clock_realtime = loading->load->clock_realtime,
     };
     int rc = read_state(loading, err);
-    if (rc == 0)
-        rc = load_memory(loading, &how.gmem, err);
+    if (rc < 0)
+        return rc;
+    struct gmem *reserved =
+        machine_warm_memory(machine, &loading->content.machine, &loading->config.machine);
+    rc = load_memory(loading, reserved, &how.gmem, err);
     if (rc < 0)
         return rc;
     rc = open_devices(loading, ops, ctx, err);
     if (rc < 0) {
-        gmem_free(how.gmem);
+        if (!reserved)
+            gmem_free(how.gmem);
         return rc;
     }
     rc = machine_restore(machine, &loading->content.machine, &loading->config, &how, err);

@@ -150,7 +150,8 @@ static int hand_over(const char *path, struct gmem *gmem, uint64_t page_size, st
 }
 
 int snap_uffd_create(const char *path, const struct machine_state *state,
-                     const struct cfg_machine *config, struct gmem **ret_gmem, struct err *err)
+                     const struct cfg_machine *config, struct gmem *reserved,
+                     struct gmem **ret_gmem, struct err *err)
 {
     static const enum gmem_backing backings[] = {
         [CFG_HUGE_PAGES_NONE] = GMEM_BACKING_DEFAULT,
@@ -158,13 +159,17 @@ int snap_uffd_create(const char *path, const struct machine_state *state,
         [CFG_HUGE_PAGES_2M] = GMEM_BACKING_HUGETLB,
     };
     bool is_huge = config->huge_pages == CFG_HUGE_PAGES_2M;
-    struct gmem *gmem = NULL;
-    int rc = gmem_create(state->regions, state->regions_count, backings[config->huge_pages],
-                         config->track_dirty_pages, &gmem, err);
+    struct gmem *gmem = reserved;
+    int none = FD_NONE;
+    int rc = reserved
+                 ? gmem_fill(reserved, &none, backings[config->huge_pages], err)
+                 : gmem_create(state->regions, state->regions_count, backings[config->huge_pages],
+                               config->track_dirty_pages, &gmem, err);
     if (rc == 0)
         rc = hand_over(path, gmem, is_huge ? GMEM_HUGE_SIZE : GMEM_PAGE_SIZE, err);
     if (rc < 0) {
-        gmem_free(gmem);
+        if (!reserved)
+            gmem_free(gmem);
         return err_prefix(err, UFFD_FAILED);
     }
     *ret_gmem = gmem;

@@ -47,7 +47,7 @@ static const struct option options[] = {
     VALUE("api-sock", api_sock, "/run/firecracker.socket", NULL, NULL,
           "Path to the Unix socket of the API."),
     FLAG("boot-timer", boot_timer, NULL, NULL, "Log how long the guest's boot took."),
-    VALUE("config-file", config_file, NULL, NULL, NULL,
+    VALUE("config-file", config_file, NULL, NULL, "warm",
           "Path to a JSON file that describes the VM to boot at start."),
     VALUE("describe-snapshot", describe_snapshot, NULL, NULL, NULL,
           "Say what a snapshot's state file is: its format's version, then where it was taken."),
@@ -90,6 +90,9 @@ static const struct option options[] = {
     VALUE("start-time-us", start_time_us, NULL, NULL, NULL,
           "Time of the start (monotonic microseconds), set by the jailer."),
     FLAG("version", version, NULL, NULL, "Print the version."),
+    VALUE("warm", warm, NULL, NULL, "load-snapshot",
+          "Path to a JSON file with the body of PUT /machine-config: a VM of that shape is made at "
+          "once, for a snapshot to be loaded into."),
 };
 
 static const struct option *option_find(const char *name)

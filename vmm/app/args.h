@@ -31,6 +31,7 @@ struct app_args {
     const char *describe_snapshot;
     const char *load_snapshot;
     const char *irqchip;
+    const char *warm;
     bool no_api;
     bool show_level;
     bool show_log_origin;

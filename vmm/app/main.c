@@ -170,6 +170,7 @@ static int start(const struct app_args *args, struct console *console, struct er
         .config_path = args->config_file,
         .snapshot_path = args->load_snapshot,
         .resume = args->resume,
+        .warm_path = args->warm,
         .api = {.socket_path = args->no_api ? NULL : args->api_sock,
                 .body_max_size = (size_t)number_of(args->http_api_max_payload_size),
                 .identity = {.id = args->id, .version = APP_API_LEVEL}},

@@ -22,6 +22,7 @@
 #include "vmm/app/metadata.h"
 #include "vmm/app/signals.h"
 #include "vmm/app/snapshot.h"
+#include "vmm/app/warm.h"
 #include "vmm/ctl/ctl.h"
 #include "vmm/ctl/mailbox.h"
 #include "vmm/loop/loop.h"
@@ -35,10 +36,11 @@ struct run {
     struct api_server *server;
     struct api_server *scrape; /* NULL: no socket for metrics */
     struct app_flush flush;
-    struct cfg_vm *config;   /* of the file, until the VM is started */
-    struct ctl_action *load; /* of --load-snapshot, until it is carried out; NULL: none */
-    char *metadata;          /* of its file, until ctl has it; NULL: none */
-    size_t metadata_len;     /* bytes */
+    struct cfg_vm *config;    /* of the file, until the VM is started */
+    struct ctl_action *load;  /* of --load-snapshot, until it is carried out; NULL: none */
+    struct cfg_machine shape; /* of --warm */
+    char *metadata;           /* of its file, until ctl has it; NULL: none */
+    size_t metadata_len;      /* bytes */
     enum machine_end end;
     struct err *err; /* why the guest ended, when it was an error */
 };
@@ -259,6 +261,26 @@ static int load_request(struct run *run, struct err *err)
     return 0;
 }
 
+static int load_shape(struct run *run, struct err *err)
+{
+    const char *path = run->options->warm_path;
+    return path ? app_warm_load(path, &run->shape, err) : 0;
+}
+
+/* While nobody has asked for a VM: what does not depend on which one it will be. A client takes
+ * longer than that to ask. */
+static int prepare(struct run *run, struct err *err)
+{
+    const struct app_run_options *options = run->options;
+    if (options->warm_path) {
+        int rc = ctl_warm(run->ctl, &run->shape, err);
+        return rc < 0 ? err_prefix(err, "--warm %s: ", options->warm_path) : 0;
+    }
+    if (!options->config_path && !options->snapshot_path)
+        ctl_prepare(run->ctl);
+    return 0;
+}
+
 static int start_from_snapshot(struct run *run, struct err *err)
 {
     struct ctl_reply reply;
@@ -364,6 +386,8 @@ int app_run(const struct app_run_options *options, struct err *err)
     if (rc == 0)
         rc = load_request(&run, err);
     if (rc == 0)
+        rc = load_shape(&run, err);
+    if (rc == 0)
         rc = load_metadata(&run, err);
     if (rc == 0)
         rc = open_prometheus(&run, err);
@@ -383,8 +407,8 @@ int app_run(const struct app_run_options *options, struct err *err)
         rc = start_from_snapshot(&run, err);
     if (rc == 0)
         rc = start_api(&run, err);
-    if (rc == 0 && !options->config_path && !options->snapshot_path)
-        ctl_prepare(run.ctl); /* a client takes longer than that to ask */
+    if (rc == 0)
+        rc = prepare(&run, err);
     if (rc == 0)
         rc = run_loop(&run, err);
     app_flush_now(); /* however it ended */

@@ -24,6 +24,7 @@ struct app_run_options {
     const char *config_path;       /* NULL: configured through the API */
     const char *snapshot_path;     /* a file with the body of PUT /snapshot/load; NULL: none */
     bool resume;                   /* what it loads */
+    const char *warm_path;         /* a file with the body of PUT /machine-config; NULL: none */
     struct api_server_options api; /* socket_path NULL: no API */
     struct console *console; /* zeroed; opened here, restored by the caller when it has said all */
     enum hv_irqchip irqchip;

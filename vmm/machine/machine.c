@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -47,6 +48,7 @@ int machine_create(const struct machine_options *options, struct machine **ret_m
     if (!machine)
         return err_set(err, -ENOMEM, "no memory for a machine");
     machine->options = *options;
+    (void)prctl(PR_GET_NAME, machine->thread_name); /* cannot fail */
     machine->hv.fd = machine->vm.fd = FD_NONE;
     machine->kernel_fd = machine->initrd_fd = FD_NONE;
     machine->serial_irq.fd = machine->i8042_irq.fd = FD_NONE;

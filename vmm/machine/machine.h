@@ -62,6 +62,16 @@ MUST_CHECK int machine_create(const struct machine_options *options, struct mach
  * What fails is left for those to say. */
 void machine_prepare(struct machine *machine);
 
+/*
+ * Makes a VM of a shape ahead of the snapshot that will be loaded: memory slots over reserved
+ * address space, irqchip (the options'), vCPUs with their threads asleep. A load of exactly that
+ * shape finds it; any other, and a build, give it up first. shape: mem_size_mib, vcpu_count and
+ * track_dirty_pages count, validated; huge_pages is not 2M. Returns 0, or -errno: then nothing is
+ * left of it.
+ */
+MUST_CHECK int machine_warm(struct machine *machine, const struct cfg_machine *shape,
+                            struct err *err);
+
 /* Stops vCPUs, finishes requests, flushes Writeback disks, frees everything. NULL is fine. */
 void machine_free(struct machine *machine);
 
