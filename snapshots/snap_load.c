@@ -15,6 +15,7 @@
 #include "snapshots/snap_config.h"
 #include "snapshots/snap_host.h"
 #include "snapshots/snap_memory.h"
+#include "snapshots/snap_prefetch.h"
 #include "snapshots/snap_read.h"
 #include "snapshots/snap_uffd.h"
 
@@ -191,6 +192,8 @@ static int map_file(const struct loading *loading, struct gmem *reserved, struct
     rc = snap_samples_check_file(fd, &loading->content, err);
     if (rc < 0)
         return rc;
+    if (loading->load->mem_backend.prefetch)
+        snap_prefetch_start(fd);
     enum gmem_backing backing =
         machine->huge_pages == CFG_HUGE_PAGES_TRANSPARENT ? GMEM_BACKING_THP : GMEM_BACKING_DEFAULT;
     struct gmem *gmem = reserved;

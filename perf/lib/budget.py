@@ -11,6 +11,7 @@ LIMITS = {
     "api-dirty": 150,  # KiB private dirty with the API's thread, one request answered, no VM yet
     "api-threads": 2,  # and one for each vCPU
     "load-syscalls": 64,  # that the first KVM_RUN waits for, from PUT /snapshot/load on; aim: 45
+    "warm-syscalls": 42,  # the same from a process with --warm; aim: 25
     "snapshot-disk": 1 << 20,  # bytes on disk of a 128 MiB tiny guest's snapshot
     "clone-dirty": 250,  # KiB private dirty of an idle clone of it, its RAM included, loaded by the command line
     "exits": 900,  # KVM exits until the tuned kernel's init is ready, 1 vCPU, 128 MiB

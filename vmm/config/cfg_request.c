@@ -78,6 +78,10 @@ int cfg_snapshot_load_settle(struct cfg_snapshot_load *load, struct err *err)
     if (!load->mem_backend.present && !load->mem_file_path)
         return err_set(err, -EINVAL,
                        "missing field: either `mem_backend` or `mem_file_path` is required");
+    if (load->mem_backend.prefetch && load->mem_backend.backend_type != CFG_MEM_BACKEND_FILE)
+        return err_set(err, -EINVAL,
+                       "mem_backend: prefetch is for backend_type File: a page-fault handler reads "
+                       "its file itself");
     if (load->mem_file_path) {
         load->mem_backend = (struct cfg_mem_source){
             .present = true,

@@ -149,6 +149,16 @@ static void test_cfg_snapshot_load_settle__both_or_neither__refused(void **state
                         "missing field: either `mem_backend` or `mem_file_path` is required");
 }
 
+static void test_cfg_snapshot_load_settle__prefetch_of_a_handler__refused(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    struct cfg_snapshot_load load = {
+        .mem_backend = {.present = true, .backend_type = CFG_MEM_BACKEND_UFFD, .prefetch = true}};
+    assert_int_equal(cfg_snapshot_load_settle(&load, &err), -EINVAL);
+    assert_non_null(strstr(err.msg, "prefetch is for backend_type File"));
+}
+
 static void test_cfg_snapshot_load_settle__deprecated_members__become_their_successors(void **state)
 {
     (void)state;
@@ -176,6 +186,7 @@ int main(void)
         cmocka_unit_test(test_cfg_machine_patch_apply__result_is_bad__changes_nothing),
         cmocka_unit_test(test_cfg_machine_patch_apply__empty__refused),
         cmocka_unit_test(test_cfg_snapshot_load_settle__both_or_neither__refused),
+        cmocka_unit_test(test_cfg_snapshot_load_settle__prefetch_of_a_handler__refused),
         cmocka_unit_test(
             test_cfg_snapshot_load_settle__deprecated_members__become_their_successors),
     };
