@@ -187,6 +187,14 @@ static void test_app_args_parse__requirement_missing__named(void **state)
     expect_fault(&(struct words){{"--no-api"}}, "Argument 'config-file' required, but not found.");
 }
 
+static void test_app_args_parse__no_api_and_resume__snapshot_is_what_is_missing(void **state)
+{
+    (void)state;
+    const char *text = "Argument 'load-snapshot' required, but not found.";
+    expect_fault(&(struct words){{"--no-api", "--resume"}}, text);
+    expect_fault(&(struct words){{"--resume", "--no-api", "--config-file", "f"}}, text);
+}
+
 static void test_app_args_parse__excluded_pair__both_named(void **state)
 {
     (void)state;
@@ -327,6 +335,7 @@ int main(void)
         cmocka_unit_test(test_app_args_parse__value_with_one_dash__taken),
         cmocka_unit_test(test_app_args_parse__bare_dashes__end_the_line),
         cmocka_unit_test(test_app_args_parse__requirement_missing__named),
+        cmocka_unit_test(test_app_args_parse__no_api_and_resume__snapshot_is_what_is_missing),
         cmocka_unit_test(test_app_args_parse__excluded_pair__both_named),
         cmocka_unit_test(test_app_args_parse__several_faults__first_word_then_alphabet),
         cmocka_unit_test(test_app_args_parse__help_or_version__win_over_faults),
