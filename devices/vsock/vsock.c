@@ -312,7 +312,7 @@ int vsock_create(const struct cfg_vsock *config, const struct vsock_env *env,
         return err_set(err, -ENOMEM, "no memory for the vsock device");
     if (path_size > sizeof(vsock->uds_path)) {
         free(vsock);
-        return err_set(err, -ENAMETOOLONG, BIND_FAILED "%s", ERR_OS(ENAMETOOLONG));
+        return err_set(err, -ENAMETOOLONG, BIND_FAILED "path must be shorter than SUN_LEN");
     }
     int rc = virtio_dev_init(&vsock->dev, &vsock_ops, VIRTIO_ID_VSOCK, VSOCK_QUEUES_COUNT);
     if (rc < 0) {
@@ -323,6 +323,8 @@ int vsock_create(const struct cfg_vsock *config, const struct vsock_env *env,
     vsock_init(vsock, config, env);
     rc = start_listening(vsock, err);
     if (rc < 0) {
+        if (vsock->listener.fd >= 0)
+            IGNORE_RESULT(vsock_unlink(vsock, NULL)); /* the first failure is the one to tell */
         vsock_free(vsock);
         return rc;
     }

@@ -153,9 +153,10 @@ static int refuse_unsupported(const struct app_args *args, struct err *err)
     return 0;
 }
 
+/* name: NULL: it was not given. */
 static int irqchip_from_name(const char *name, enum hv_irqchip *ret_irqchip, struct err *err)
 {
-    if (strcmp(name, "split") == 0)
+    if (!name || strcmp(name, "split") == 0)
         *ret_irqchip = HV_IRQCHIP_SPLIT;
     else if (strcmp(name, "full") == 0)
         *ret_irqchip = HV_IRQCHIP_FULL;
@@ -179,6 +180,7 @@ static int start(const struct app_args *args, struct console *console, struct er
         .snapshot_path = args->load_snapshot,
         .resume = args->resume,
         .warm_path = args->warm,
+        .irqchip_is_asked = args->irqchip != NULL,
         .api = {.socket_path = args->no_api ? NULL : args->api_sock,
                 .body_max_size = (size_t)number_of(args->http_api_max_payload_size),
                 .identity = {.id = args->id, .version = APP_API_LEVEL}},

@@ -59,7 +59,7 @@ static void test_app_args_parse__nothing__defaults(void **state)
     assert_string_equal(args.api_sock, "/run/firecracker.socket");
     assert_string_equal(args.id, "anonymous-instance");
     assert_string_equal(args.http_api_max_payload_size, "51200");
-    assert_string_equal(args.irqchip, "split");
+    assert_null(args.irqchip);
     assert_null(args.config_file);
     assert_null(args.level);
     assert_null(args.mmds_size_limit);
