@@ -50,6 +50,13 @@ int snap_read_bytes(const char *path, uint8_t **ret_bytes, size_t *ret_len, stru
     return 0;
 }
 
+/* The path goes behind the reason, which clients match. */
+static int fail_content(const char *path, struct err *err)
+{
+    const struct err why = *err;
+    return err_set(err, why.code, READ_FAILED "%s (%s)", why.msg, path);
+}
+
 int snap_read(const char *path, struct snapf_content *ret_content, struct err *err)
 {
     uint8_t *bytes = NULL;
@@ -59,5 +66,5 @@ int snap_read(const char *path, struct snapf_content *ret_content, struct err *e
         return rc;
     rc = snapf_decode(bytes, len, ret_content, err);
     free(bytes);
-    return rc < 0 ? err_prefix(err, READ_FAILED) : 0;
+    return rc < 0 ? fail_content(path, err) : 0;
 }

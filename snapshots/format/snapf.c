@@ -222,6 +222,10 @@ bool snapf_is_state(const uint8_t *bytes, size_t len)
 static int read_header(const uint8_t *bytes, size_t len, struct wire_header *ret_header,
                        struct err *err)
 {
+    if (len >= sizeof(foreign_magic) && memcmp(bytes, foreign_magic, sizeof(foreign_magic)) == 0)
+        return err_set(err, -EINVAL,
+                       FOREIGN " It is Firecracker's, which only Firecracker reads: take the "
+                               "snapshot with this VMM");
     if (len < sizeof(*ret_header) || memcmp(bytes, magic, sizeof(magic)) != 0)
         return err_set(err, -EINVAL, FOREIGN);
     memcpy(ret_header, bytes, sizeof(*ret_header));

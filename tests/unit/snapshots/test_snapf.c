@@ -140,7 +140,8 @@ static void test_snapf_decode__firecracker_file__not_ours(void **state)
     uint8_t text[200] = {0};
     struct bytes file = {text, sizeof(text)};
     file_put_u64(&file, 0, 0x0710198486640000);
-    expect_sentence(&file, FOREIGN);
+    expect_sentence(&file, FOREIGN " It is Firecracker's, which only Firecracker reads: take the "
+                                   "snapshot with this VMM");
 }
 
 static void test_snapf_decode__other_major_version__names_both(void **state)
