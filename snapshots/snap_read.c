@@ -19,7 +19,8 @@ static int open_state(const char *path, int *ret_fd, size_t *ret_size, struct er
     /* A FIFO must not block us, nor a terminal become ours. */
     FD_AUTO int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0 || fstat(fd, &stat) < 0)
-        return err_set(err, -errno, "Failed to open snapshot file: %s (%s)", ERR_OS(errno), path);
+        return err_set(err, -errno, "Failed to open snapshot file: %s (%s)", ERR_OS(errno),
+                       path[0] ? path : "the path is empty: name a state file");
     if (!S_ISREG(stat.st_mode))
         return err_set(err, -EINVAL, READ_FAILED "it is no regular file (%s)", path);
     if (stat.st_size > (off_t)SNAPF_FILE_MAX_SIZE)

@@ -59,6 +59,10 @@ def snapshot_state_file_in_place_of_the_request_is_named_so(t):
         end = run_load(t, None, "--resume")
         t.expect_error(end, "--load-snapshot load: that is a snapshot's state file; FILE holds the JSON body of PUT "
                             f"/snapshot/load, as in {body}. Name a file with such a body")
+    end = t.run("--no-api", "--load-snapshot", "", "--resume", "--log-path", "log", may_leave=MAY_LEAVE)
+    t.expect_error(end, f"--load-snapshot: the path is empty; FILE holds the JSON body of PUT /snapshot/load, as in {body}")
+    end = t.run("--describe-snapshot", "", may_leave=MAY_LEAVE)
+    contains("stderr", "(os error 2) (the path is empty: name a state file)", end.err)
     os.truncate(t.path("load"), 0)
     os.truncate(t.path("load"), 1 << 20)
     end = run_load(t, None, "--resume")

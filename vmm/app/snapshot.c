@@ -34,6 +34,8 @@ int app_snapshot_request_load(const char *path, struct cfg_snapshot_load *ret_lo
 {
     char *text;
     size_t len;
+    if (path[0] == '\0')
+        return err_set(err, -EINVAL, "--load-snapshot: the path is empty; " WHAT_FILE_HOLDS);
     if (is_state_file(path))
         return err_set(err, -EINVAL,
                        "--load-snapshot %s: that is a snapshot's state file; " WHAT_FILE_HOLDS
