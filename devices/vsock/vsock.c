@@ -276,7 +276,10 @@ static int start_listening(struct vsock *vsock, struct err *err)
     vsock->file_dev = stat.st_dev;
     vsock->file_ino = stat.st_ino;
     int rc = loop_add(vsock->env.loop, &vsock->listener); /* silent until the driver is ready */
-    return rc < 0 ? err_set(err, rc, "watching %s: %s", vsock->uds_path, ERR_OS(rc)) : 0;
+    if (rc == 0)
+        return 0;
+    (void)unlink(vsock->uds_path); /* ours; the first failure is the one to tell */
+    return err_set(err, rc, "watching %s: %s", vsock->uds_path, ERR_OS(rc));
 }
 
 static void vsock_init(struct vsock *vsock, const struct cfg_vsock *config,
@@ -323,8 +326,6 @@ int vsock_create(const struct cfg_vsock *config, const struct vsock_env *env,
     vsock_init(vsock, config, env);
     rc = start_listening(vsock, err);
     if (rc < 0) {
-        if (vsock->listener.fd >= 0)
-            IGNORE_RESULT(vsock_unlink(vsock, NULL)); /* the first failure is the one to tell */
         vsock_free(vsock);
         return rc;
     }

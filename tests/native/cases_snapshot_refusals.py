@@ -46,6 +46,28 @@ def snapshot_loaded_paused_by_the_command_line_waits_for_the_api(t):
 
 
 @case
+def snapshot_loaded_by_the_command_line_has_the_metadata_of_its_file(t):
+    """docs/mayfly.1: --metadata goes with --load-snapshot; a CPU template that came before a load has no effect."""
+    def configure(client):
+        with_nics("a")(client)
+        client.put("/mmds/config", {"network_interfaces": ["a"]})
+    last = saved(t, configure=configure, **NETWORK)
+    t.write("load", json.dumps(load_body(resume_vm=True)))
+    t.write("state2", '{"a": "b"}')
+    served, client = serve(t, "--load-snapshot", "load", "--metadata", "state2", **NETWORK)
+    equal("metadata", {"a": "b"}, client.get("/mmds"))
+    goes_on(served, last)
+    served.stop()
+    served, client = serve(t, **NETWORK)
+    client.put("/cpu-config", {"cpuid_modifiers": [{"leaf": "0xfffffff0", "subleaf": "0x0", "flags": 0, "modifiers": []}]})
+    client.put("/mmds", {"c": "d"})
+    client.put("/snapshot/load", load_body(resume_vm=True))
+    equal("metadata", {"c": "d"}, client.get("/mmds"))
+    goes_on(served, last)
+    served.stop()
+
+
+@case
 def snapshot_state_file_in_place_of_the_request_is_named_so(t):
     """Ours and the reference's; and a memory file, which is too large for a request."""
     saved(t)

@@ -85,7 +85,7 @@ static int run_describe(const char *path)
     char line[64];
     (void)snprintf(line, sizeof(line), "v%u.%u.%u\n", version[0], version[1], version[2]);
     int code = say(line, EXIT_CODE_OK);
-    if (code == EXIT_CODE_OK)
+    if (code == EXIT_CODE_OK && text)
         code = say(text, EXIT_CODE_OK);
     free(text);
     return code;
