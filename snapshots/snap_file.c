@@ -163,7 +163,10 @@ int snap_file_open(struct snap_file *ret_file, const char *path, const char *wha
     *ret_file = (struct snap_file){
         .path = path, .what = what, .fd = FD_NONE, .size = size, .merges = merges};
     if (path[0] == '\0')
-        return fail(ret_file, "open", -ENOENT, err);
+        return err_set(err, -ENOENT,
+                       "Cannot perform open on the %s backing file: %s: `%s` is empty: name a file",
+                       what, ERR_OS(ENOENT),
+                       strcmp(what, "memory") == 0 ? "mem_file_path" : "snapshot_path");
     if (strlen(path) > sizeof(ret_file->temp_path) - sizeof(".4294967295.4294967295.tmp"))
         return fail(ret_file, "open", -ENAMETOOLONG, err);
     bool exists = stat_of(path, &stat);

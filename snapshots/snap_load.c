@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -55,6 +56,40 @@ static int replace_text(char **text, const char *by, struct err *err)
     return 0;
 }
 
+#define IDS_MAX_SIZE 512u
+
+/* What could have been meant: "the snapshot has eth0, eth1". */
+static int fail_unknown_nic(const struct cfg_vm *config, const char *iface_id, struct err *err)
+{
+    char ids[IDS_MAX_SIZE] = "";
+    size_t len = 0;
+    for (uint32_t i = 0; i < config->nics_count && len < sizeof(ids); i++)
+        len += (size_t)snprintf(ids + len, sizeof(ids) - len, "%s%s", i > 0 ? ", " : "",
+                                config->nics[i].iface_id);
+    if (config->nics_count == 0)
+        return err_set(err, -EINVAL,
+                       "Unknown Network Device. network_overrides names the interface %s, and the "
+                       "snapshot has none: leave it out",
+                       iface_id);
+    return err_set(err, -EINVAL,
+                   "Unknown Network Device. network_overrides names the interface %s; the "
+                   "snapshot has: %s",
+                   iface_id, ids);
+}
+
+/* As in the reference the last one wins; whoever names one twice wanted something else. */
+static void warn_of_second(const struct cfg_snapshot_load *load, uint32_t idx)
+{
+    const struct cfg_nic_override *override = &load->network_overrides[idx];
+    for (uint32_t i = 0; i < idx; i++)
+        if (strcmp(load->network_overrides[i].iface_id, override->iface_id) == 0) {
+            log_warn("network_overrides names the interface %s more than once: the later one, %s, "
+                     "is taken",
+                     override->iface_id, override->host_dev_name);
+            return;
+        }
+}
+
 static int override_nics(struct loading *loading, struct err *err)
 {
     const struct cfg_snapshot_load *load = loading->load;
@@ -62,7 +97,8 @@ static int override_nics(struct loading *loading, struct err *err)
         const struct cfg_nic_override *override = &load->network_overrides[i];
         struct cfg_nic *nic = find_nic(&loading->config, override->iface_id);
         if (!nic)
-            return err_set(err, -EINVAL, "Unknown Network Device. (%s)", override->iface_id);
+            return fail_unknown_nic(&loading->config, override->iface_id, err);
+        warn_of_second(load, i);
         int rc = replace_text(&nic->host_dev_name, override->host_dev_name, err);
         if (rc < 0)
             return rc;
@@ -99,7 +135,8 @@ static int override_vsock(struct loading *loading, struct err *err)
     if (!override->present)
         return 0;
     if (!loading->config.has_vsock)
-        return err_set(err, -EINVAL, "Unknown Vsock Device.");
+        return err_set(err, -EINVAL,
+                       "Unknown Vsock Device. The snapshot has no vsock: leave out vsock_override");
     return replace_text(&loading->config.vsock.uds_path, override->uds_path, err);
 }
 

@@ -5,7 +5,7 @@ LIMITS = {
     "syscalls": 90,  # that the first KVM_RUN waits for, of a tiny guest's monitor
     "kvm-calls": 30,  # of them KVM's
     "dirty": 200,  # KiB private dirty beyond guest RAM, halted tiny guest
-    "binary": 1468006,  # bytes stripped: 1.4 MiB
+    "binary": 1520435,  # bytes stripped: 1.45 MiB; snapshots and the sentences of what they refuse came after 1.4
     "threads": 2,  # 1 + vCPUs
     "api-syscalls": 45,  # from exec until the API's socket listens
     "api-dirty": 150,  # KiB private dirty with the API's thread, one request answered, no VM yet

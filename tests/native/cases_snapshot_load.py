@@ -38,11 +38,12 @@ def snapshot_state_file_that_is_none(t):
     with instead_of(t, "state"):
         os.mkfifo(t.path("state"))
         load_fails(t, load_body(), READ_FAILED + "it is no regular file (state)")
-    for content in (b"", b"x", b"MAYFLY", b"not a snapshot\n" * 1000, b"\0" * 100000,
-                    struct.pack("<Q", FIRECRACKER_MAGIC) + b"\x0b\0\0\0" * 1000):
+    firecracker = struct.pack("<Q", FIRECRACKER_MAGIC) + b"\x0b\0\0\0" * 1000
+    for content in (b"", b"x", b"MAYFLY", b"not a snapshot\n" * 1000, b"\0" * 100000, firecracker):
+        whose = " It is Firecracker's, which only Firecracker reads: take the snapshot with this VMM"
         with instead_of(t, "state"):
             t.write("state", content)
-            load_fails(t, load_body(), FOREIGN)
+            load_fails(t, load_body(), FOREIGN + (whose if content == firecracker else "") + " (state)")
     with instead_of(t, "state"):
         t.write("state", "x")
         os.truncate(t.path("state"), 10_000_001)

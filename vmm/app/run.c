@@ -125,6 +125,7 @@ static int make_ctl(struct run *run, struct err *err)
             {
                 .kvm_path = "/dev/kvm",
                 .irqchip = run->options->irqchip,
+                .irqchip_is_asked = run->options->irqchip_is_asked,
                 .boot_timer = run->options->boot_timer,
                 .console_in_fd = run->options->console->input ? STDIN_FILENO : FD_NONE,
                 .console_out_fd = STDOUT_FILENO,
@@ -242,6 +243,20 @@ static int start_from_file(struct run *run, struct err *err)
     return 0;
 }
 
+/* Without the API nobody could ever resume what is loaded paused. */
+static int check_resumes(const struct run *run, const struct cfg_snapshot_load *load,
+                         struct err *err)
+{
+    if (run->options->api.socket_path || load->resume_vm)
+        return 0;
+    return err_set(
+        err, -EINVAL,
+        "--load-snapshot %s: with --no-api nobody can resume the VM, which would wait "
+        "for ever. Add --resume to the command line, or \"resume_vm\": true to the file; "
+        "or leave out --no-api and resume it by PATCH /vm.",
+        run->options->snapshot_path);
+}
+
 /* Judged before the socket, as the config file. */
 static int load_request(struct run *run, struct err *err)
 {
@@ -258,7 +273,7 @@ static int load_request(struct run *run, struct err *err)
     action->kind = CTL_SNAPSHOT_LOAD;
     action->u.snapshot_load.resume_vm |= run->options->resume;
     run->load = action;
-    return 0;
+    return check_resumes(run, &action->u.snapshot_load, err);
 }
 
 static int load_shape(struct run *run, struct err *err)

@@ -231,6 +231,12 @@ int machine_stage_vsock(struct machine *machine, const struct cfg_vsock *vsock, 
     return rc;
 }
 
+int machine_unlink_vsock(const struct machine *machine, struct err *err)
+{
+    int rc = machine->vsock ? vsock_unlink(machine->vsock, err) : 0;
+    return rc == -ENOENT ? 0 : rc;
+}
+
 int machine_set_serial(struct machine *machine, const struct cfg_serial *serial, struct err *err)
 {
     fd_close(&machine->serial_out_fd);

@@ -40,9 +40,10 @@ enum machine_end {
 struct machine_options {
     const char *kvm_path; /* "/dev/kvm" */
     enum hv_irqchip irqchip;
-    bool boot_timer;    /* log the guest's boot time (cli.md G) */
-    int console_in_fd;  /* serial input, or FD_NONE; borrowed */
-    int console_out_fd; /* serial output; borrowed, non-blocking */
+    bool irqchip_is_asked; /* a snapshot that has another is a warning */
+    bool boot_timer;       /* log the guest's boot time (cli.md G) */
+    int console_in_fd;     /* serial input, or FD_NONE; borrowed */
+    int console_out_fd;    /* serial output; borrowed, non-blocking */
     const struct clock *clock;
     struct loop *loop;
     const char *vm_id;          /* whose session tokens the metadata service takes */
@@ -107,6 +108,11 @@ MUST_CHECK int machine_stage_nic(struct machine *machine, const struct cfg_nic *
  */
 MUST_CHECK int machine_stage_vsock(struct machine *machine, const struct cfg_vsock *vsock,
                                    struct err *err);
+
+/* Removes the socket's file of the staged vsock device, if it is still ours: the VM that was to
+ * have it failed, and the next try must not find it. Returns 0, also without a vsock or file, or
+ * -errno with a sentence. */
+MUST_CHECK int machine_unlink_vsock(const struct machine *machine, struct err *err);
 
 /* The name that the kernel gave a staged interface's TAP, or NULL. Borrowed until it is
  * replaced. */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/log.h"
 #include "vmm/machine/machine_int.h"
 
 /* Has machine_warm made the VM, its vCPUs and their threads for this? */
@@ -15,9 +16,20 @@ static bool is_warm(const struct machine *machine)
     return machine->vcpus_count > 0;
 }
 
+/* The guest has the one it booted with; it cannot be given another. */
+static void warn_of_irqchip(const struct machine *machine, enum hv_irqchip irqchip)
+{
+    static const char *const names[] = {[HV_IRQCHIP_SPLIT] = "split", [HV_IRQCHIP_FULL] = "full"};
+    const struct machine_options *options = &machine->options;
+    if (options->irqchip_is_asked && options->irqchip != irqchip)
+        log_warn("--irqchip %s is ignored: the snapshot's guest has the %s irqchip and keeps it",
+                 names[options->irqchip], names[irqchip]);
+}
+
 static int restore_vm(struct machine *machine, const struct machine_state *state,
                       const struct machine_restore *how, struct err *err)
 {
+    warn_of_irqchip(machine, state->vm.irqchip);
     if (is_warm(machine))
         return 0;
     int rc = machine_make_vm(machine, err);
@@ -93,7 +105,10 @@ static int restore_devices(struct machine *machine, const struct machine_state *
         if (rc == 0)
             rc = restore_device(machine, &device, from, err);
         if (rc < 0)
-            return err_prefix(err, "%s device %s: ", class->name, class->id(config, idx));
+            return err_prefix(err,
+                              "Failed to restore devices: Error restoring MMIO devices: "
+                              "%s device %s: ",
+                              class->name, class->id(config, idx));
     }
     return 0;
 }
