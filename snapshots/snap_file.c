@@ -185,7 +185,10 @@ static int check_place(const struct snap_file *file, const struct stat *old, str
 {
     size_t len = dir_len(file->path) + strlen(TEMP_NAME_LONGEST);
     if (file->path[0] == '\0')
-        return fail(file, "open", -ENOENT, err);
+        return err_set(err, -ENOENT,
+                       "Cannot perform open on the %s backing file: %s: `%s` is empty: name a file",
+                       file->what, ERR_OS(ENOENT),
+                       strcmp(file->what, "memory") == 0 ? "mem_file_path" : "snapshot_path");
     if (strlen(file->path) >= sizeof(file->temp_path) || len >= sizeof(file->temp_path))
         return fail(file, "open", -ENAMETOOLONG, err);
     if (old && S_ISDIR(old->st_mode))

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,6 +17,7 @@
 #include "snapshots/snap_host.h"
 #include "snapshots/snap_lock.h"
 #include "snapshots/snap_memory.h"
+#include "snapshots/snap_prefetch.h"
 #include "snapshots/snap_read.h"
 #include "snapshots/snap_uffd.h"
 
@@ -55,6 +57,40 @@ static int replace_text(char **text, const char *by, struct err *err)
     return 0;
 }
 
+#define IDS_MAX_SIZE 512u
+
+/* What could have been meant: "the snapshot has eth0, eth1". */
+static int fail_unknown_nic(const struct cfg_vm *config, const char *iface_id, struct err *err)
+{
+    char ids[IDS_MAX_SIZE] = "";
+    size_t len = 0;
+    for (uint32_t i = 0; i < config->nics_count && len < sizeof(ids); i++)
+        len += (size_t)snprintf(ids + len, sizeof(ids) - len, "%s%s", i > 0 ? ", " : "",
+                                config->nics[i].iface_id);
+    if (config->nics_count == 0)
+        return err_set(err, -EINVAL,
+                       "Unknown Network Device. network_overrides names the interface %s, and the "
+                       "snapshot has none: leave it out",
+                       iface_id);
+    return err_set(err, -EINVAL,
+                   "Unknown Network Device. network_overrides names the interface %s; the "
+                   "snapshot has: %s",
+                   iface_id, ids);
+}
+
+/* As in the reference the last one wins; whoever names one twice wanted something else. */
+static void warn_of_second(const struct cfg_snapshot_load *load, uint32_t idx)
+{
+    const struct cfg_nic_override *override = &load->network_overrides[idx];
+    for (uint32_t i = 0; i < idx; i++)
+        if (strcmp(load->network_overrides[i].iface_id, override->iface_id) == 0) {
+            log_warn("network_overrides names the interface %s more than once: the later one, %s, "
+                     "is taken",
+                     override->iface_id, override->host_dev_name);
+            return;
+        }
+}
+
 static int override_nics(struct loading *loading, struct err *err)
 {
     const struct cfg_snapshot_load *load = loading->load;
@@ -62,7 +98,8 @@ static int override_nics(struct loading *loading, struct err *err)
         const struct cfg_nic_override *override = &load->network_overrides[i];
         struct cfg_nic *nic = find_nic(&loading->config, override->iface_id);
         if (!nic)
-            return err_set(err, -EINVAL, "Unknown Network Device. (%s)", override->iface_id);
+            return fail_unknown_nic(&loading->config, override->iface_id, err);
+        warn_of_second(load, i);
         int rc = replace_text(&nic->host_dev_name, override->host_dev_name, err);
         if (rc < 0)
             return rc;
@@ -99,7 +136,8 @@ static int override_vsock(struct loading *loading, struct err *err)
     if (!override->present)
         return 0;
     if (!loading->config.has_vsock)
-        return err_set(err, -EINVAL, "Unknown Vsock Device.");
+        return err_set(err, -EINVAL,
+                       "Unknown Vsock Device. The snapshot has no vsock: leave out vsock_override");
     return replace_text(&loading->config.vsock.uds_path, override->uds_path, err);
 }
 
@@ -205,7 +243,9 @@ static uint64_t memory_size(const struct machine_state *state)
     return size;
 }
 
-static int map_file(const struct loading *loading, struct gmem **ret_gmem, struct err *err)
+/* reserved: where to put it, or NULL. */
+static int map_file(const struct loading *loading, struct gmem *reserved, struct gmem **ret_gmem,
+                    struct err *err)
 {
     const struct machine_state *state = &loading->content.machine;
     const struct cfg_machine *machine = &loading->config.machine;
@@ -221,25 +261,33 @@ static int map_file(const struct loading *loading, struct gmem **ret_gmem, struc
     if (rc < 0)
         return name_files(loading->load->snapshot_path, loading->load->mem_backend.backend_path,
                           err);
+    if (loading->load->mem_backend.prefetch)
+        snap_prefetch_start(fd);
     enum gmem_backing backing =
         machine->huge_pages == CFG_HUGE_PAGES_TRANSPARENT ? GMEM_BACKING_THP : GMEM_BACKING_DEFAULT;
-    rc = gmem_create_mapped(state->regions, state->regions_count, &fd, backing,
-                            machine->track_dirty_pages, ret_gmem, err);
+    struct gmem *gmem = reserved;
+    rc = reserved ? gmem_fill(reserved, &fd, backing, err)
+                  : gmem_create_mapped(state->regions, state->regions_count, &fd, backing,
+                                       machine->track_dirty_pages, &gmem, err);
     if (rc < 0)
         return rc;
-    rc = snap_samples_check(*ret_gmem, &loading->content, err);
+    rc = snap_samples_check(gmem, &loading->content, err);
     if (rc == 0)
-        return 0;
-    gmem_free(*ret_gmem);
-    return name_files(loading->load->snapshot_path, loading->load->mem_backend.backend_path, err);
+        *ret_gmem = gmem;
+    else if (!reserved)
+        gmem_free(gmem);
+    return rc < 0 ? name_files(loading->load->snapshot_path,
+                               loading->load->mem_backend.backend_path, err)
+                  : 0;
 }
 
-static int load_memory(const struct loading *loading, struct gmem **ret_gmem, struct err *err)
+static int load_memory(const struct loading *loading, struct gmem *reserved, struct gmem **ret_gmem,
+                       struct err *err)
 {
     if (loading->load->mem_backend.backend_type == CFG_MEM_BACKEND_UFFD)
         return snap_uffd_create(loading->load->mem_backend.backend_path, &loading->content.machine,
-                                &loading->config.machine, ret_gmem, err);
-    int rc = map_file(loading, ret_gmem, err);
+                                &loading->config.machine, reserved, ret_gmem, err);
+    int rc = map_file(loading, reserved, ret_gmem, err);
     return rc < 0 ? err_prefix(err, MEMORY_FAILED) : 0;
 }
 
@@ -269,13 +317,17 @@ static int load_all(struct machine *machine, struct loading *loading,
         .clock_realtime = loading->load->clock_realtime,
     };
     int rc = read_state(loading, err);
-    if (rc == 0)
-        rc = load_memory(loading, &how.gmem, err);
+    if (rc < 0)
+        return rc;
+    struct gmem *reserved =
+        machine_warm_memory(machine, &loading->content.machine, &loading->config.machine);
+    rc = load_memory(loading, reserved, &how.gmem, err);
     if (rc < 0)
         return rc;
     rc = open_devices(loading, ops, ctx, err);
     if (rc < 0) {
-        gmem_free(how.gmem);
+        if (!reserved)
+            gmem_free(how.gmem);
         return rc;
     }
     rc = machine_restore(machine, &loading->content.machine, &loading->config, &how, err);

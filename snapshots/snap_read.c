@@ -19,7 +19,8 @@ static int open_state(const char *path, int *ret_fd, size_t *ret_size, struct er
     /* A FIFO must not block us, nor a terminal become ours. */
     FD_AUTO int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0 || fstat(fd, &stat) < 0)
-        return err_set(err, -errno, "Failed to open snapshot file: %s (%s)", ERR_OS(errno), path);
+        return err_set(err, -errno, "Failed to open snapshot file: %s (%s)", ERR_OS(errno),
+                       path[0] ? path : "the path is empty: name a state file");
     if (!S_ISREG(stat.st_mode))
         return err_set(err, -EINVAL, READ_FAILED "it is no regular file (%s)", path);
     if (stat.st_size > (off_t)SNAPF_FILE_MAX_SIZE)
@@ -50,15 +51,21 @@ int snap_read_bytes(const char *path, uint8_t **ret_bytes, size_t *ret_len, stru
     return 0;
 }
 
+/* The path goes behind the reason, which clients match. */
+static int fail_content(const char *path, struct err *err)
+{
+    const struct err why = *err;
+    return err_set(err, why.code, READ_FAILED "%s (%s)", why.msg, path);
+}
+
 int snap_read(const char *path, struct snapf_content *ret_content, struct err *err)
 {
     uint8_t *bytes = NULL;
     size_t len = 0;
-    struct err why = ERR_INIT;
     int rc = snap_read_bytes(path, &bytes, &len, err);
     if (rc < 0)
         return rc;
-    rc = snapf_decode(bytes, len, ret_content, &why);
+    rc = snapf_decode(bytes, len, ret_content, err);
     free(bytes);
-    return rc < 0 ? err_set(err, rc, READ_FAILED "%s (%s)", why.msg, path) : 0;
+    return rc < 0 ? fail_content(path, err) : 0;
 }

@@ -69,17 +69,38 @@ static int register_regions(const struct gmem *gmem, int uffd, struct err *err)
     return 0;
 }
 
+/* What to do when the socket cannot be connected to. */
+static const char *connect_hint(int errnum)
+{
+    switch (errnum) {
+    case ENOENT:
+        return "there is no socket: start the page-fault handler first, and name its socket in "
+               "backend_path";
+    case ECONNREFUSED:
+        return "no handler listens there: it has ended, or that is no socket. Start the page-fault "
+               "handler, which makes the socket anew";
+    case EACCES:
+        return "this process may not write to the socket or enter its directory: give it the "
+               "right, or move the socket";
+    default:
+        return "see what is at the path; it must be a stream socket on which the page-fault "
+               "handler listens";
+    }
+}
+
 static int connect_handler(const char *path, int *ret_fd, struct err *err)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof(addr.sun_path))
-        return err_set(err, -ENAMETOOLONG, "Failed to connect to UDS Unix stream: %s",
-                       ERR_OS(ENAMETOOLONG));
+        return err_set(err, -ENAMETOOLONG,
+                       "Failed to connect to UDS Unix stream: path must be shorter than SUN_LEN: "
+                       "backend_path has %zu bytes, and %zu fit (%s)",
+                       strlen(path), sizeof(addr.sun_path) - 1, path);
     memcpy(addr.sun_path, path, strlen(path) + 1);
     FD_AUTO int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0)
-        return err_set(err, -errno, "Failed to connect to UDS Unix stream: %s (%s)", ERR_OS(errno),
-                       path);
+        return err_set(err, -errno, "Failed to connect to UDS Unix stream: %s (%s: %s: %s)",
+                       ERR_OS(errno), path, err_name(errno), connect_hint(errno));
     *ret_fd = fd_steal(&fd);
     return 0;
 }
@@ -150,7 +171,8 @@ static int hand_over(const char *path, struct gmem *gmem, uint64_t page_size, st
 }
 
 int snap_uffd_create(const char *path, const struct machine_state *state,
-                     const struct cfg_machine *config, struct gmem **ret_gmem, struct err *err)
+                     const struct cfg_machine *config, struct gmem *reserved,
+                     struct gmem **ret_gmem, struct err *err)
 {
     static const enum gmem_backing backings[] = {
         [CFG_HUGE_PAGES_NONE] = GMEM_BACKING_DEFAULT,
@@ -158,13 +180,17 @@ int snap_uffd_create(const char *path, const struct machine_state *state,
         [CFG_HUGE_PAGES_2M] = GMEM_BACKING_HUGETLB,
     };
     bool is_huge = config->huge_pages == CFG_HUGE_PAGES_2M;
-    struct gmem *gmem = NULL;
-    int rc = gmem_create(state->regions, state->regions_count, backings[config->huge_pages],
-                         config->track_dirty_pages, &gmem, err);
+    struct gmem *gmem = reserved;
+    int none = FD_NONE;
+    int rc = reserved
+                 ? gmem_fill(reserved, &none, backings[config->huge_pages], err)
+                 : gmem_create(state->regions, state->regions_count, backings[config->huge_pages],
+                               config->track_dirty_pages, &gmem, err);
     if (rc == 0)
         rc = hand_over(path, gmem, is_huge ? GMEM_HUGE_SIZE : GMEM_PAGE_SIZE, err);
     if (rc < 0) {
-        gmem_free(gmem);
+        if (!reserved)
+            gmem_free(gmem);
         return err_prefix(err, UFFD_FAILED);
     }
     *ret_gmem = gmem;

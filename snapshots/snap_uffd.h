@@ -13,9 +13,10 @@
 
 /*
  * Makes the memory of a checked state, untouched, and hands the faults on it to the process that
- * listens at `path`. The memory keeps what it needs for that. Returns 0 with *ret_gmem, or -errno
- * with the sentence of snapshot.md 4.
+ * listens at `path`. The memory keeps what it needs for that. reserved: memory of that shape to be
+ * used (gmem_reserve), which stays its owner's in any case; NULL: it is made. Returns 0 with
+ * *ret_gmem, or -errno with the sentence of snapshot.md 4.
  */
 MUST_CHECK int snap_uffd_create(const char *path, const struct machine_state *state,
-                                const struct cfg_machine *config, struct gmem **ret_gmem,
-                                struct err *err);
+                                const struct cfg_machine *config, struct gmem *reserved,
+                                struct gmem **ret_gmem, struct err *err);

@@ -337,7 +337,6 @@ int serial_create(const struct irq_line *irq, int out_fd, struct serial **ret_se
     serial->irq = irq;
     serial->out_fd = out_fd;
     serial->input.fd = FD_NONE;
-    serial->resume.fd = FD_NONE;
     serial->regs.lcr = LCR_8N1;
     serial->regs.mcr = MCR_OUT2;
     serial->regs.dll = DIVISOR_9600_BAUD;

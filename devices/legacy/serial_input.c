@@ -7,9 +7,9 @@
  * that can only be a poll for input. A driver that probes the port and flushes it therefore loses
  * nothing of what was typed or piped before. While the guest does not listen or the FIFO is full,
  * the input is parked: its source is not on the loop at all, because a hung-up pipe would report
- * itself for ever. Only the vmm thread touches the loop; a vCPU thread that finds room clears
- * `input_parked` and raises `resume`, both under the lock, so a wake-up is never lost; one too many
- * parks again.
+ * itself for ever. Only the vmm thread touches the loop's sources; a vCPU thread that finds room
+ * clears `input_parked` and posts `resume`, both under the lock, so a wake-up is never lost; one
+ * too many parks again.
  */
 #include <errno.h>
 #include <sys/epoll.h>
@@ -27,8 +27,8 @@ void serial_input_unpark(struct serial *serial)
     if (!serial->input_parked || serial->regs.rx_count > RESUME_AT_COUNT ||
         !serial_guest_listens(serial))
         return;
-    /* When the wake-up fails the input stays parked and the next access tries again. */
-    serial->input_parked = fd_event_raise(serial->resume.fd) < 0;
+    serial->input_parked = false;
+    loop_post(serial->loop, &serial->resume);
 }
 
 static void input_lost(struct serial *serial)
@@ -61,15 +61,13 @@ static void on_input(struct loop_src *src, uint32_t revents)
         input_lost(serial);
 }
 
-static void on_resume(struct loop_src *src, uint32_t revents)
+static void on_resume(struct loop_post *post)
 {
-    struct serial *serial = src->ctx;
-    (void)revents;
-    int code = fd_event_take(src->fd);
-    if (code == 0 || serial->input.added)
+    struct serial *serial = post->ctx;
+    if (serial->input.added)
         return;
     serial->input.events = serial->input_paused ? 0 : EPOLLIN;
-    if (code < 0 || loop_add(serial->loop, &serial->input) < 0)
+    if (loop_add(serial->loop, &serial->input) < 0)
         input_lost(serial);
 }
 
@@ -77,27 +75,16 @@ int serial_attach_input(struct serial *serial, struct loop *loop, int in_fd, str
 {
     if (serial->loop != NULL)
         return err_set(err, -EBUSY, "the serial port has an input already");
-    int event_fd = fd_eventfd();
-    if (event_fd < 0)
-        return err_set(err, event_fd, "the serial input's eventfd cannot be made: %s",
-                       err_name(event_fd));
-
     serial->input = (struct loop_src){
         .fd = in_fd,
-        .events = EPOLLIN,
+        .events = serial->input_paused ? 0 : EPOLLIN,
         .fn = on_input,
         .ctx = serial,
     };
-    serial->resume = (struct loop_src){
-        .fd = event_fd,
-        .events = EPOLLIN,
-        .fn = on_resume,
-        .ctx = serial,
-    };
+    serial->resume = (struct loop_post){.fn = on_resume, .ctx = serial};
     serial->loop = loop;
-    int code = loop_add(loop, &serial->resume);
-    if (code == 0)
-        code = loop_add(loop, &serial->input);
+    loop_post_add(loop, &serial->resume);
+    int code = loop_add(loop, &serial->input);
     if (code < 0) {
         serial_detach_input(serial);
         return err_set(err, code, "fd %d cannot be watched as serial input: %s", in_fd,
@@ -120,12 +107,10 @@ void serial_detach_input(struct serial *serial)
     if (serial->loop == NULL)
         return;
     loop_remove(serial->loop, &serial->input);
-    loop_remove(serial->loop, &serial->resume);
     pthread_mutex_lock(&serial->lock);
-    int event_fd = fd_steal(&serial->resume.fd);
-    serial->input_parked = false;
+    serial->input_parked = false; /* nobody posts from here on */
     pthread_mutex_unlock(&serial->lock);
-    fd_close(&event_fd);
+    loop_post_remove(serial->loop, &serial->resume);
     serial->input.fd = FD_NONE;
     serial->loop = NULL;
 }

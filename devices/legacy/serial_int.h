@@ -24,10 +24,10 @@ struct serial {
     struct rl_bucket limiter;   /* of the output */
     uint32_t poll_reads_count;  /* LSR reads in a row, at most POLL_READS_COUNT */
     bool input_parked;
-    bool input_paused;      /* the vmm thread's */
-    struct loop *loop;      /* borrowed; NULL: no input attached. vmm thread */
-    struct loop_src input;  /* vmm thread */
-    struct loop_src resume; /* eventfd; its fd changes under the lock. vmm thread */
+    bool input_paused;       /* the vmm thread's */
+    struct loop *loop;       /* borrowed; NULL: no input attached. vmm thread */
+    struct loop_src input;   /* vmm thread */
+    struct loop_post resume; /* there is room again */
 };
 
 /* Is the guest ready to take bytes from the input source? Any thread, under the lock. */

@@ -276,7 +276,10 @@ static int start_listening(struct vsock *vsock, struct err *err)
     vsock->file_dev = stat.st_dev;
     vsock->file_ino = stat.st_ino;
     int rc = loop_add(vsock->env.loop, &vsock->listener); /* silent until the driver is ready */
-    return rc < 0 ? err_set(err, rc, "watching %s: %s", vsock->uds_path, ERR_OS(rc)) : 0;
+    if (rc == 0)
+        return 0;
+    (void)unlink(vsock->uds_path); /* ours; the first failure is the one to tell */
+    return err_set(err, rc, "watching %s: %s", vsock->uds_path, ERR_OS(rc));
 }
 
 static void vsock_init(struct vsock *vsock, const struct cfg_vsock *config,
@@ -312,7 +315,7 @@ int vsock_create(const struct cfg_vsock *config, const struct vsock_env *env,
         return err_set(err, -ENOMEM, "no memory for the vsock device");
     if (path_size > sizeof(vsock->uds_path)) {
         free(vsock);
-        return err_set(err, -ENAMETOOLONG, BIND_FAILED "%s", ERR_OS(ENAMETOOLONG));
+        return err_set(err, -ENAMETOOLONG, BIND_FAILED "path must be shorter than SUN_LEN");
     }
     int rc = virtio_dev_init(&vsock->dev, &vsock_ops, VIRTIO_ID_VSOCK, VSOCK_QUEUES_COUNT);
     if (rc < 0) {

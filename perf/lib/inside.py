@@ -457,7 +457,7 @@ def net(job):
 
 # ---- restore -----------------------------------------------------------------------------------
 
-RESTORE_KINDS = ["put", "api", "command line"]
+RESTORE_KINDS = ["put", "warm", "api", "command line"]
 RESTORED = "/restored.sock"
 
 
@@ -466,7 +466,8 @@ def restore_files(mib):
     body = {"snapshot_path": f"/state-{mib}", "resume_vm": True,
             "mem_backend": {"backend_type": "File", "backend_path": f"/memory-{mib}"}}
     for name, text in (("load", json.dumps(body)),
-                       ("request", api.request("PUT", "/snapshot/load", body))):
+                       ("request", api.request("PUT", "/snapshot/load", body)),
+                       ("shape", snapshots.shape(int(mib)))):
         with open(f"{ROOT}/{name}-{mib}", "w", encoding="ascii") as f:
             f.write(text)
 
@@ -498,10 +499,11 @@ def restore_run(mib, runs, kinds):
     """restore_time's rows: see snapshots.rows_of."""
     serve = ["/mayfly", "--api-sock", RESTORED, "--level", "Off"]
     by_line = ["/mayfly", "--no-api", "--level", "Off", "--load-snapshot", f"/load-{mib}", "--resume"]
+    warm = [*serve, "--warm", f"/shape-{mib}"]
     line = ["/restore_time", str(runs), f"/request-{mib}"]
     for kind in kinds:
-        line += ["run", "/", *by_line] if kind == "command line" else [kind, RESTORED, *serve]
-        line += ["--"]
+        command = {"command line": by_line, "warm": warm}.get(kind, serve)
+        line += [snapshots.TIMED_AS.get(kind, "run"), RESTORED, *command, "--"]
     process = start(line[:-1], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     text = process.communicate()[0].decode()
     if process.returncode != 0:
@@ -509,10 +511,10 @@ def restore_run(mib, runs, kinds):
     return snapshots.rows_of(text, kinds)
 
 
-def restore_traced(mib):
+def restore_traced(mib, kind):
     """µs from the request to the first entry."""
     with kvmtrace.Tracing(["kvm/kvm_entry"]) as tracing:
-        sent_us = restore_run(mib, 1, ["put"])["put"][0]["sent_ns"] / 1000
+        sent_us = restore_run(mib, 1, [kind])[kind][0]["sent_ns"] / 1000
     return next(record.stamp_us for record in tracing.records() if record.stamp_us >= sent_us) - sent_us
 
 
@@ -539,7 +541,8 @@ def restore(job):
         restore_run(mib, 1, RESTORE_KINDS)  # warm-up
         say(f"{variant['name']}: {job['runs']} loads of each kind")
         found = results[mib] = {"rows": restore_run(mib, job["runs"], RESTORE_KINDS)}
-        found["entry_us"] = [restore_traced(mib) for _ in range(job["traced_runs"])]
+        found["entry_us"] = [restore_traced(mib, "put") for _ in range(job["traced_runs"])]
+        found["warm_entry_us"] = [restore_traced(mib, "warm") for _ in range(job["traced_runs"])]
         found["where"] = restore_where(mib)
     return results
 

@@ -21,6 +21,7 @@ SAYS_LIMIT_S = 30
 KVM_NAME = re.compile(r"^\d+ +ioctl\(\d+(?:<[^>]*>)?, (KVM_\w+)")
 LOAD = re.compile(r'^\d+ +recvfrom\(\d+(<[^>]*>)?, "PUT /snapshot/load')
 FSYNC = re.compile(r"fsync\(\d+\) += 0 <([0-9.]+)>")
+TIMED_AS = {"put": "put", "api": "api", "warm": "put"}  # restore_time's kinds; others are `run`
 WRITE_MIB = 100  # what guests/touch.S writes to
 
 
@@ -71,9 +72,9 @@ class Vm:
 
 
 @contextlib.contextmanager
-def serving(args, directory, *prefix):
+def serving(args, directory, *prefix, more=()):
     path = os.path.join(directory, "vm.socket")
-    with subprocess.Popen([*prefix, *api.argv(args, path)], stdin=subprocess.PIPE,
+    with subprocess.Popen([*prefix, *api.argv(args, path, *more)], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE) as process:
         try:
             api.await_answer(path)
@@ -89,14 +90,21 @@ def serving(args, directory, *prefix):
 
 def files_in(directory):
     os.makedirs(directory, exist_ok=True)
-    names = {name: os.path.join(directory, name) for name in ("state", "memory", "request", "load")}
+    names = {name: os.path.join(directory, name) for name in ("state", "memory", "request", "load", "shape")}
     body = {"snapshot_path": names["state"], "resume_vm": True,
             "mem_backend": {"backend_type": "File", "backend_path": names["memory"]}}
     with open(names["request"], "w", encoding="ascii") as f:
         f.write(api.request("PUT", "/snapshot/load", body))
     with open(names["load"], "w", encoding="ascii") as f:
         json.dump(body, f)
+    with open(names["shape"], "w", encoding="ascii") as f:
+        f.write(shape(common.MEM_MIB))
     return dict(names, body=body)
+
+
+def shape(mem_mib):
+    """The file of --warm."""
+    return json.dumps({"vcpu_count": common.VCPU_COUNT, "mem_size_mib": mem_mib})
 
 
 def take(args, directory, mem_mib=common.MEM_MIB):
@@ -125,9 +133,10 @@ def loads(args, directory, files, runs, kinds):
     for index, kind in enumerate(kinds):
         path = os.path.join(directory, f"{index}.socket")
         command = {"floor": [common.built(args, "perf/floor")],
+                   "warm": api.argv(args, path, "--warm", files["shape"]),
                    "command line": by_command_line(args, files)}.get(kind, api.argv(args, path))
         line += ["--"] if index else []
-        line += [kind if kind in ("put", "api") else "run", path, *command]
+        line += [TIMED_AS.get(kind, "run"), path, *command]
     text = subprocess.run(line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
                           check=True).stdout
     return rows_of(text, kinds)
@@ -154,10 +163,25 @@ def medians(rows):
 
 # ---- counts ------------------------------------------------------------------------------------
 
-def system_calls(args, directory, files):
+def await_thread(pid, name):
+    end = time.monotonic() + SAYS_LIMIT_S
+    while time.monotonic() < end:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(FileNotFoundError), open(f"/proc/{pid}/task/{task}/comm", encoding="ascii") as f:
+                if f.read().strip() == name:
+                    return
+        time.sleep(0.001)
+    raise PerfError(f"no thread is called {name}")
+
+
+def system_calls(args, directory, files, warm=False):
     """What the first KVM_RUN of a load waits for, from the request's arrival on."""
     trace = os.path.join(directory, "strace")
-    with serving(args, directory, "strace", "-D", "-f", "-e", "trace=all", "-o", trace) as vm:
+    more = ("--warm", files["shape"]) if warm else ()
+    with serving(args, directory, "strace", "-D", "-f", "-e", "trace=all", "-o", trace, more=more) as vm:
+        if warm:
+            await_thread(vm.pid, "fc_vcpu 0")
+            time.sleep(0.1)  # until it sleeps
         vm.must("PUT", "/snapshot/load", files["body"])
         vm.await_line("awake")
         pid = vm.pid

@@ -8,12 +8,16 @@ from tables import ms, table
 
 # Firecracker 1.16.1, measured earlier on such a machine; its ratios to its floor of 1.04 ms.
 LOAD_ROWS = (("PUT /snapshot/load → guest's first output, plain process", "put", "put", 0.9, "7"),
+             ("… from a warm shell (--warm)", "warm", "put", 0.4, ""),
              ("PUT /snapshot/load → reply, plain process", "put", "reply", None, ""),
+             ("… from a warm shell", "warm", "reply", None, ""),
              ("exec → restored guest's first output, by API", "api", "exec", 1.8, "8.5"),
              ("exec → restored guest's first output, by command line", "command line", "exec", 1.4,
               "–"))
 LAB_ROWS = (("PUT → first guest entry", "entry_us", 0.5, "2.5"),
+            ("… from a warm shell", "warm_entry_us", None, "–"),
             ("PUT → guest's first output", "put", 3, "5.9"),
+            ("… from a warm shell", "warm", None, "–"),
             ("exec → guest's first output, by API", "api", 4.5, "10.1"),
             ("exec → guest's first output, by command line", "command line", None, "–"))
 
@@ -37,9 +41,11 @@ def _loads(native):
                      f"≤ {aim}" if aim else "", earlier])
     rows.append(["system calls, PUT → first KVM_RUN", calls["total"], "", "", "≤ 45", "142 calls"])
     rows.append(["… of them KVM's", calls["kvm"], "", "", "", "48 calls"])
+    rows.append(["… from a warm shell", native["warm_syscalls"]["total"], "", "", "≤ 25", ""])
     return table([f"native, {floor['runs']} in turn, µs: median (least)", "mayfly", "floor, exec → output",
                   "ratio", "aim", "Firecracker's, earlier"], rows) + \
-        f"\nSystem calls: {by_kind(calls['calls'])}.\n\nKVM's: {by_kind(calls['kvm_calls'])}.\n"
+        f"\nSystem calls: {by_kind(calls['calls'])}.\n\nKVM's: {by_kind(calls['kvm_calls'])}.\n" \
+        f"\nFrom a warm shell: {by_kind(native['warm_syscalls']['calls'])}.\n"
 
 
 def _sizes(native):
@@ -72,9 +78,9 @@ def _creates(native):
 
 
 def _figure(found, key):
-    if key == "entry_us":
-        return found["entry_us"]
-    return [row["put" if key == "put" else "exec"] for row in found["rows"][key]]
+    if key.endswith("entry_us"):
+        return found[key]
+    return [row["put" if key in ("put", "warm") else "exec"] for row in found["rows"][key]]
 
 
 def _lab(lab):

@@ -16,10 +16,13 @@
 #define TAG(a, b, c, d)                                                                            \
     ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
 
-static const uint8_t magic[8] = {'M', 'A', 'Y', 'F', 'L', 'Y', 'S', '1'};
+static const uint8_t magic[SNAPF_MAGIC_SIZE] = {'M', 'A', 'Y', 'F', 'L', 'Y', 'S', '1'};
+/* The reference's, as x86-64 writes it (snapshot.md 1). */
+static const uint8_t foreign_magic[SNAPF_MAGIC_SIZE] = {0x00, 0x00, 0x64, 0x86,
+                                                        0x84, 0x19, 0x10, 0x07};
 
 struct wire_header {
-    uint8_t magic[8];
+    uint8_t magic[SNAPF_MAGIC_SIZE];
     le32_t major;
     le32_t minor;
     le32_t patch;
@@ -212,11 +215,21 @@ int snapf_encode(const struct snapf_content *content, uint8_t **ret_bytes, size_
     return 0;
 }
 
+bool snapf_is_state(const uint8_t *bytes, size_t len)
+{
+    return len >= SNAPF_MAGIC_SIZE && (memcmp(bytes, magic, sizeof(magic)) == 0 ||
+                                       memcmp(bytes, foreign_magic, sizeof(foreign_magic)) == 0);
+}
+
 /* ------------------------------------------------------------------ reading */
 
 static int read_header(const uint8_t *bytes, size_t len, struct wire_header *ret_header,
                        struct err *err)
 {
+    if (len >= sizeof(foreign_magic) && memcmp(bytes, foreign_magic, sizeof(foreign_magic)) == 0)
+        return err_set(err, -EINVAL,
+                       FOREIGN " It is Firecracker's, which only Firecracker reads: take the "
+                               "snapshot with this VMM");
     if (len < sizeof(*ret_header) || memcmp(bytes, magic, sizeof(magic)) != 0)
         return err_set(err, -EINVAL, FOREIGN);
     memcpy(ret_header, bytes, sizeof(*ret_header));

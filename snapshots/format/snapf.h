@@ -23,6 +23,9 @@
 /* Pages of the memory file that the state file vouches for. */
 #define SNAPF_SAMPLES_MAX 64u
 
+/* First bytes of a state file. */
+#define SNAPF_MAGIC_SIZE 8u
+
 /* A snapshot's own number, random; zero: an older format had none. */
 #define SNAPF_ID_SIZE 16u
 
@@ -68,6 +71,10 @@ MUST_CHECK int snapf_encode(const struct snapf_content *content, uint8_t **ret_b
  */
 MUST_CHECK int snapf_decode(const uint8_t *bytes, size_t len, struct snapf_content *ret_content,
                             struct err *err);
+
+/* Does a file that begins so take itself for a state file, ours or the reference's? Says nothing of
+ * its being whole. */
+bool snapf_is_state(const uint8_t *bytes, size_t len);
 
 /* The version that a file says it has, when it is one of ours. ret_version: major, minor, patch.
  * Returns 0 or -EINVAL. */

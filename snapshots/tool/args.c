@@ -68,13 +68,24 @@ static const struct command commands[] = {
      .verb = "version",
      .command = SNAPTOOL_STATE_VERSION,
      .options = {{"vmstate-path", 'v', MEMBER(state), true}}},
+    {.is_editor = true,
+     .group = "info-vmstate",
+     .verb = "vcpu-states",
+     .command = SNAPTOOL_VCPU_STATES,
+     .options = {{"vmstate-path", 'v', MEMBER(state), true}}},
+    {.is_editor = true,
+     .group = "info-vmstate",
+     .verb = "vm-state",
+     .command = SNAPTOOL_VM_STATE,
+     .options = {{"vmstate-path", 'v', MEMBER(state), true}}},
 };
 
 const char *snaptool_args_usage(bool is_editor)
 {
     if (is_editor)
         return "usage: snapshot-editor edit-memory rebase --memory-path BASE --diff-path DIFF\n"
-               "       snapshot-editor info-vmstate version --vmstate-path STATE\n"
+               "       snapshot-editor info-vmstate version|vcpu-states|vm-state --vmstate-path "
+               "STATE\n"
                "       snapshot-editor --version | --help\n";
     return "usage: mayfly-snap info STATE [MEMORY]\n"
            "           What a snapshot is; with its memory: sizes, and whether the two belong "

@@ -21,6 +21,8 @@ enum snaptool_command {
     SNAPTOOL_MERGE,
     SNAPTOOL_UNIQUE,
     SNAPTOOL_STATE_VERSION,
+    SNAPTOOL_VCPU_STATES,
+    SNAPTOOL_VM_STATE,
 };
 
 /* What is asked for; texts are the command line's, NULL where not given. */

@@ -21,3 +21,9 @@ MUST_CHECK int snaptool_unique(const struct snaptool_args *args, struct err *err
 
 /* The format's version of a state file. */
 MUST_CHECK int snaptool_version(const struct snaptool_args *args, struct err *err);
+
+/* Every vCPU's registers, CPUID and MSRs of a state file. */
+MUST_CHECK int snaptool_vcpu_states(const struct snaptool_args *args, struct err *err);
+
+/* The VM's own part of a state file: irqchip, clock, memory, places of the devices. */
+MUST_CHECK int snaptool_vm_state(const struct snaptool_args *args, struct err *err);

@@ -50,6 +50,10 @@ static int run(const struct snaptool_args *args, struct err *err)
         return snaptool_unique(args, err);
     case SNAPTOOL_STATE_VERSION:
         return snaptool_version(args, err);
+    case SNAPTOOL_VCPU_STATES:
+        return snaptool_vcpu_states(args, err);
+    case SNAPTOOL_VM_STATE:
+        return snaptool_vm_state(args, err);
     }
     return -EINVAL;
 }

@@ -11,7 +11,7 @@ import subprocess
 from native import BINARY, ROOT, Mismatch, case, equal, is_static_build, skip, wait_until
 
 BUDGETS = ("syscalls", "kvm-calls", "dirty", "binary", "api-syscalls", "api-dirty",
-           "load-syscalls", "snapshot-disk", "clone-dirty")
+           "load-syscalls", "warm-syscalls", "snapshot-disk", "clone-dirty")
 
 
 def need_release_build():
@@ -23,7 +23,7 @@ def need_release_build():
 def budget(name):
     def run(_t):
         need_release_build()
-        if name in ("syscalls", "kvm-calls", "api-syscalls", "load-syscalls") and not shutil.which("strace"):
+        if name in ("syscalls", "kvm-calls", "api-syscalls", "load-syscalls", "warm-syscalls") and not shutil.which("strace"):
             skip("strace is not installed")
         done = subprocess.run([os.path.join(ROOT, "perf/budget"), "--build", os.path.dirname(BINARY),
                                "--mayfly", BINARY, name], capture_output=True, text=True, check=False)

@@ -104,7 +104,8 @@ REFUSED = [
      "add mode tap)"),
     ("vsock", document(vsock={"guest_cid": 3, "uds_path": "none/v"}),
      CONFIGURATION + "Vsock device error: Cannot create backend for vsock device: Error binding to the host-side Unix "
-     "socket: No such file or directory (os error 2)"),
+     "socket: No such file or directory (os error 2) (none/v: ENOENT: its directory is not there. Make it, or name "
+     "another path)"),
     ("balloon", document(balloon={"amount_mib": 1, "deflate_on_oom": False}),
      NOT_SUPPORTED + "virtio-balloon is not part of this VMM's device model."),
     ("entropy", document(entropy={}),

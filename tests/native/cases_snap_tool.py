@@ -144,6 +144,14 @@ def snap_tool_editor_does_the_same(t):
     load_goes_on(t, "full", "state_two", last)
     expect("version", tool(t, "info-vmstate", "version", "--vmstate-path", "state_two", program=EDITOR),
            out="v1.2.0\n")
+    vcpus = tool(t, "info-vmstate", "vcpu-states", "--vmstate-path", "state_two", program=EDITOR)
+    expect("vcpu-states", vcpus, out=vcpus.out)
+    for part in ("vcpu 0:\n  mp_state: ", "\n  rip: 0x1", "\n  cs: selector 0x", "\n  cpuid 0x1.0x0: eax 0x", "\n  msr 0x10: 0x"):
+        equal(f"{part!r} in vcpu-states", 1, vcpus.out.count(part))
+    vm_state = tool(t, "info-vmstate", "vm-state", "-v", "state_two", program=EDITOR)
+    expect("vm-state", vm_state, out=vm_state.out)
+    for part in ("vcpus: 1\nirqchip: split\n", f"\nmemory: base 0x0, size {SIZE:#x}\n", "\nvmgenid: base 0x"):
+        equal(f"{part!r} in vm-state", True, part in vm_state.out)
     other = tool(t, "--version", program=os.path.join(BUILD, "compat/firecracker"))
     expect("--version", tool(t, "--version", program=EDITOR),
            out=other.out.split("\n")[0].replace("Firecracker", "snapshot-editor") + "\n")
@@ -152,6 +160,10 @@ def snap_tool_editor_does_the_same(t):
            status=2, err="--diff-path is missing\nusage: ")
     expect("a file that is not there", tool(t, "info-vmstate", "version", "-v", "none", program=EDITOR), status=1,
            err="No such file or directory (os error 2) (none)\n")
+    t.write("none", "no state file")
+    for verb in ("vcpu-states", "vm-state"):
+        expect(f"{verb} of none", tool(t, "info-vmstate", verb, "-v", "none", program=EDITOR), status=1, err="Error: Failed "
+               "to load snapshot state from file: unrecognised state file format (not created by this VMM)")
 
 
 @case

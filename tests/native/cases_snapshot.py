@@ -70,7 +70,7 @@ def snapshot_loaded_by_the_command_line_goes_on(t):
 @case
 def snapshot_that_the_command_line_cannot_load_ends_the_process(t):
     t.write("load", json.dumps(load_body()))
-    end = t.run("--no-api", "--load-snapshot", "load", "--log-path", "log", may_leave=("load", "log"))
+    end = t.run("--no-api", "--load-snapshot", "load", "--resume", "--log-path", "log", may_leave=("load", "log"))
     t.expect_error(end, "Load snapshot error: Failed to restore from snapshot: Failed to get snapshot state from file: "
                         "Failed to open snapshot file: No such file or directory (os error 2) (state)")
     t.write("load", '{"snapshot_path":"state"}')

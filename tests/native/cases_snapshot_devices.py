@@ -14,7 +14,7 @@ from native import case, contains, equal, skip, wait_until
 from snapshot_tools import (DEVICES_FAILED, LOAD_FAILED, STATE_FAILED, boot, counts, create, goes_on, load, load_body,
                             load_fails, numbers, saved, serve)
 
-DISK_IS_ANOTHER = LOAD_FAILED + ("Failed to build microVM from snapshot: block device d: its file has 524288 bytes and "
+DISK_IS_ANOTHER = DEVICES_FAILED + ("block device d: its file has 524288 bytes and "
                                  "had 1048576 when the snapshot was taken: is it another disk?")
 ADDRESS_IN_USE = DEVICES_FAILED + ("VsockUnixBackend: Error binding to the host-side Unix socket: Address in use (os "
                                    "error 98)")
@@ -153,7 +153,7 @@ def snapshot_vsock_override(t):
     client.state("Paused")
     create(client)
     served.stop()
-    load_fails(t, load_body(), ADDRESS_IN_USE)
+    load_fails(t, load_body(), ADDRESS_IN_USE + " (v2: ", part=True)
     os.unlink(t.path("v2"))
     served, client = load(t)
     equal("a socket of the next", True, is_listening(t, "v2"))
@@ -164,10 +164,12 @@ def snapshot_vsock_override(t):
 def snapshot_vsock_path_that_is_taken(t):
     """What is there stays, be it a socket or a file."""
     last = saved(t, configure=with_vsock)
-    load_fails(t, load_body(), ADDRESS_IN_USE)
+    reply = load_fails(t, load_body(), ADDRESS_IN_USE, part=True)
+    contains("fault", "(v: EADDRINUSE: there is something already", reply.fault)
+    contains("fault", "vsock_override", reply.fault)
     equal("the old socket", True, os.path.exists(t.path("v")))
     t.write("v2", "precious")
-    load_fails(t, load_body(vsock_override={"uds_path": "v2"}), ADDRESS_IN_USE)
+    load_fails(t, load_body(vsock_override={"uds_path": "v2"}), ADDRESS_IN_USE, part=True)
     equal("the file", "precious", t.read("v2"))
     load_fails(t, load_body(vsock_override={"uds_path": "no/where"}),
                f"VsockUnixBackend: Error binding to the host-side Unix socket: {GONE}", part=True)
@@ -180,9 +182,11 @@ def snapshot_vsock_path_that_is_taken(t):
 @case
 def snapshot_override_of_what_is_not_there(t):
     saved(t)
-    load_fails(t, load_body(vsock_override={"uds_path": "v"}), STATE_FAILED + "Unknown Vsock Device.")
+    load_fails(t, load_body(vsock_override={"uds_path": "v"}),
+               STATE_FAILED + "Unknown Vsock Device. The snapshot has no vsock: leave out vsock_override")
     load_fails(t, load_body(network_overrides=[{"iface_id": "eth9", "host_dev_name": "tap0"}]),
-               STATE_FAILED + "Unknown Network Device.", part=True)
+               STATE_FAILED + "Unknown Network Device. network_overrides names the interface eth9, and the snapshot has "
+               "none: leave it out")
 
 
 # ---------------------------------------------------------------------- network

@@ -162,13 +162,19 @@ def snapshot_uffd_socket_that_nobody_serves(t):
     saved(t)
     body = load_body(memory="v", backend="Uffd")
     failed = UFFD_FAILED + "Failed to connect to UDS Unix stream: "
-    load_fails(t, body, failed + "No such file or directory (os error 2)", part=True)
+    load_fails(t, body, failed + "No such file or directory (os error 2) (v: ENOENT: there is no socket: start the "
+               "page-fault handler first, and name its socket in backend_path)")
+    refused = failed + ("Connection refused (os error 111) (v: ECONNREFUSED: no handler listens there: it has ended, or "
+                        "that is no socket. Start the page-fault handler, which makes the socket anew)")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(t.path("v"))
-    load_fails(t, body, failed + "Connection refused (os error 111)", part=True)
+    load_fails(t, body, refused)
+    os.chmod(t.path("v"), 0)
+    load_fails(t, body, failed + "Permission denied (os error 13) (v: EACCES: this process may not write to the socket",
+               part=True, options={"prefix": ("setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override")})
     os.unlink(t.path("v"))
     t.write("v", "no socket")
-    load_fails(t, body, failed + "Connection refused (os error 111)", part=True)
+    load_fails(t, body, refused)
     load_fails(t, load_body(memory="x" * 108, backend="Uffd"), failed, part=True)
 
 

@@ -47,7 +47,7 @@ static const struct option options[] = {
     VALUE("api-sock", api_sock, "/run/firecracker.socket", NULL, NULL,
           "Path to the Unix socket of the API."),
     FLAG("boot-timer", boot_timer, NULL, NULL, "Log how long the guest's boot took."),
-    VALUE("config-file", config_file, NULL, NULL, NULL,
+    VALUE("config-file", config_file, NULL, NULL, "warm",
           "Path to a JSON file that describes the VM to boot at start."),
     VALUE("describe-snapshot", describe_snapshot, NULL, NULL, NULL,
           "Say what a snapshot's state file is: its format's version, then where it was taken."),
@@ -57,8 +57,8 @@ static const struct option options[] = {
           NUMBER_TEXT(HTTP_BODY_DEFAULT_MAX_SIZE), NULL, NULL,
           "Largest body of an API request, in bytes."),
     VALUE("id", id, "anonymous-instance", NULL, NULL, "Identifier of this VM."),
-    VALUE("irqchip", irqchip, "split", NULL, NULL,
-          "split (IOAPIC in the monitor) or full (all in the kernel)."),
+    VALUE("irqchip", irqchip, NULL, NULL, NULL,
+          "split (IOAPIC in the monitor) or full (all in the kernel) [default: split]."),
     VALUE("level", level, NULL, NULL, NULL,
           "Log level: Error, Warning, Info, Debug, Trace or Off."),
     VALUE("load-snapshot", load_snapshot, NULL, NULL, "config-file",
@@ -90,6 +90,9 @@ static const struct option options[] = {
     VALUE("start-time-us", start_time_us, NULL, NULL, NULL,
           "Time of the start (monotonic microseconds), set by the jailer."),
     FLAG("version", version, NULL, NULL, "Print the version."),
+    VALUE("warm", warm, NULL, NULL, "load-snapshot",
+          "Path to a JSON file with the body of PUT /machine-config: a VM of that shape is made at "
+          "once, for a snapshot to be loaded into."),
 };
 
 static const struct option *option_find(const char *name)
@@ -158,6 +161,23 @@ static int parse_one(int argc, char *const *argv, int *idx, struct app_args *arg
     return 0;
 }
 
+/* Does an option that was given need this one, and no other? */
+static bool is_needed(struct app_args *args, const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(options); i++)
+        if (options[i].requires && !options[i].or_else && given(args, &options[i]) &&
+            strcmp(options[i].requires, name) == 0)
+            return true;
+    return false;
+}
+
+/* Which of the two that would do is named: the one without which another option makes no sense. */
+static const char *missing_name(struct app_args *args, const struct option *option)
+{
+    bool is_other = option->or_else && is_needed(args, option->or_else);
+    return is_other ? option->or_else : option->requires;
+}
+
 static int check_relations(struct app_args *args, struct err *err)
 {
     for (size_t i = 0; i < ARRAY_LEN(options); i++) {
@@ -167,7 +187,7 @@ static int check_relations(struct app_args *args, struct err *err)
         if (option->requires && !given_by_name(args, option->requires) &&
             !(option->or_else && given_by_name(args, option->or_else)))
             return err_set(err, -EINVAL, "Argument '%s' required, but not found.",
-                           option->requires);
+                           missing_name(args, option));
         if (option->excludes && given_by_name(args, option->excludes))
             return err_set(err, -EINVAL,
                            "Argument '%s' cannot be used together with argument '%s'.",

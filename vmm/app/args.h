@@ -30,7 +30,8 @@ struct app_args {
     const char *prometheus_path;
     const char *describe_snapshot;
     const char *load_snapshot;
-    const char *irqchip;
+    const char *irqchip; /* no default in the table: whoever asks is told when it is not so */
+    const char *warm;
     bool no_api;
     bool show_level;
     bool show_log_origin;

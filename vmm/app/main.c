@@ -28,21 +28,31 @@
 #include "vmm/config/cfg_refusal.h"
 #include "vmm/machine/probe.h"
 
-static void say(const char *text)
-{
-    IGNORE_RESULT(
-        fd_write_full(STDOUT_FILENO, text, strlen(text))); /* nobody to tell if stdout is gone */
-}
-
 static void complain(const char *text)
 {
     char line[ERR_MSG_MAX_SIZE + 16];
     int len = snprintf(line, sizeof(line), "Error: %s\n", text);
-    IGNORE_RESULT(fd_write_full(STDERR_FILENO, line, (size_t)len)); /* as say() */
+    IGNORE_RESULT(fd_write_full(STDERR_FILENO, line, (size_t)len)); /* nobody else to tell */
+}
+
+/* What was asked for is the whole purpose of the run. Returns its exit code: a script must not take
+ * half an answer for one. */
+static int say(const char *text, int code)
+{
+    int rc = fd_write_full(STDOUT_FILENO, text, strlen(text));
+    if (rc == 0)
+        return code;
+    struct err err = ERR_INIT;
+    IGNORE_RESULT(err_set(&err, rc,
+                          "Cannot write to standard output: %s (%s): what was asked for is not "
+                          "printed whole. See where standard output goes, and run it again.",
+                          ERR_OS(rc), err_name(rc)));
+    complain(err.msg);
+    return EXIT_CODE_GENERIC;
 }
 
 /* Out of line: the text's room would be main's own, and stay touched while the VM runs. */
-static NO_INLINE void answer_query(const struct app_args *args, const char *program)
+static NO_INLINE int answer_query(const struct app_args *args, const char *program)
 {
     char text[8192];
     int len = app_version_line(program, text, sizeof(text));
@@ -54,7 +64,7 @@ static NO_INLINE void answer_query(const struct app_args *args, const char *prog
     } else {
         (void)snprintf(text, sizeof(text), "v%u.%u.%u\n", SNAPF_MAJOR, SNAPF_MINOR, SNAPF_PATCH);
     }
-    say(text);
+    return say(text, EXIT_CODE_OK);
 }
 
 static int run_describe(const char *path)
@@ -74,24 +84,22 @@ static int run_describe(const char *path)
     }
     char line[64];
     (void)snprintf(line, sizeof(line), "v%u.%u.%u\n", version[0], version[1], version[2]);
-    say(line);
-    if (text)
-        say(text);
+    int code = say(line, EXIT_CODE_OK);
+    if (code == EXIT_CODE_OK && text)
+        code = say(text, EXIT_CODE_OK);
     free(text);
-    return EXIT_CODE_OK;
+    return code;
 }
 
-static int run_probe(void)
+static NO_INLINE int run_probe(void)
 {
     struct err err = ERR_INIT;
     int rc = machine_probe("/dev/kvm", &err);
-    if (rc == 1) {
-        say("This host's KVM runs what Linux needs.\n");
-        return EXIT_CODE_OK;
-    }
-    say(err.msg);
-    say("\n");
-    return EXIT_CODE_GENERIC;
+    if (rc == 1)
+        return say("This host's KVM runs what Linux needs.\n", EXIT_CODE_OK);
+    char line[ERR_MSG_MAX_SIZE + 1];
+    (void)snprintf(line, sizeof(line), "%s\n", err.msg);
+    return say(line, EXIT_CODE_GENERIC);
 }
 
 static int fail(const struct err *err, int code)
@@ -145,9 +153,10 @@ static int refuse_unsupported(const struct app_args *args, struct err *err)
     return 0;
 }
 
+/* name: NULL: it was not given. */
 static int irqchip_from_name(const char *name, enum hv_irqchip *ret_irqchip, struct err *err)
 {
-    if (strcmp(name, "split") == 0)
+    if (!name || strcmp(name, "split") == 0)
         *ret_irqchip = HV_IRQCHIP_SPLIT;
     else if (strcmp(name, "full") == 0)
         *ret_irqchip = HV_IRQCHIP_FULL;
@@ -170,6 +179,8 @@ static int start(const struct app_args *args, struct console *console, struct er
         .config_path = args->config_file,
         .snapshot_path = args->load_snapshot,
         .resume = args->resume,
+        .warm_path = args->warm,
+        .irqchip_is_asked = args->irqchip != NULL,
         .api = {.socket_path = args->no_api ? NULL : args->api_sock,
                 .body_max_size = (size_t)number_of(args->http_api_max_payload_size),
                 .identity = {.id = args->id, .version = APP_API_LEVEL}},
@@ -215,10 +226,8 @@ int main(int argc, char **argv)
         log_init("anonymous-instance");
         return fail_arguments(&err);
     }
-    if (args.help || args.version || args.snapshot_version) {
-        answer_query(&args, program);
-        return EXIT_CODE_OK;
-    }
+    if (args.help || args.version || args.snapshot_version)
+        return answer_query(&args, program);
     if (args.probe)
         return run_probe();
     if (args.describe_snapshot)

@@ -22,6 +22,7 @@
 #include "vmm/app/metadata.h"
 #include "vmm/app/signals.h"
 #include "vmm/app/snapshot.h"
+#include "vmm/app/warm.h"
 #include "vmm/ctl/ctl.h"
 #include "vmm/ctl/mailbox.h"
 #include "vmm/loop/loop.h"
@@ -35,10 +36,11 @@ struct run {
     struct api_server *server;
     struct api_server *scrape; /* NULL: no socket for metrics */
     struct app_flush flush;
-    struct cfg_vm *config;   /* of the file, until the VM is started */
-    struct ctl_action *load; /* of --load-snapshot, until it is carried out; NULL: none */
-    char *metadata;          /* of its file, until ctl has it; NULL: none */
-    size_t metadata_len;     /* bytes */
+    struct cfg_vm *config;    /* of the file, until the VM is started */
+    struct ctl_action *load;  /* of --load-snapshot, until it is carried out; NULL: none */
+    struct cfg_machine shape; /* of --warm */
+    char *metadata;           /* of its file, until ctl has it; NULL: none */
+    size_t metadata_len;      /* bytes */
     enum machine_end end;
     struct err *err; /* why the guest ended, when it was an error */
 };
@@ -123,6 +125,7 @@ static int make_ctl(struct run *run, struct err *err)
             {
                 .kvm_path = "/dev/kvm",
                 .irqchip = run->options->irqchip,
+                .irqchip_is_asked = run->options->irqchip_is_asked,
                 .boot_timer = run->options->boot_timer,
                 .console_in_fd = run->options->console->input ? STDIN_FILENO : FD_NONE,
                 .console_out_fd = STDOUT_FILENO,
@@ -240,6 +243,20 @@ static int start_from_file(struct run *run, struct err *err)
     return 0;
 }
 
+/* Without the API nobody could ever resume what is loaded paused. */
+static int check_resumes(const struct run *run, const struct cfg_snapshot_load *load,
+                         struct err *err)
+{
+    if (run->options->api.socket_path || load->resume_vm)
+        return 0;
+    return err_set(
+        err, -EINVAL,
+        "--load-snapshot %s: with --no-api nobody can resume the VM, which would wait "
+        "for ever. Add --resume to the command line, or \"resume_vm\": true to the file; "
+        "or leave out --no-api and resume it by PATCH /vm.",
+        run->options->snapshot_path);
+}
+
 /* Judged before the socket, as the config file. */
 static int load_request(struct run *run, struct err *err)
 {
@@ -256,6 +273,26 @@ static int load_request(struct run *run, struct err *err)
     action->kind = CTL_SNAPSHOT_LOAD;
     action->u.snapshot_load.resume_vm |= run->options->resume;
     run->load = action;
+    return check_resumes(run, &action->u.snapshot_load, err);
+}
+
+static int load_shape(struct run *run, struct err *err)
+{
+    const char *path = run->options->warm_path;
+    return path ? app_warm_load(path, &run->shape, err) : 0;
+}
+
+/* While nobody has asked for a VM: what does not depend on which one it will be. A client takes
+ * longer than that to ask. */
+static int prepare(struct run *run, struct err *err)
+{
+    const struct app_run_options *options = run->options;
+    if (options->warm_path) {
+        int rc = ctl_warm(run->ctl, &run->shape, err);
+        return rc < 0 ? err_prefix(err, "--warm %s: ", options->warm_path) : 0;
+    }
+    if (!options->config_path && !options->snapshot_path)
+        ctl_prepare(run->ctl);
     return 0;
 }
 
@@ -364,6 +401,8 @@ int app_run(const struct app_run_options *options, struct err *err)
     if (rc == 0)
         rc = load_request(&run, err);
     if (rc == 0)
+        rc = load_shape(&run, err);
+    if (rc == 0)
         rc = load_metadata(&run, err);
     if (rc == 0)
         rc = open_prometheus(&run, err);
@@ -383,8 +422,8 @@ int app_run(const struct app_run_options *options, struct err *err)
         rc = start_from_snapshot(&run, err);
     if (rc == 0)
         rc = start_api(&run, err);
-    if (rc == 0 && !options->config_path && !options->snapshot_path)
-        ctl_prepare(run.ctl); /* a client takes longer than that to ask */
+    if (rc == 0)
+        rc = prepare(&run, err);
     if (rc == 0)
         rc = run_loop(&run, err);
     app_flush_now(); /* however it ended */

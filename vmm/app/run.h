@@ -24,9 +24,11 @@ struct app_run_options {
     const char *config_path;       /* NULL: configured through the API */
     const char *snapshot_path;     /* a file with the body of PUT /snapshot/load; NULL: none */
     bool resume;                   /* what it loads */
+    const char *warm_path;         /* a file with the body of PUT /machine-config; NULL: none */
     struct api_server_options api; /* socket_path NULL: no API */
     struct console *console; /* zeroed; opened here, restored by the caller when it has said all */
     enum hv_irqchip irqchip;
+    bool irqchip_is_asked; /* by the command line: a snapshot that has another is a warning */
     bool boot_timer;
     struct app_start_times start_times; /* checked numbers */
     const char *metadata_path;          /* NULL: none */

@@ -197,6 +197,7 @@ struct cfg_mem_source {
     bool present;
     char *backend_path;
     enum cfg_mem_backend backend_type;
+    bool prefetch; /* of a file */
 };
 
 struct cfg_nic_override {

@@ -163,6 +163,7 @@ static const struct cfg_field mem_source_fields[] = {
     {"backend_path", CFG_TYPE_STRING, CFG_REQUIRED, OFF(struct cfg_mem_source, backend_path)},
     {"backend_type", CFG_TYPE_ENUM, CFG_REQUIRED, OFF(struct cfg_mem_source, backend_type),
      .default_value = CFG_MEM_BACKEND_FILE, .enum_names = mem_backend_names},
+    {"prefetch", CFG_TYPE_BOOL, CFG_SERDE_DEFAULT, OFF(struct cfg_mem_source, prefetch)},
 };
 
 const struct cfg_object cfg_object_mem_source = {

@@ -69,6 +69,46 @@ bool cfg_snapshot_load_is_deprecated(const struct cfg_snapshot_load *load)
     return load->mem_file_path || load->enable_diff_snapshots;
 }
 
+/* An empty path would be somebody's unset variable; of the socket's, an abstract name. */
+static int check_filled(const char *text, const char *field, const char *what, struct err *err)
+{
+    if (text[0] != '\0')
+        return 0;
+    return err_set(err, -EINVAL, "%s is empty: name %s", field, what);
+}
+
+static int check_overrides(const struct cfg_snapshot_load *load, struct err *err)
+{
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < load->network_overrides_count; i++) {
+        const struct cfg_nic_override *override = &load->network_overrides[i];
+        rc = check_filled(override->iface_id, "`iface_id` of an element of `network_overrides`",
+                          "an interface of the snapshot", err);
+        if (rc == 0 && override->host_dev_name[0] == '\0')
+            rc = err_set(err, -EINVAL,
+                         "`host_dev_name` of `%s` in `network_overrides` is empty: name the TAP "
+                         "device that the interface gets here",
+                         override->iface_id);
+    }
+    if (rc == 0 && load->vsock_override.present)
+        rc = check_filled(load->vsock_override.uds_path, "`uds_path` of `vsock_override`",
+                          "the path of a socket that is to be made", err);
+    return rc;
+}
+
+/* After mem_backend is what it comes to. */
+static int check_paths(const struct cfg_snapshot_load *load, const char *memory_field,
+                       struct err *err)
+{
+    bool is_file = load->mem_backend.backend_type == CFG_MEM_BACKEND_FILE;
+    int rc = check_filled(load->snapshot_path, "`snapshot_path`", "the snapshot's state file", err);
+    if (rc == 0)
+        rc = check_filled(
+            load->mem_backend.backend_path, memory_field,
+            is_file ? "the snapshot's memory file" : "the socket of the page-fault handler", err);
+    return rc == 0 ? check_overrides(load, err) : rc;
+}
+
 int cfg_snapshot_load_settle(struct cfg_snapshot_load *load, struct err *err)
 {
     if (load->mem_backend.present && load->mem_file_path)
@@ -78,6 +118,12 @@ int cfg_snapshot_load_settle(struct cfg_snapshot_load *load, struct err *err)
     if (!load->mem_backend.present && !load->mem_file_path)
         return err_set(err, -EINVAL,
                        "missing field: either `mem_backend` or `mem_file_path` is required");
+    if (load->mem_backend.prefetch && load->mem_backend.backend_type != CFG_MEM_BACKEND_FILE)
+        return err_set(err, -EINVAL,
+                       "mem_backend: prefetch is for backend_type File: a page-fault handler reads "
+                       "its file itself");
+    const char *memory_field =
+        load->mem_file_path ? "`mem_file_path`" : "`backend_path` of `mem_backend`";
     if (load->mem_file_path) {
         load->mem_backend = (struct cfg_mem_source){
             .present = true,
@@ -88,5 +134,5 @@ int cfg_snapshot_load_settle(struct cfg_snapshot_load *load, struct err *err)
     }
     load->track_dirty_pages |= load->enable_diff_snapshots;
     load->enable_diff_snapshots = false;
-    return 0;
+    return check_paths(load, memory_field, err);
 }

@@ -129,6 +129,11 @@ void ctl_prepare(struct ctl *ctl)
     machine_prepare(ctl->machine);
 }
 
+int ctl_warm(struct ctl *ctl, const struct cfg_machine *shape, struct err *err)
+{
+    return machine_warm(ctl->machine, shape, err);
+}
+
 void ctl_free(struct ctl *ctl)
 {
     if (!ctl)

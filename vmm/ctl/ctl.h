@@ -47,6 +47,9 @@ void ctl_free(struct ctl *ctl);
 /* Does ahead what any VM needs, while nobody has asked for one yet. */
 void ctl_prepare(struct ctl *ctl);
 
+/* Makes a VM of this shape ahead of a load (machine_warm). No action has been carried out yet. */
+MUST_CHECK int ctl_warm(struct ctl *ctl, const struct cfg_machine *shape, struct err *err);
+
 /* Carries one action out; takes over what it owns. Never fails itself: *ret_reply says how it went.
  * ctx: the struct ctl (the shape of the mailbox's serve). */
 void ctl_do(void *ctx, struct ctl_action *action, struct ctl_reply *ret_reply);

@@ -140,6 +140,44 @@ int ctl_stage_vsock(struct ctl *ctl, const struct cfg_vsock *vsock, struct err *
     return rc < 0 ? err_prefix(err, "Cannot create backend for vsock device: ") : 0;
 }
 
+static const char *vsock_hint(int code)
+{
+    switch (-code) {
+    case EADDRINUSE:
+        return "there is something already, the socket of another VM or what one left behind. End "
+               "that VM, remove the file, or name another path: uds_path, of a load in "
+               "vsock_override";
+    case ENOENT:
+    case ENOTDIR:
+        return "its directory is not there. Make it, or name another path";
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return "this process may make nothing there. Name another path";
+    default:
+        return "name another path";
+    }
+}
+
+int ctl_explain_vsock(const struct cfg_vsock *vsock, struct err *err)
+{
+    const struct err why = *err;
+    size_t len = strlen(vsock->uds_path);
+    if (why.code == -ENAMETOOLONG)
+        return err_set(err, why.code, "%s: uds_path has %zu bytes, and 107 fit (%s)", why.msg, len,
+                       vsock->uds_path);
+    return err_set(err, why.code, "%s (%s: %s: %s)", why.msg, vsock->uds_path, err_name(why.code),
+                   vsock_hint(why.code));
+}
+
+void ctl_abandon_sockets(struct ctl *ctl)
+{
+    struct err err = ERR_INIT;
+    if (machine_unlink_vsock(ctl->machine, &err) < 0)
+        log_warn("The vsock's socket stays where it is; remove it before the next try: %s",
+                 err.msg);
+}
+
 int ctl_put_nic(struct ctl *ctl, struct ctl_action *action, struct err *err)
 {
     struct cfg_nic *asked = &action->u.nic;

@@ -65,6 +65,12 @@ MUST_CHECK int ctl_open_nic(struct ctl *ctl, struct cfg_nic *nic, struct err *er
 MUST_CHECK int ctl_stage_drive(struct ctl *ctl, const struct cfg_drive *drive, struct err *err);
 MUST_CHECK int ctl_stage_nic(struct ctl *ctl, struct cfg_nic *nic, struct err *err);
 MUST_CHECK int ctl_stage_vsock(struct ctl *ctl, const struct cfg_vsock *vsock, struct err *err);
+/* Adds to the sentence of a vsock socket that could not be made the path and what to do. Not for
+ * PUT /vsock, whose sentence clients know whole. Returns err->code. */
+MUST_CHECK int ctl_explain_vsock(const struct cfg_vsock *vsock, struct err *err);
+/* The process is to end without a VM: takes away what it bound, so that the next try finds the
+ * place free. What fails is logged. */
+void ctl_abandon_sockets(struct ctl *ctl);
 int ctl_put_serial(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_put_nic(struct ctl *ctl, struct ctl_action *action, struct err *err);
 int ctl_put_vsock(struct ctl *ctl, struct ctl_action *action, struct err *err);

@@ -29,7 +29,9 @@ int ctl_start(struct ctl *ctl, struct ctl_action *action, struct err *err)
     return start(ctl, err);
 }
 
-int ctl_start_config(struct ctl *ctl, struct cfg_vm *config, enum ctl_part *part, struct err *err)
+/* As ctl_start_config, which cleans up behind it. */
+static int start_config(struct ctl *ctl, struct cfg_vm *config, enum ctl_part *part,
+                        struct err *err)
 {
     *part = CTL_PART_BOOT_SOURCE;
     int rc = machine_stage_boot_source(ctl->machine, &config->boot_source, err);
@@ -44,6 +46,8 @@ int ctl_start_config(struct ctl *ctl, struct cfg_vm *config, enum ctl_part *part
     if (rc == 0 && config->has_vsock) {
         *part = CTL_PART_VSOCK;
         rc = ctl_stage_vsock(ctl, &config->vsock, err);
+        if (rc < 0)
+            rc = ctl_explain_vsock(&config->vsock, err);
     }
     if (rc < 0)
         return rc;
@@ -53,6 +57,14 @@ int ctl_start_config(struct ctl *ctl, struct cfg_vm *config, enum ctl_part *part
     cfg_vm_init(config); /* its strings are ctl's */
     ctl_enter(ctl, CTL_PHASE_CONFIGURED);
     return start(ctl, err);
+}
+
+int ctl_start_config(struct ctl *ctl, struct cfg_vm *config, enum ctl_part *part, struct err *err)
+{
+    int rc = start_config(ctl, config, part, err);
+    if (rc < 0)
+        ctl_abandon_sockets(ctl);
+    return rc;
 }
 
 int ctl_flush_metrics(struct ctl *ctl, struct ctl_action *action, struct err *err)

@@ -47,7 +47,8 @@ static int load_nic(void *ctx, struct cfg_nic *nic, struct err *err)
 static int load_vsock(void *ctx, const struct cfg_vsock *vsock, struct err *err)
 {
     struct ctl *ctl = ctx;
-    return machine_stage_vsock(ctl->machine, vsock, err);
+    int rc = machine_stage_vsock(ctl->machine, vsock, err);
+    return rc < 0 ? ctl_explain_vsock(vsock, err) : 0;
 }
 
 static int load(struct ctl *ctl, const struct cfg_snapshot_load *load, struct err *err)
@@ -77,7 +78,9 @@ int ctl_load_snapshot(struct ctl *ctl, struct ctl_action *action, struct err *er
                        "resources.");
     int rc = load(ctl, &action->u.snapshot_load, err);
     /* Half a VM is nothing that could be configured or loaded again: clients expect the end. */
-    if (rc < 0)
+    if (rc < 0) {
+        ctl_abandon_sockets(ctl);
         ctl->options.hooks.lost(ctl->options.hooks.ctx);
+    }
     return rc;
 }

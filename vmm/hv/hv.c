@@ -92,7 +92,10 @@ int hv_vm_create(struct hv *hv, struct hv_vm *ret_vm, struct err *err)
     if (fd < 0)
         return hv_fail(hv, err, fd, "KVM_CREATE_VM", NULL);
     *ret_vm = (struct hv_vm){.hv = hv, .fd = fd};
-    return 0;
+    int rc = hv_run_size_get(hv, err);
+    if (rc < 0)
+        hv_vm_close(ret_vm);
+    return rc;
 }
 
 void hv_vm_close(struct hv_vm *vm)

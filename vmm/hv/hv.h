@@ -28,7 +28,8 @@ enum hv_irqchip { HV_IRQCHIP_SPLIT, HV_IRQCHIP_FULL };
 /* /dev/kvm. In the caller's storage; fds start at FD_NONE. Thread: vmm. */
 struct hv {
     int fd;
-    size_t run_size; /* bytes of one vCPU's shared page(s); 0 until the first vCPU asks */
+    size_t run_size;  /* bytes of one vCPU's shared page(s) */
+    uint32_t tsc_khz; /* of a vCPU that nobody has scaled; 0 until there is one */
 };
 
 /* Fixed-capacity lists in the shape KVM wants (header, then entries). */

@@ -22,6 +22,9 @@ struct hv_need {
 /* ioctl that goes on after EINTR. Returns the call's result, or -errno. Not for KVM_RUN. */
 int hv_ioctl(int fd, unsigned long request, const void *arg);
 
+/* How large a vCPU's run area is: into hv->run_size. Returns 0 or -errno. */
+MUST_CHECK int hv_run_size_get(struct hv *hv, struct err *err);
+
 /*
  * The error of a failed call: its name, the errno text, and the capability when this KVM lacks it.
  * hv: to ask for the capability; rc: -errno. Returns rc.

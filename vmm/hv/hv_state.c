@@ -55,20 +55,24 @@ static int run_steps(struct hv_vcpu *vcpu, const struct step *steps, size_t coun
     return 0;
 }
 
-/* As many MSRs a call as KVM takes. ret_chunk: those from `done` on. */
-static void msrs_chunk(const struct hv_vcpu_state *state, uint32_t done, struct hv_msrs *ret_chunk)
+/* As many MSRs a call as KVM takes: those from `done` on, behind `before` that are there. Returns
+ * how many. */
+static uint32_t msrs_chunk(const struct hv_vcpu_state *state, uint32_t done, uint32_t before,
+                           struct hv_msrs *inout_chunk)
 {
     uint32_t left = state->msrs_count - done;
-    ret_chunk->count = left < HV_MSRS_MAX ? left : HV_MSRS_MAX;
-    ret_chunk->padding = 0;
-    memcpy(ret_chunk->entries, state->msrs + done, ret_chunk->count * sizeof(*state->msrs));
+    uint32_t taken = left < HV_MSRS_MAX - before ? left : HV_MSRS_MAX - before;
+    inout_chunk->count = before + taken;
+    inout_chunk->padding = 0;
+    memcpy(inout_chunk->entries + before, state->msrs + done, taken * sizeof(*state->msrs));
+    return taken;
 }
 
 static int read_msrs(struct hv_vcpu *vcpu, struct hv_vcpu_state *state, struct err *err)
 {
     struct hv_msrs chunk;
     for (uint32_t done = 0; done < state->msrs_count; done += chunk.count) {
-        msrs_chunk(state, done, &chunk);
+        (void)msrs_chunk(state, done, 0, &chunk); /* chunk.count */
         int rc = hv_vcpu_get_msrs(vcpu, &chunk, err);
         if (rc < 0)
             return rc;
@@ -77,30 +81,36 @@ static int read_msrs(struct hv_vcpu *vcpu, struct hv_vcpu_state *state, struct e
     return 0;
 }
 
+static const struct kvm_msr_entry *find_tsc(const struct hv_vcpu_state *state)
+{
+    for (uint32_t i = 0; i < state->msrs_count; i++)
+        if (state->msrs[i].index == MSR_TSC)
+            return &state->msrs[i];
+    return NULL;
+}
+
 /*
  * Before Linux 6.7 KVM takes a TSC within a second of what it expects, which counts from the VM's
  * making, for a wish to run in step, and ignores the value: a guest that had run for less than a
  * second would wait for its timers until then. One value that is far away first, and the next is
- * taken as it is; the other vCPUs are in step with this one.
+ * taken as it is; the other vCPUs are in step with this one. Returns how many entries that takes.
  */
-static int part_tsc(struct hv_vcpu *vcpu, const struct hv_vcpu_state *state, struct err *err)
+static uint32_t part_tsc(const struct hv_vcpu *vcpu, const struct hv_vcpu_state *state,
+                         struct hv_msrs *ret_chunk)
 {
-    struct hv_msrs far = {.count = 1};
-    uint32_t i = 0;
-    while (i < state->msrs_count && state->msrs[i].index != MSR_TSC)
-        i++;
-    if (vcpu->idx != 0 || i == state->msrs_count)
+    const struct kvm_msr_entry *tsc = find_tsc(state);
+    if (vcpu->idx != 0 || !tsc)
         return 0;
-    far.entries[0] =
-        (struct kvm_msr_entry){.index = MSR_TSC, .data = state->msrs[i].data + TSC_FAR};
-    return hv_vcpu_set_msrs(vcpu, &far, err);
+    ret_chunk->entries[0] = (struct kvm_msr_entry){.index = MSR_TSC, .data = tsc->data + TSC_FAR};
+    return 1;
 }
 
 static int write_msrs(struct hv_vcpu *vcpu, const struct hv_vcpu_state *state, struct err *err)
 {
     struct hv_msrs chunk;
-    for (uint32_t done = 0; done < state->msrs_count; done += chunk.count) {
-        msrs_chunk(state, done, &chunk);
+    uint32_t before = part_tsc(vcpu, state, &chunk);
+    for (uint32_t done = 0, taken; done < state->msrs_count; done += taken, before = 0) {
+        taken = msrs_chunk(state, done, before, &chunk);
         int rc = hv_vcpu_set_msrs(vcpu, &chunk, err);
         if (rc < 0)
             return rc;
@@ -132,9 +142,9 @@ static void arm_passed_deadline(struct hv_vcpu_state *state)
     struct kvm_msr_entry *last = &state->msrs[state->msrs_count - 1];
     if (last->index != MSR_TSC_DEADLINE || last->data != 0)
         return;
-    for (uint32_t i = 0; i < state->msrs_count; i++)
-        if (state->msrs[i].index == MSR_TSC)
-            last->data = state->msrs[i].data;
+    const struct kvm_msr_entry *tsc = find_tsc(state);
+    if (tsc)
+        last->data = tsc->data;
 }
 
 static int save_xsave(struct hv_vcpu *vcpu, struct hv_vcpu_state *state, struct err *err)
@@ -206,14 +216,11 @@ int hv_vcpu_save(struct hv_vcpu *vcpu, const struct hv_msr_list *list,
 /* The guest counts time by the frequency that it was told: a host of another one has to scale. */
 static int restore_tsc_khz(struct hv_vcpu *vcpu, uint32_t khz, struct err *err)
 {
-    uint32_t host_khz = 0;
-    int rc = hv_vcpu_get_tsc_khz(vcpu, &host_khz, err);
-    if (rc < 0)
-        return rc;
+    uint32_t host_khz = vcpu->vm->hv->tsc_khz;
     uint64_t apart = khz > host_khz ? khz - host_khz : host_khz - khz;
     if (khz == 0 || apart * 1000000 <= (uint64_t)host_khz * TSC_TOLERANCE_PPM)
         return 0;
-    rc = hv_ioctl(vcpu->fd, KVM_SET_TSC_KHZ, (const void *)(uintptr_t)khz);
+    int rc = hv_ioctl(vcpu->fd, KVM_SET_TSC_KHZ, (const void *)(uintptr_t)khz);
     if (rc < 0)
         return err_set(err, rc,
                        "vCPU %u: the guest's TSC runs at %u kHz and this host's at %u kHz, which "
@@ -258,8 +265,6 @@ int hv_vcpu_restore(struct hv_vcpu *vcpu, const struct hv_vcpu_state *state, str
         rc = restore_debugregs(vcpu, state, err);
     if (rc == 0)
         rc = run_steps(vcpu, first, ARRAY_LEN(first), (const char *)state, err);
-    if (rc == 0)
-        rc = part_tsc(vcpu, state, err);
     if (rc == 0)
         rc = write_msrs(vcpu, state, err);
     return rc < 0 ? rc : run_steps(vcpu, last, ARRAY_LEN(last), (const char *)state, err);

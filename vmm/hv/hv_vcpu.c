@@ -17,10 +17,8 @@
 #define LATE_RING_ENTRIES                                                                          \
     ((LATE_RING_SIZE - sizeof(struct kvm_coalesced_mmio_ring)) / sizeof(struct kvm_coalesced_mmio))
 
-static int run_size_get(struct hv *hv, struct err *err)
+int hv_run_size_get(struct hv *hv, struct err *err)
 {
-    if (hv->run_size)
-        return 0;
     int size = hv_ioctl(hv->fd, KVM_GET_VCPU_MMAP_SIZE, NULL);
     if (size < (int)sizeof(struct kvm_run))
         return hv_fail(hv, err, size < 0 ? size : -EINVAL, "KVM_GET_VCPU_MMAP_SIZE", NULL);
@@ -30,9 +28,6 @@ static int run_size_get(struct hv *hv, struct err *err)
 
 int hv_vcpu_create(struct hv_vm *vm, uint32_t idx, struct hv_vcpu *ret_vcpu, struct err *err)
 {
-    int rc = run_size_get(vm->hv, err);
-    if (rc < 0)
-        return rc;
     FD_AUTO int fd = hv_ioctl(vm->fd, KVM_CREATE_VCPU, (const void *)(uintptr_t)idx);
     if (fd < 0) {
         (void)hv_fail(vm->hv, err, fd, "KVM_CREATE_VCPU", NULL);
@@ -42,7 +37,12 @@ int hv_vcpu_create(struct hv_vm *vm, uint32_t idx, struct hv_vcpu *ret_vcpu, str
     if (run == MAP_FAILED)
         return err_set(err, -errno, "vCPU %u: mapping its run area failed: %s", idx, ERR_OS(errno));
     *ret_vcpu = (struct hv_vcpu){.vm = vm, .fd = fd_steal(&fd), .idx = idx, .run = run};
-    return 0;
+    if (vm->hv->tsc_khz != 0)
+        return 0;
+    int rc = hv_vcpu_get_tsc_khz(ret_vcpu, &vm->hv->tsc_khz, err);
+    if (rc < 0)
+        hv_vcpu_close(ret_vcpu);
+    return rc;
 }
 
 void hv_vcpu_close(struct hv_vcpu *vcpu)

@@ -27,8 +27,9 @@ struct loop {
     atomic_bool stop;
     bool turning; /* a wait's events are being delivered */
     struct loop_post *posts;
-    struct loop_timer *first; /* sorted by due_ns; equal ones in the order of arming */
-    int events_count;         /* of the batch being delivered */
+    struct loop_post *posts_next; /* the one to be looked at next, while they are delivered */
+    struct loop_timer *first;     /* sorted by due_ns; equal ones in the order of arming */
+    int events_count;             /* of the batch being delivered */
     int events_next;
     struct epoll_event events[LOOP_BATCH_MAX]; /* data.ptr: source; NULL: forgotten meanwhile */
 };
@@ -51,8 +52,9 @@ int loop_create(const struct clock *clock, struct loop **ret_loop, struct err *e
     if (rc < 0)
         goto err_free;
     loop->wake_fd = rc;
-    /* The loop itself stands for its wake eventfd. */
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = loop};
+    /* The loop itself stands for its wake eventfd. Each write is an edge: nobody needs to read it,
+     * and its counter lasts longer than any machine. */
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = loop};
     if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->wake_fd, &event) < 0) {
         rc = -errno;
         goto err_free;
@@ -182,12 +184,9 @@ static bool is_stopped(const struct loop *loop)
 static int deliver_posts(struct loop *loop)
 {
     int ran = 0;
-    struct loop_post *next;
 
-    /* Taken before the posts are looked at, so that a post made meanwhile wakes again. */
-    IGNORE_RESULT(fd_event_take(loop->wake_fd)); /* fails only empty or closed */
-    for (struct loop_post *post = loop->posts; post && !is_stopped(loop); post = next) {
-        next = post->next;
+    for (struct loop_post *post = loop->posts; post && !is_stopped(loop); post = loop->posts_next) {
+        loop->posts_next = post->next;
         if (atomic_exchange_explicit(&post->pending, false, memory_order_acq_rel)) {
             post->fn(post);
             ran++;
@@ -303,6 +302,8 @@ void loop_post_add(struct loop *loop, struct loop_post *post)
 
 void loop_post_remove(struct loop *loop, struct loop_post *post)
 {
+    if (loop->posts_next == post)
+        loop->posts_next = post->next;
     for (struct loop_post **at = &loop->posts; *at; at = &(*at)->next) {
         if (*at == post) {
             *at = post->next;

@@ -191,6 +191,7 @@ int machine_build(struct machine *machine, const struct cfg_vm *config, struct e
 {
     if (machine->kernel_fd == FD_NONE)
         return err_set(err, -EINVAL, "Cannot start microvm without kernel configuration.");
+    machine_leave_warm(machine, "one is booted");
     machine_start_boot_timer(machine);
     struct boot *boot = calloc(1, sizeof(*boot));
     if (!boot)

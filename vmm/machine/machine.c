@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -47,6 +48,7 @@ int machine_create(const struct machine_options *options, struct machine **ret_m
     if (!machine)
         return err_set(err, -ENOMEM, "no memory for a machine");
     machine->options = *options;
+    (void)prctl(PR_GET_NAME, machine->thread_name); /* cannot fail */
     machine->hv.fd = machine->vm.fd = FD_NONE;
     machine->kernel_fd = machine->initrd_fd = FD_NONE;
     machine->serial_irq.fd = machine->i8042_irq.fd = FD_NONE;
@@ -227,6 +229,12 @@ int machine_stage_vsock(struct machine *machine, const struct cfg_vsock *vsock, 
     if (rc == 0)
         rc = vsock_create(vsock, &env, &machine->vsock, err);
     return rc;
+}
+
+int machine_unlink_vsock(const struct machine *machine, struct err *err)
+{
+    int rc = machine->vsock ? vsock_unlink(machine->vsock, err) : 0;
+    return rc == -ENOENT ? 0 : rc;
 }
 
 int machine_set_serial(struct machine *machine, const struct cfg_serial *serial, struct err *err)

@@ -40,9 +40,10 @@ enum machine_end {
 struct machine_options {
     const char *kvm_path; /* "/dev/kvm" */
     enum hv_irqchip irqchip;
-    bool boot_timer;    /* log the guest's boot time (cli.md G) */
-    int console_in_fd;  /* serial input, or FD_NONE; borrowed */
-    int console_out_fd; /* serial output; borrowed, non-blocking */
+    bool irqchip_is_asked; /* a snapshot that has another is a warning */
+    bool boot_timer;       /* log the guest's boot time (cli.md G) */
+    int console_in_fd;     /* serial input, or FD_NONE; borrowed */
+    int console_out_fd;    /* serial output; borrowed, non-blocking */
     const struct clock *clock;
     struct loop *loop;
     const char *vm_id;          /* whose session tokens the metadata service takes */
@@ -61,6 +62,16 @@ MUST_CHECK int machine_create(const struct machine_options *options, struct mach
 /* Has KVM make the VM ahead of a build or a load, which find it then: a quarter of a load's time.
  * What fails is left for those to say. */
 void machine_prepare(struct machine *machine);
+
+/*
+ * Makes a VM of a shape ahead of the snapshot that will be loaded: memory slots over reserved
+ * address space, irqchip (the options'), vCPUs with their threads asleep. A load of exactly that
+ * shape finds it; any other, and a build, give it up first. shape: mem_size_mib, vcpu_count and
+ * track_dirty_pages count, validated; huge_pages is not 2M. Returns 0, or -errno: then nothing is
+ * left of it.
+ */
+MUST_CHECK int machine_warm(struct machine *machine, const struct cfg_machine *shape,
+                            struct err *err);
 
 /* Stops vCPUs, finishes requests, flushes Writeback disks, frees everything. NULL is fine. */
 void machine_free(struct machine *machine);
@@ -97,6 +108,11 @@ MUST_CHECK int machine_stage_nic(struct machine *machine, const struct cfg_nic *
  */
 MUST_CHECK int machine_stage_vsock(struct machine *machine, const struct cfg_vsock *vsock,
                                    struct err *err);
+
+/* Removes the socket's file of the staged vsock device, if it is still ours: the VM that was to
+ * have it failed, and the next try must not find it. Returns 0, also without a vsock or file, or
+ * -errno with a sentence. */
+MUST_CHECK int machine_unlink_vsock(const struct machine *machine, struct err *err);
 
 /* The name that the kernel gave a staged interface's TAP, or NULL. Borrowed until it is
  * replaced. */

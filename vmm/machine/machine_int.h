@@ -104,6 +104,7 @@ struct routes {
 
 struct machine {
     struct machine_options options;
+    char thread_name[VCPU_NAME_SIZE]; /* the vmm thread's */
     struct hv hv;
     struct hv_vm vm;
     struct gmem *gmem;
@@ -207,13 +208,20 @@ MUST_CHECK int machine_serve_late_writes(struct vcpu *vcpu, struct err *err);
 void machine_park_vcpu(struct vcpu *vcpu);
 void machine_vcpu_left(struct machine *machine);
 void machine_unpark_vcpus(struct machine *machine);
-/* Tells each vCPU's clock that time passed without it. No vCPU runs. */
-void machine_tell_clocks(struct machine *machine);
-/* The machine counts as paused before its vCPUs have started, which park at once. */
+/* Tells a vCPU's clock that time passed without it. It does not run. */
+void machine_tell_clock(struct vcpu *vcpu);
+/* The machine counts as paused before anything of it is made: its serial input waits, and its vCPUs
+ * park as soon as they start. */
 void machine_begin_paused(struct machine *machine);
+
+/* warm.c: takes back what machine_warm made, if anything, and logs why. */
+void machine_leave_warm(struct machine *machine, const char *why);
 
 /* place.c: the boot timer counts from here; without one nothing. */
 void machine_start_boot_timer(struct machine *machine);
+
+/* place.c: the legacy devices' lines, whose eventfds KVM knows then. Those that are there stay. */
+MUST_CHECK int machine_connect_legacy(struct machine *machine, struct err *err);
 
 /* place.c: legacy devices, then every virtio device in attach order. */
 MUST_CHECK int machine_place_legacy(struct machine *machine, uint32_t pins_count, struct err *err);

@@ -91,6 +91,14 @@ struct machine_restore {
 };
 
 /*
+ * The memory that machine_warm has reserved, when it is of this shape: to be filled (gmem_fill) and
+ * given to machine_restore. Borrowed: it is the machine's already. NULL: there is none, or it was
+ * of another shape, and all that was warm is gone. state: checked.
+ */
+struct gmem *machine_warm_memory(struct machine *machine, const struct machine_state *state,
+                                 const struct cfg_machine *config);
+
+/*
  * Builds a machine from a checked state and from what was staged for `config`; it is paused then
  * (machine_resume). The guest finds another VMGenID. Returns 0, or -errno: then only what was
  * staged is left.

@@ -37,8 +37,9 @@ void machine_unpark_vcpus(struct machine *machine)
 {
     (void)pthread_mutex_lock(&machine->park_lock);
     atomic_store_explicit(&machine->pausing, false, memory_order_release);
-    (void)pthread_cond_broadcast(&machine->park_changed);
     (void)pthread_mutex_unlock(&machine->park_lock);
+    /* Behind the lock, or whoever wakes would sleep again for it. */
+    (void)pthread_cond_broadcast(&machine->park_changed);
 }
 
 static int park_vcpus(struct machine *machine, uint64_t until_ns)
@@ -57,13 +58,11 @@ static int park_vcpus(struct machine *machine, uint64_t until_ns)
 }
 
 /* Tells the guest's clock that time passed without it, so that its watchdogs stay calm. */
-void machine_tell_clocks(struct machine *machine)
+void machine_tell_clock(struct vcpu *vcpu)
 {
     struct err err = ERR_INIT;
-    for (uint32_t i = 0; i < machine->vcpus_count; i++) {
-        if (hv_vcpu_kvmclock_ctrl(&machine->vcpus[i].hv, &err) < 0)
-            metric_inc(&metrics.vcpu.kvmclock_ctrl_fails); /* a guest without kvmclock */
-    }
+    if (hv_vcpu_kvmclock_ctrl(&vcpu->hv, &err) < 0)
+        metric_inc(&metrics.vcpu.kvmclock_ctrl_fails); /* a guest without kvmclock */
 }
 
 static int quiesce_devices(struct machine *machine, uint64_t until_ns, struct err *err)
@@ -95,7 +94,8 @@ int machine_pause(struct machine *machine, struct err *err)
     }
     if (machine->serial)
         serial_pause_input(machine->serial, true);
-    machine_tell_clocks(machine);
+    for (uint32_t i = 0; i < machine->vcpus_count; i++)
+        machine_tell_clock(&machine->vcpus[i]);
     machine->paused = true;
     return 0;
 }
@@ -103,7 +103,6 @@ int machine_pause(struct machine *machine, struct err *err)
 void machine_begin_paused(struct machine *machine)
 {
     atomic_store_explicit(&machine->pausing, true, memory_order_release);
-    serial_pause_input(machine->serial, true);
     machine->paused = true;
 }
 

@@ -36,16 +36,26 @@ static void on_pm_event(void *ctx, enum pm_event event)
     machine_report_end(ctx, MACHINE_END_OK, NULL);
 }
 
+int machine_connect_legacy(struct machine *machine, struct err *err)
+{
+    int rc = 0;
+    if (machine->serial_irq.fd == FD_NONE)
+        rc = line_connect(machine, &machine->serial_irq, SERIAL_GSI, err);
+    if (rc == 0 && machine->i8042_irq.fd == FD_NONE)
+        rc = line_connect(machine, &machine->i8042_irq, I8042_GSI, err);
+    return rc;
+}
+
 static int place_serial(struct machine *machine, struct err *err)
 {
     bool to_file = machine->serial_out_fd != FD_NONE;
-    int rc = line_connect(machine, &machine->serial_irq, SERIAL_GSI, err);
-    if (rc == 0)
-        rc = serial_create(&machine->serial_irq,
+    int rc = serial_create(&machine->serial_irq,
                            to_file ? machine->serial_out_fd : machine->options.console_out_fd,
                            &machine->serial, err);
     if (rc == 0)
         serial_limit_output(machine->serial, &machine->serial_limiter);
+    if (rc == 0)
+        serial_pause_input(machine->serial, machine->paused);
     if (rc == 0 && !to_file && machine->options.console_in_fd != FD_NONE)
         rc = serial_attach_input(machine->serial, machine->options.loop,
                                  machine->options.console_in_fd, err);
@@ -58,9 +68,7 @@ static int place_serial(struct machine *machine, struct err *err)
 
 static int place_i8042(struct machine *machine, struct err *err)
 {
-    int rc = line_connect(machine, &machine->i8042_irq, I8042_GSI, err);
-    if (rc == 0)
-        rc = i8042_create(&machine->i8042_irq, on_i8042_reset, machine, &machine->i8042, err);
+    int rc = i8042_create(&machine->i8042_irq, on_i8042_reset, machine, &machine->i8042, err);
     if (rc < 0)
         return rc;
     const struct bus_range range = {I8042_PORT_BASE, I8042_PORT_SIZE, &i8042_bus_ops,
@@ -177,6 +185,8 @@ int machine_place_legacy(struct machine *machine, uint32_t pins_count, struct er
     const struct bus_range timer = {BOOT_TIMER_BASE, BOOT_TIMER_SIZE, &boot_timer_bus_ops,
                                     &machine->boot_timer, "boot timer"};
     int rc = place_ioapic(machine, pins_count, err);
+    if (rc == 0)
+        rc = machine_connect_legacy(machine, err);
     if (rc == 0)
         rc = place_serial(machine, err);
     if (rc == 0)

@@ -7,11 +7,31 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/log.h"
 #include "vmm/machine/machine_int.h"
+
+/* Has machine_warm made the VM, its vCPUs and their threads for this? */
+static bool is_warm(const struct machine *machine)
+{
+    return machine->vcpus_count > 0;
+}
+
+/* The guest has the one it booted with; it cannot be given another. */
+static void warn_of_irqchip(const struct machine *machine, enum hv_irqchip irqchip)
+{
+    static const char *const names[] = {[HV_IRQCHIP_SPLIT] = "split", [HV_IRQCHIP_FULL] = "full"};
+    const struct machine_options *options = &machine->options;
+    if (options->irqchip_is_asked && options->irqchip != irqchip)
+        log_warn("--irqchip %s is ignored: the snapshot's guest has the %s irqchip and keeps it",
+                 names[options->irqchip], names[irqchip]);
+}
 
 static int restore_vm(struct machine *machine, const struct machine_state *state,
                       const struct machine_restore *how, struct err *err)
 {
+    warn_of_irqchip(machine, state->vm.irqchip);
+    if (is_warm(machine))
+        return 0;
     int rc = machine_make_vm(machine, err);
     if (rc == 0)
         rc = hv_vm_add_memory(&machine->vm, machine->gmem, how->track_dirty_pages, err);
@@ -41,7 +61,7 @@ static int keep_msrs(struct machine *machine, const struct hv_vcpu_state *state,
 static int restore_vcpus(struct machine *machine, const struct machine_state *state,
                          const struct cfg_machine *config, struct err *err)
 {
-    int rc = machine_create_vcpus(machine, config, err);
+    int rc = is_warm(machine) ? 0 : machine_create_vcpus(machine, config, err);
     if (rc == 0)
         rc = keep_msrs(machine, &state->vcpus[0], err);
     for (uint32_t i = 0; rc == 0 && i < machine->vcpus_count; i++)
@@ -85,7 +105,10 @@ static int restore_devices(struct machine *machine, const struct machine_state *
         if (rc == 0)
             rc = restore_device(machine, &device, from, err);
         if (rc < 0)
-            return err_prefix(err, "%s device %s: ", class->name, class->id(config, idx));
+            return err_prefix(err,
+                              "Failed to restore devices: Error restoring MMIO devices: "
+                              "%s device %s: ",
+                              class->name, class->id(config, idx));
     }
     return 0;
 }
@@ -115,6 +138,14 @@ static int next_generation(struct machine *machine, const struct machine_generat
     return rc;
 }
 
+/* The vCPUs whose guest has a clock: KVM would only refuse the others. */
+static void tell_clocks(struct machine *machine, const struct machine_state *state)
+{
+    for (uint32_t i = 0; i < machine->vcpus_count; i++)
+        if (hv_vcpu_state_clock(&state->vcpus[i]) != 0)
+            machine_tell_clock(&machine->vcpus[i]);
+}
+
 static int restore(struct machine *machine, const struct machine_state *state,
                    const struct cfg_vm *config, const struct machine_restore *how, struct err *err)
 {
@@ -134,21 +165,21 @@ static int restore(struct machine *machine, const struct machine_state *state,
     if (rc < 0)
         return rc;
     renotify(machine);
-    machine_tell_clocks(machine);
+    tell_clocks(machine, state);
     return 0;
 }
 
 int machine_restore(struct machine *machine, const struct machine_state *state,
                     const struct cfg_vm *config, const struct machine_restore *how, struct err *err)
 {
+    bool was_warm = is_warm(machine);
     machine->gmem = how->gmem;
+    machine_begin_paused(machine);
     machine_start_boot_timer(machine);
     machine->memory_path = strdup(how->memory_path); /* NULL: a sentence lacks it */
     int rc = restore(machine, state, config, how, err);
-    if (rc == 0) {
-        machine_begin_paused(machine);
+    if (rc == 0 && !was_warm)
         rc = machine_start_vcpus(machine, err);
-    }
     if (rc < 0)
         machine_take_back(machine);
     return rc;

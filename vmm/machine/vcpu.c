@@ -20,11 +20,17 @@
 /* One string-IO exit carries at most a page (KVM api.rst, KVM_EXIT_IO). */
 #define VCPU_IO_COUNT_MAX 4096u
 
-/* Memory that is gone looks like anything to the guest and to KVM: what it looked like is kept. */
-static void blame_memory_file(const struct vcpu *vcpu, struct err *err)
+/* Memory that is not there looks like anything to the guest and to KVM: what it looked like is
+ * kept. */
+static void blame_memory(const struct vcpu *vcpu, struct err *err)
 {
     const struct machine *machine = vcpu->machine;
     struct err seen = *err;
+    if (gmem_is_reserved(machine->gmem))
+        IGNORE_RESULT(err_set(err, -EFAULT,
+                              "the guest ran before its memory was loaded, on address space that "
+                              "--warm had reserved: a fault of this program, please report it (%s)",
+                              seen.msg));
     if (gmem_file_is_cut(machine->gmem))
         IGNORE_RESULT(err_set(
             err, MACHINE_MEMORY_CUT,
@@ -37,7 +43,7 @@ static void blame_memory_file(const struct vcpu *vcpu, struct err *err)
 static void die(struct vcpu *vcpu, struct err *err)
 {
     metric_inc(&metrics.vcpu.failures);
-    blame_memory_file(vcpu, err);
+    blame_memory(vcpu, err);
     machine_report_end(vcpu->machine, MACHINE_END_ERROR, err);
 }
 
@@ -153,12 +159,13 @@ static int settle(struct vcpu *vcpu, struct err *err)
     return rc;
 }
 
-/* Sleeps while the machine is paused, if it is. Returns 1: it was; 0; or negative. */
-static int rest(struct vcpu *vcpu, struct err *err)
+/* Sleeps while the machine is paused, if it is. has_run: KVM may have begun something. Returns 1:
+ * it was; 0; or negative. */
+static int rest(struct vcpu *vcpu, bool has_run, struct err *err)
 {
     if (!atomic_load_explicit(&vcpu->machine->pausing, memory_order_acquire))
         return 0;
-    int rc = settle(vcpu, err);
+    int rc = has_run ? settle(vcpu, err) : 0;
     if (rc < 0)
         return rc;
     machine_park_vcpu(vcpu);
@@ -177,13 +184,17 @@ static void *vcpu_main(void *arg)
     struct vcpu *vcpu = arg;
     struct machine *machine = vcpu->machine;
     struct err err = ERR_INIT;
+    bool has_run = false;
 
     log_name_thread(vcpu->name);
-    metrics_phase_reached(METRICS_PHASE_FIRST_RUN);
     while (!atomic_load_explicit(&machine->stopping, memory_order_acquire)) {
-        int rc = rest(vcpu, &err);
-        if (rc == 0)
+        int rc = rest(vcpu, has_run, &err);
+        if (rc == 0) {
+            if (!has_run)
+                metrics_phase_reached(METRICS_PHASE_FIRST_RUN);
+            has_run = true;
             rc = enter(vcpu, &err);
+        }
         if (rc < 0) {
             die(vcpu, &err);
             break;
@@ -259,15 +270,14 @@ static int setup_shared(struct machine *machine, const struct cfg_vm *config, st
     struct arch_host_cpu host;
     arch_host_cpu_read(&host);
     setup->cpu = (struct arch_cpu_config){
+        .tsc_khz = machine->hv.tsc_khz,
         .vcpus_count = machine->vcpus_count,
         .smt = config->machine.smt,
         .static_template =
             config->machine.has_cpu_template ? config->machine.cpu_template : CFG_TEMPLATE_NONE,
         .custom_template = config->has_cpu_template ? &config->cpu_template : NULL,
     };
-    int rc = hv_vcpu_get_tsc_khz(&machine->vcpus[0].hv, &setup->cpu.tsc_khz, err);
-    if (rc == 0)
-        rc = hv_supported_cpuid(&machine->hv, &setup->cpuid, err);
+    int rc = hv_supported_cpuid(&machine->hv, &setup->cpuid, err);
     if (rc == 0)
         rc = arch_cpuid_prepare(&setup->cpuid, &host, &setup->cpu, err);
     return rc;
@@ -302,12 +312,10 @@ int machine_install_kick_signals(struct err *err)
 
 int machine_start_vcpus(struct machine *machine, struct err *err)
 {
-    char own_name[VCPU_NAME_SIZE];
     pthread_attr_t attr;
     int rc = -pthread_attr_init(&attr);
     if (rc == 0)
         rc = -pthread_attr_setstacksize(&attr, VCPU_STACK_SIZE);
-    (void)prctl(PR_GET_NAME, own_name); /* cannot fail */
     for (uint32_t i = 0; rc == 0 && i < machine->vcpus_count; i++) {
         struct vcpu *vcpu = &machine->vcpus[i];
         /* A thread is born with its maker's name: clients look for it once the VM runs. */
@@ -317,7 +325,7 @@ int machine_start_vcpus(struct machine *machine, struct err *err)
             break;
         vcpu->started = true;
     }
-    (void)prctl(PR_SET_NAME, own_name);
+    (void)prctl(PR_SET_NAME, machine->thread_name);
     (void)pthread_attr_destroy(&attr);
     if (rc < 0)
         return err_set(err, rc, "starting a vCPU thread: %s", ERR_OS(rc));

@@ -43,12 +43,24 @@ struct gmem_region {
 struct gmem {
     struct gmem_region regions[GMEM_REGIONS_MAX];
     uint32_t regions_count;
-    int file_fd; /* of what is mapped from a file; else FD_NONE */
-    int uffd;    /* of what somebody else fills; else FD_NONE */
-    int peer_fd; /* likewise */
+    uint32_t open_count; /* of them, that may be touched: all, or none while they are reserved */
+    int file_fd;         /* of what is mapped from a file; else FD_NONE */
+    int uffd;            /* of what somebody else fills; else FD_NONE */
+    int peer_fd;         /* likewise */
 };
 
-static int region_map(struct gmem_region *region, enum gmem_backing backing, struct err *err)
+/* Where a region's bytes come from. */
+enum source { SOURCE_ZERO, SOURCE_FILE, SOURCE_NONE };
+
+static int advise(void *map, uint64_t size, enum gmem_backing backing, struct err *err)
+{
+    if (backing == GMEM_BACKING_THP && madvise(map, size, MADV_HUGEPAGE) < 0)
+        return err_set(err, -errno, "Cannot advise huge pages for guest memory: %s", ERR_OS(errno));
+    return 0;
+}
+
+static int region_map(struct gmem_region *region, int prot, enum gmem_backing backing,
+                      struct err *err)
 {
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
     uint64_t slack = GMEM_HUGE_SIZE;
@@ -63,7 +75,7 @@ static int region_map(struct gmem_region *region, enum gmem_backing backing, str
         !ck_add(map_size, slack, &map_size) || map_size > SIZE_MAX / 2)
         return err_set(err, -ENOMEM, "Cannot create mmap region: %s", ERR_OS(ENOMEM));
 
-    void *map = mmap(NULL, map_size, PROT_READ | PROT_WRITE, flags, -1, 0);
+    void *map = mmap(NULL, map_size, prot, flags, -1, 0);
     if (map == MAP_FAILED)
         return err_set(err, -errno, "Cannot create mmap region: %s", ERR_OS(errno));
 
@@ -72,27 +84,48 @@ static int region_map(struct gmem_region *region, enum gmem_backing backing, str
     region->map_base = map;
     region->map_size = map_size;
     region->host = (uint8_t *)map + (slack ? congruent : 0);
-    if (backing == GMEM_BACKING_THP && madvise(map, map_size, MADV_HUGEPAGE) < 0)
-        return err_set(err, -errno, "Cannot advise huge pages for guest memory: %s", ERR_OS(errno));
-    return 0;
+    return advise(map, map_size, backing, err);
 }
 
-/* From a file: one mapping, where the kernel likes it. */
+/* From a file: one mapping, in its place when there is one, else where the kernel likes it. */
 static int region_map_file(struct gmem_region *region, int fd, uint64_t off,
                            enum gmem_backing backing, struct err *err)
 {
     if (region->size > SIZE_MAX / 2 || off > INT64_MAX)
         return err_set(err, -ENOMEM, "Cannot create mmap region: %s", ERR_OS(ENOMEM));
-    void *map = mmap(NULL, region->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd,
-                     (off_t)off);
+    void *map = mmap(region->host, region->size, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_NORESERVE | (region->host ? MAP_FIXED : 0), fd, (off_t)off);
     if (map == MAP_FAILED)
         return err_set(err, -errno, "Cannot create mmap region: %s", ERR_OS(errno));
-    region->map_base = region->host = map;
-    region->map_size = region->size;
+    if (!region->host) {
+        region->map_base = region->host = map;
+        region->map_size = region->size;
+    }
     region->file_off = off;
-    if (backing == GMEM_BACKING_THP && madvise(map, region->size, MADV_HUGEPAGE) < 0)
-        return err_set(err, -errno, "Cannot advise huge pages for guest memory: %s", ERR_OS(errno));
-    return 0;
+    return advise(map, region->size, backing, err);
+}
+
+/* Zeros where address space was reserved. */
+static int region_fill_zero(struct gmem_region *region, enum gmem_backing backing, struct err *err)
+{
+    if (mmap(region->host, region->size, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
+        return err_set(err, -errno, "Cannot create mmap region: %s", ERR_OS(errno));
+    return advise(region->host, region->size, backing, err);
+}
+
+static int region_make(struct gmem_region *region, enum source source, int fd, uint64_t off,
+                       enum gmem_backing backing, struct err *err)
+{
+    switch (source) {
+    case SOURCE_ZERO:
+        return region_map(region, PROT_READ | PROT_WRITE, backing, err);
+    case SOURCE_FILE:
+        return region_map_file(region, fd, off, backing, err);
+    case SOURCE_NONE:
+        return region_map(region, PROT_NONE, backing, err);
+    }
+    return -EINVAL;
 }
 
 static int region_track(struct gmem_region *region)
@@ -114,9 +147,9 @@ static bool ranges_valid(const struct gmem_range *ranges, uint32_t count)
     return count >= 1 && count <= GMEM_REGIONS_MAX;
 }
 
-/* fd: of a file to map, or FD_NONE. */
-static int create(const struct gmem_range *ranges, uint32_t ranges_count, int fd,
-                  enum gmem_backing backing, bool track_dirty, struct gmem **ret_gmem,
+/* fd: of SOURCE_FILE. */
+static int create(const struct gmem_range *ranges, uint32_t ranges_count, enum source source,
+                  int fd, enum gmem_backing backing, bool track_dirty, struct gmem **ret_gmem,
                   struct err *err)
 {
     uint64_t off = 0;
@@ -134,8 +167,7 @@ static int create(const struct gmem_range *ranges, uint32_t ranges_count, int fd
         region->base = ranges[i].base.v;
         region->size = ranges[i].size;
         gmem->regions_count = i + 1;
-        rc = fd == FD_NONE ? region_map(region, backing, err)
-                           : region_map_file(region, fd, off, backing, err);
+        rc = region_make(region, source, fd, off, backing, err);
         if (rc < 0)
             goto err_free;
         off += region->size; /* mapped: no overflow */
@@ -145,6 +177,7 @@ static int create(const struct gmem_range *ranges, uint32_t ranges_count, int fd
             goto err_free;
         }
     }
+    gmem->open_count = source == SOURCE_NONE ? 0 : ranges_count;
     *ret_gmem = gmem;
     return 0;
 
@@ -156,14 +189,52 @@ err_free:
 int gmem_create(const struct gmem_range *ranges, uint32_t ranges_count, enum gmem_backing backing,
                 bool track_dirty, struct gmem **ret_gmem, struct err *err)
 {
-    return create(ranges, ranges_count, FD_NONE, backing, track_dirty, ret_gmem, err);
+    return create(ranges, ranges_count, SOURCE_ZERO, FD_NONE, backing, track_dirty, ret_gmem, err);
+}
+
+int gmem_reserve(const struct gmem_range *ranges, uint32_t ranges_count, bool track_dirty,
+                 struct gmem **ret_gmem, struct err *err)
+{
+    return create(ranges, ranges_count, SOURCE_NONE, FD_NONE, GMEM_BACKING_DEFAULT, track_dirty,
+                  ret_gmem, err);
+}
+
+bool gmem_is_reserved(const struct gmem *gmem)
+{
+    return gmem->open_count == 0;
+}
+
+bool gmem_has_shape(const struct gmem *gmem, const struct gmem_range *ranges, uint32_t ranges_count,
+                    bool track_dirty)
+{
+    bool same = gmem->regions_count == ranges_count && gmem_tracks_dirty(gmem) == track_dirty;
+    for (uint32_t i = 0; same && i < ranges_count; i++)
+        same = gmem->regions[i].base == ranges[i].base.v && gmem->regions[i].size == ranges[i].size;
+    return same;
+}
+
+int gmem_fill(struct gmem *gmem, int *fd, enum gmem_backing backing, struct err *err)
+{
+    uint64_t off = 0;
+    assert(gmem->open_count == 0 && backing != GMEM_BACKING_HUGETLB);
+    for (uint32_t i = 0; i < gmem->regions_count; i++) {
+        struct gmem_region *region = &gmem->regions[i];
+        int rc = *fd == FD_NONE ? region_fill_zero(region, backing, err)
+                                : region_map_file(region, *fd, off, backing, err);
+        if (rc < 0)
+            return rc;
+        off += region->size; /* mapped: no overflow */
+    }
+    gmem->open_count = gmem->regions_count;
+    gmem->file_fd = fd_steal(fd);
+    return 0;
 }
 
 int gmem_create_mapped(const struct gmem_range *ranges, uint32_t ranges_count, int *fd,
                        enum gmem_backing backing, bool track_dirty, struct gmem **ret_gmem,
                        struct err *err)
 {
-    int rc = create(ranges, ranges_count, *fd, backing, track_dirty, ret_gmem, err);
+    int rc = create(ranges, ranges_count, SOURCE_FILE, *fd, backing, track_dirty, ret_gmem, err);
     if (rc == 0)
         (*ret_gmem)->file_fd = fd_steal(fd);
     return rc;
@@ -214,7 +285,7 @@ struct gmem_region_view gmem_region_at(const struct gmem *gmem, uint32_t idx)
 /* The region that holds all of [addr, addr + len), or NULL (G2: the whole range, wrap included). */
 static const struct gmem_region *region_find(const struct gmem *gmem, gpa_t addr, uint64_t len)
 {
-    for (uint32_t i = 0; i < gmem->regions_count; i++) {
+    for (uint32_t i = 0; i < gmem->open_count; i++) {
         const struct gmem_region *region = &gmem->regions[i];
         if (addr.v >= region->base && ck_range(addr.v - region->base, len, region->size))
             return region;

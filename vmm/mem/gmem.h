@@ -71,6 +71,28 @@ MUST_CHECK int gmem_create_mapped(const struct gmem_range *ranges, uint32_t rang
                                   enum gmem_backing backing, bool track_dirty,
                                   struct gmem **ret_gmem, struct err *err);
 
+/*
+ * Reserves the address space of guest RAM whose content is not known yet: memory slots may name it,
+ * but until gmem_fill no address is inside it, and a guest that touches it dies. Otherwise as
+ * gmem_create.
+ */
+MUST_CHECK int gmem_reserve(const struct gmem_range *ranges, uint32_t ranges_count,
+                            bool track_dirty, struct gmem **ret_gmem, struct err *err);
+
+/* Is it reserved, and not filled yet? Any thread. */
+bool gmem_is_reserved(const struct gmem *gmem);
+
+/* Are its ranges these, and does it keep dirty bits as asked? */
+bool gmem_has_shape(const struct gmem *gmem, const struct gmem_range *ranges, uint32_t ranges_count,
+                    bool track_dirty);
+
+/*
+ * Gives reserved RAM its content, in its place: a file's, as gmem_create_mapped, or zeros when *fd
+ * is FD_NONE. backing: DEFAULT or THP. On failure *fd is the caller's still and the memory can only
+ * be freed. Returns 0 or -errno. Before anybody touches it.
+ */
+MUST_CHECK int gmem_fill(struct gmem *gmem, int *fd, enum gmem_backing backing, struct err *err);
+
 /* Has the file that the memory is mapped from become shorter than the memory? Whoever touches what
  * is gone dies of it. False when there is no file. Any thread. */
 bool gmem_file_is_cut(const struct gmem *gmem);

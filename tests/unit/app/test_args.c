@@ -59,7 +59,7 @@ static void test_app_args_parse__nothing__defaults(void **state)
     assert_string_equal(args.api_sock, "/run/firecracker.socket");
     assert_string_equal(args.id, "anonymous-instance");
     assert_string_equal(args.http_api_max_payload_size, "51200");
-    assert_string_equal(args.irqchip, "split");
+    assert_null(args.irqchip);
     assert_null(args.config_file);
     assert_null(args.level);
     assert_null(args.mmds_size_limit);
@@ -185,6 +185,14 @@ static void test_app_args_parse__requirement_missing__named(void **state)
 {
     (void)state;
     expect_fault(&(struct words){{"--no-api"}}, "Argument 'config-file' required, but not found.");
+}
+
+static void test_app_args_parse__no_api_and_resume__snapshot_is_what_is_missing(void **state)
+{
+    (void)state;
+    const char *text = "Argument 'load-snapshot' required, but not found.";
+    expect_fault(&(struct words){{"--no-api", "--resume"}}, text);
+    expect_fault(&(struct words){{"--resume", "--no-api", "--config-file", "f"}}, text);
 }
 
 static void test_app_args_parse__excluded_pair__both_named(void **state)
@@ -327,6 +335,7 @@ int main(void)
         cmocka_unit_test(test_app_args_parse__value_with_one_dash__taken),
         cmocka_unit_test(test_app_args_parse__bare_dashes__end_the_line),
         cmocka_unit_test(test_app_args_parse__requirement_missing__named),
+        cmocka_unit_test(test_app_args_parse__no_api_and_resume__snapshot_is_what_is_missing),
         cmocka_unit_test(test_app_args_parse__excluded_pair__both_named),
         cmocka_unit_test(test_app_args_parse__several_faults__first_word_then_alphabet),
         cmocka_unit_test(test_app_args_parse__help_or_version__win_over_faults),

@@ -149,12 +149,23 @@ static void test_cfg_snapshot_load_settle__both_or_neither__refused(void **state
                         "missing field: either `mem_backend` or `mem_file_path` is required");
 }
 
+static void test_cfg_snapshot_load_settle__prefetch_of_a_handler__refused(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    struct cfg_snapshot_load load = {
+        .mem_backend = {.present = true, .backend_type = CFG_MEM_BACKEND_UFFD, .prefetch = true}};
+    assert_int_equal(cfg_snapshot_load_settle(&load, &err), -EINVAL);
+    assert_non_null(strstr(err.msg, "prefetch is for backend_type File"));
+}
+
 static void test_cfg_snapshot_load_settle__deprecated_members__become_their_successors(void **state)
 {
     (void)state;
     char path[] = "m";
     struct err err = ERR_INIT;
-    struct cfg_snapshot_load load = {.mem_file_path = path, .enable_diff_snapshots = true};
+    struct cfg_snapshot_load load = {
+        .snapshot_path = path, .mem_file_path = path, .enable_diff_snapshots = true};
 
     assert_true(cfg_snapshot_load_is_deprecated(&load));
     assert_int_equal(cfg_snapshot_load_settle(&load, &err), 0);
@@ -164,6 +175,40 @@ static void test_cfg_snapshot_load_settle__deprecated_members__become_their_succ
     assert_null(load.mem_file_path);
     assert_true(load.track_dirty_pages);
     assert_false(cfg_snapshot_load_is_deprecated(&load));
+}
+
+static void expect_settle_fails(struct cfg_snapshot_load *load, const char *text)
+{
+    struct err err = ERR_INIT;
+    assert_int_equal(cfg_snapshot_load_settle(load, &err), -EINVAL);
+    assert_string_equal(err.msg, text);
+}
+
+static void test_cfg_snapshot_load_settle__empty_text__field_is_named(void **state)
+{
+    (void)state;
+    char path[] = "m";
+    char empty[] = "";
+    struct cfg_snapshot_load good = {.snapshot_path = path,
+                                     .mem_backend = {.present = true, .backend_path = path}};
+    struct cfg_snapshot_load load = good;
+    load.snapshot_path = empty;
+    expect_settle_fails(&load, "`snapshot_path` is empty: name the snapshot's state file");
+    load = good;
+    load.mem_backend.backend_path = empty;
+    expect_settle_fails(
+        &load, "`backend_path` of `mem_backend` is empty: name the snapshot's memory file");
+    load = (struct cfg_snapshot_load){.snapshot_path = path, .mem_file_path = empty};
+    expect_settle_fails(&load, "`mem_file_path` is empty: name the snapshot's memory file");
+    load = good;
+    load.vsock_override = (struct cfg_vsock_override){.present = true, .uds_path = empty};
+    expect_settle_fails(&load, "`uds_path` of `vsock_override` is empty: name the path of a socket "
+                               "that is to be made");
+    load = good;
+    load.network_overrides_count = 1;
+    load.network_overrides[0] = (struct cfg_nic_override){.iface_id = path, .host_dev_name = empty};
+    expect_settle_fails(&load, "`host_dev_name` of `m` in `network_overrides` is empty: name the "
+                               "TAP device that the interface gets here");
 }
 
 int main(void)
@@ -176,8 +221,10 @@ int main(void)
         cmocka_unit_test(test_cfg_machine_patch_apply__result_is_bad__changes_nothing),
         cmocka_unit_test(test_cfg_machine_patch_apply__empty__refused),
         cmocka_unit_test(test_cfg_snapshot_load_settle__both_or_neither__refused),
+        cmocka_unit_test(test_cfg_snapshot_load_settle__prefetch_of_a_handler__refused),
         cmocka_unit_test(
             test_cfg_snapshot_load_settle__deprecated_members__become_their_successors),
+        cmocka_unit_test(test_cfg_snapshot_load_settle__empty_text__field_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

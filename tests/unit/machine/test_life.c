@@ -87,6 +87,52 @@ static void test_machine_ctrl_alt_del__guest_reads_nothing__refused_when_full(vo
     assert_string_equal(err.msg, "i8042 internal buffer full.");
 }
 
+static void warm(struct fixture *fixture)
+{
+    struct err err = ERR_INIT;
+    assert_int_equal(machine_warm(fixture->machine, &fixture->config.machine, &err), 0);
+    assert_true(gmem_is_reserved(fixture->machine->gmem));
+}
+
+static void test_machine_warm__nothing_loaded__vcpus_asleep_and_freed(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->config.machine.vcpu_count = 4;
+    warm(fixture);
+    assert_int_equal(fixture->ends_count, 0); /* the teardown frees it */
+}
+
+static void test_machine_warm__run_before_a_load__ends_with_its_own_sentence(void **state)
+{
+    struct fixture *fixture = *state;
+    warm(fixture);
+    machine_resume(fixture->machine);
+    run_to_the_end(fixture);
+    assert_int_equal(fixture->end, MACHINE_END_ERROR);
+    assert_non_null(
+        strstr(fixture->reason.msg, "the guest ran before its memory was loaded, on address "));
+}
+
+static void test_machine_warm__boot_instead__made_way_for(void **state)
+{
+    struct fixture *fixture = *state;
+    warm(fixture);
+    fixture_start(fixture, code_reset, sizeof(code_reset), 2);
+    run_to_the_end(fixture);
+    assert_int_equal(fixture->end, MACHINE_END_OK);
+}
+
+static void test_machine_warm__no_kvm__nothing_is_left(void **state)
+{
+    struct fixture *fixture = *state;
+    struct err err = ERR_INIT;
+    fixture->machine->options.kvm_path = "/dev/null";
+    assert_true(machine_warm(fixture->machine, &fixture->config.machine, &err) < 0);
+    assert_null(fixture->machine->gmem);
+    fixture->machine->options.kvm_path = "/dev/kvm";
+    warm(fixture);
+}
+
 #define WITH_MACHINE(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -103,6 +149,10 @@ int main(void)
         WITH_MACHINE(test_machine_stop__spinning_vcpu__joined),
         WITH_MACHINE(test_machine_free__running_guest__stopped_first),
         WITH_MACHINE(test_machine_ctrl_alt_del__guest_reads_nothing__refused_when_full),
+        WITH_MACHINE(test_machine_warm__nothing_loaded__vcpus_asleep_and_freed),
+        WITH_MACHINE(test_machine_warm__run_before_a_load__ends_with_its_own_sentence),
+        WITH_MACHINE(test_machine_warm__boot_instead__made_way_for),
+        WITH_MACHINE(test_machine_warm__no_kvm__nothing_is_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -208,6 +208,87 @@ static void test_gmem_dirty_give_back__second_region__first_stays_clean(void **s
     assert_int_equal(words[0], 1u << 7);
 }
 
+/* ------------------------------------------------------------------ reserved first */
+
+static struct gmem *reserve(void)
+{
+    struct gmem *gmem = NULL;
+    struct err err = ERR_INIT;
+    assert_int_equal(gmem_reserve(ranges, 2, true, &gmem, &err), 0);
+    assert_true(gmem_is_reserved(gmem));
+    return gmem;
+}
+
+static void test_gmem_fill__file__content_is_where_the_slots_are(void **state)
+{
+    struct fixture *mapped = *state;
+    struct fixture fixture = {.gmem = reserve()};
+    void *low = gmem_region_at(fixture.gmem, 0).host;
+    void *high = gmem_region_at(fixture.gmem, 1).host;
+    struct err err = ERR_INIT;
+    int fd = dup(mapped->fd);
+    assert_int_equal(gmem_fill(fixture.gmem, &fd, GMEM_BACKING_DEFAULT, &err), 0);
+    assert_int_equal(fd, FD_NONE);
+    assert_false(gmem_is_reserved(fixture.gmem));
+    assert_ptr_equal(gmem_region_at(fixture.gmem, 0).host, low);
+    assert_ptr_equal(gmem_region_at(fixture.gmem, 1).host, high);
+    assert_int_equal(peek(&fixture, 5), 1);
+    assert_int_equal(peek(&fixture, HIGH_BASE + HIGH_SIZE - 1), 5);
+    put(&fixture, 5, 0x55);
+    assert_int_equal(file_get(mapped, 5), 1);
+    assert_true(gmem_is_mapped_from(fixture.gmem, mapped->fd));
+    gmem_free(fixture.gmem);
+}
+
+static void test_gmem_reserve__not_filled__no_address_is_inside(void **state)
+{
+    (void)state;
+    struct gmem *gmem = reserve();
+    uint8_t byte;
+    assert_int_equal(gmem_read(gmem, gpa(0), &byte, 1), -EFAULT);
+    assert_false(gmem_contains(gmem, gpa(HIGH_BASE), 1));
+    gmem_free(gmem);
+}
+
+static void test_gmem_fill__no_file__zeros(void **state)
+{
+    (void)state;
+    struct fixture fixture = {.gmem = reserve()};
+    struct err err = ERR_INIT;
+    int none = FD_NONE;
+    assert_int_equal(gmem_fill(fixture.gmem, &none, GMEM_BACKING_DEFAULT, &err), 0);
+    assert_int_equal(peek(&fixture, HIGH_BASE), 0);
+    put(&fixture, HIGH_BASE, 7);
+    assert_int_equal(peek(&fixture, HIGH_BASE), 7);
+    gmem_free(fixture.gmem);
+}
+
+static void test_gmem_fill__bad_descriptor__refused_and_the_callers_still(void **state)
+{
+    (void)state;
+    struct gmem *gmem = reserve();
+    struct err err = ERR_INIT;
+    int fd = NO_SUCH_FD;
+    assert_int_equal(gmem_fill(gmem, &fd, GMEM_BACKING_DEFAULT, &err), -EBADF);
+    assert_int_equal(fd, NO_SUCH_FD);
+    assert_true(gmem_is_reserved(gmem));
+    gmem_free(gmem);
+}
+
+static void test_gmem_has_shape__each_difference__false(void **state)
+{
+    (void)state;
+    static const struct gmem_range longer[] = {{{0}, LOW_SIZE}, {{HIGH_BASE}, 2 * HIGH_SIZE}};
+    static const struct gmem_range higher[] = {{{0}, LOW_SIZE}, {{2 * HIGH_BASE}, HIGH_SIZE}};
+    struct gmem *gmem = reserve();
+    assert_true(gmem_has_shape(gmem, ranges, 2, true));
+    assert_false(gmem_has_shape(gmem, ranges, 2, false));
+    assert_false(gmem_has_shape(gmem, ranges, 1, true));
+    assert_false(gmem_has_shape(gmem, longer, 2, true));
+    assert_false(gmem_has_shape(gmem, higher, 2, true));
+    gmem_free(gmem);
+}
+
 #define MAPPED(test) cmocka_unit_test_setup_teardown(test, setup_mapped, teardown)
 #define ANONYMOUS(test) cmocka_unit_test_setup_teardown(test, setup_anonymous, teardown)
 
@@ -223,6 +304,11 @@ int main(void)
         MAPPED(test_gmem_pages_there__mapped_file__its_data_and_what_was_written),
         ANONYMOUS(test_gmem_dirty_give_back__bits_taken__are_there_again),
         ANONYMOUS(test_gmem_dirty_give_back__second_region__first_stays_clean),
+        MAPPED(test_gmem_fill__file__content_is_where_the_slots_are),
+        cmocka_unit_test(test_gmem_reserve__not_filled__no_address_is_inside),
+        cmocka_unit_test(test_gmem_fill__no_file__zeros),
+        cmocka_unit_test(test_gmem_fill__bad_descriptor__refused_and_the_callers_still),
+        cmocka_unit_test(test_gmem_has_shape__each_difference__false),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

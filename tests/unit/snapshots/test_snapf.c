@@ -142,7 +142,8 @@ static void test_snapf_decode__firecracker_file__not_ours(void **state)
     uint8_t text[200] = {0};
     struct bytes file = {text, sizeof(text)};
     file_put_u64(&file, 0, 0x0710198486640000);
-    expect_sentence(&file, FOREIGN);
+    expect_sentence(&file, FOREIGN " It is Firecracker's, which only Firecracker reads: take the "
+                                   "snapshot with this VMM");
 }
 
 static void test_snapf_decode__other_major_version__names_both(void **state)
@@ -193,6 +194,19 @@ static void test_snapf_version__file_of_ours__its_three_numbers(void **state)
     free(file.data);
 }
 
+static void test_snapf_is_state__magic__ours_or_the_references(void **state)
+{
+    (void)state;
+    const uint8_t foreign[] = {0x00, 0x00, 0x64, 0x86, 0x84, 0x19, 0x10, 0x07, 0xff};
+    const uint8_t json[] = "{\"snapshot_path\": 1}";
+    struct bytes file = file_make(HV_IRQCHIP_SPLIT);
+    assert_true(snapf_is_state(file.data, file.len));
+    assert_true(snapf_is_state(foreign, sizeof(foreign)));
+    assert_false(snapf_is_state(foreign, SNAPF_MAGIC_SIZE - 1));
+    assert_false(snapf_is_state(json, sizeof(json)));
+    free(file.data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -207,6 +221,7 @@ int main(void)
         cmocka_unit_test(test_snapf_decode__newer_minor_version__names_both),
         cmocka_unit_test(test_snapf_decode__bytes_behind_the_end__refused),
         cmocka_unit_test(test_snapf_version__file_of_ours__its_three_numbers),
+        cmocka_unit_test(test_snapf_is_state__magic__ours_or_the_references),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

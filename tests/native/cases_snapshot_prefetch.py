@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""mem_backend.prefetch: the memory file is read ahead while the VM runs, or waits."""
+
+import ctypes
+import mmap
+import os
+
+from native import case, equal, skip, wait_until
+from snapshot_tools import MIB, PAGE, goes_on, load, load_body, saved, serve
+
+GUEST_MIB = 512
+PLACES = (128 * MIB, 256 * MIB, 384 * MIB)  # memory that the guest has never touched, far from each other and from the rest
+DATA_SIZE = MIB
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def cached(t):
+    """Pages of the data that the host's page cache has."""
+    pages = (ctypes.c_ubyte * (DATA_SIZE // PAGE))()
+    count = 0
+    with open(t.path("memory"), "r+b") as file:
+        for place in PLACES:
+            with mmap.mmap(file.fileno(), DATA_SIZE, offset=place) as mapped:
+                at = (ctypes.c_char * DATA_SIZE).from_buffer(mapped)
+                if LIBC.mincore(ctypes.byref(at), ctypes.c_size_t(DATA_SIZE), pages) != 0:
+                    raise OSError(ctypes.get_errno(), "mincore")
+                del at
+            count += sum(page & 1 for page in pages)
+    return count
+
+
+ALL = len(PLACES) * DATA_SIZE // PAGE
+
+
+def forget(t):
+    """Has the cache drop it."""
+    fd = os.open(t.path("memory"), os.O_RDONLY)
+    os.fsync(fd)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(fd)
+    if cached(t) > 0:
+        skip("this file system keeps what it is told to drop")
+
+
+def with_data(t):
+    last = saved(t, mem=GUEST_MIB)
+    with open(t.path("memory"), "r+b") as file:
+        for place in PLACES:
+            file.seek(place)
+            file.write(os.urandom(DATA_SIZE))
+    forget(t)
+    return last
+
+
+def body(prefetch, **fields):
+    whole = load_body(**fields)
+    whole["mem_backend"]["prefetch"] = prefetch
+    return whole
+
+
+def thread_names(served):
+    tasks = f"/proc/{served.pid}/task"
+    return [open(f"{tasks}/{task}/comm", encoding="ascii").read().strip() for task in os.listdir(tasks)]
+
+
+@case
+def snapshot_prefetch_reads_what_the_guest_has_not_touched(t):
+    """All of its data, also of a VM that waits; without it none of that."""
+    with_data(t)
+    served, client = serve(t)
+    client.put("/snapshot/load", body(True))
+    wait_until("all of the data in the cache", lambda: cached(t) == ALL)
+    served.stop()
+    forget(t)
+    served, client = serve(t)
+    client.put("/snapshot/load", body(False))
+    equal("pages in the cache without it", 0, cached(t))
+    served.stop()
+
+
+@case
+def snapshot_prefetch_beside_a_running_guest(t):
+    last = with_data(t)
+    served, _ = load(t, body=body(True, resume_vm=True))
+    goes_on(served, last)
+    wait_until("all of the data in the cache", lambda: cached(t) == ALL)
+    wait_until("the end of its thread", lambda: "fc_prefetch" not in thread_names(served))
+    served.stop()
+
+
+@case
+def snapshot_prefetch_of_a_handler_is_refused(t):
+    served, client = serve(t)
+    whole = body(True, backend="Uffd", memory="v")
+    equal("status", 400, client.ask("PUT", "/snapshot/load", whole).status)
+    served.stop()

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Loader of --warm. Thread: main.
+ */
+#include "vmm/app/warm.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "api/decode.h"
+#include "base/fd.h"
+
+#define FILE_MAX_SIZE 65536u
+
+static int check(const struct cfg_machine *shape, struct err *err)
+{
+    int rc = cfg_machine_validate(shape, err);
+    if (rc == 0 && shape->huge_pages == CFG_HUGE_PAGES_2M)
+        rc = err_set(err, -EINVAL,
+                     "huge_pages: memory of 2M pages cannot be reserved ahead; leave "
+                     "it out");
+    return rc;
+}
+
+int app_warm_load(const char *path, struct cfg_machine *ret_shape, struct err *err)
+{
+    char *text;
+    size_t len;
+    int rc = fd_read_file(path, FILE_MAX_SIZE, &text, &len, err);
+    if (rc < 0)
+        return err_prefix(err, "--warm: ");
+    rc = api_decode_text(&cfg_object_machine, text, len, FILE_MAX_SIZE, ret_shape, err);
+    free(text);
+    if (rc == 0)
+        rc = check(ret_shape, err);
+    return rc < 0 ? err_prefix(err, "--warm %s: ", path) : 0;
+}
