@@ -7,8 +7,8 @@ import shutil
 import struct
 
 from native import case, contains, equal
-from snapshot_tools import (MEMORY_FAILED, MIB, PAGE, READ_FAILED, STATE_FAILED, boot, counts, create, data_pages, goes_on,
-                            load, load_body, load_fails, samples, saved)
+from snapshot_tools import (MEMORY_FAILED, MIB, PAGE, READ_FAILED, STATE_FAILED, boot, counts, create, data_pages,
+                            goes_on, load, load_body, load_fails, samples, saved)
 
 FOREIGN = READ_FAILED + "unrecognised state file format (not created by this VMM)."
 GONE = "No such file or directory (os error 2)"
