@@ -33,6 +33,7 @@
 #define COMMANDS_MAX 8
 #define LIMIT_MS 20000
 #define SETTLE_NS 20000000 /* a process that has long been waiting */
+#define LISTENS_NS 20000   /* between its bind and its listen */
 
 enum kind { KIND_RUN, KIND_API, KIND_PUT };
 
@@ -126,7 +127,13 @@ static int watch(const char *path)
     return fd;
 }
 
-/* The path is there from bind on, a moment before listen. */
+static void wait_ns(long ns)
+{
+    struct timespec pause = {.tv_nsec = ns};
+    (void)nanosleep(&pause, NULL);
+}
+
+/* The path is there from bind on, a moment before listen: which may need the CPU that we are on. */
 static int dial(const char *path, int watch_fd)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
@@ -138,7 +145,7 @@ static int dial(const char *path, int watch_fd)
     memcpy(addr.sun_path, path, strlen(path));
     while (connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0) {
         if (errno == ECONNREFUSED) {
-            (void)sched_yield();
+            wait_ns(LISTENS_NS);
             continue;
         }
         if (errno != ENOENT)
@@ -186,12 +193,6 @@ static void await_both(int out, int fd, struct marks *marks)
     }
 }
 
-static void settle(void)
-{
-    struct timespec pause = {.tv_nsec = SETTLE_NS};
-    (void)nanosleep(&pause, NULL);
-}
-
 static void time_one(const struct command *command, const cpu_set_t *cpus, char label,
                      const char *request)
 {
@@ -209,7 +210,7 @@ static void time_one(const struct command *command, const cpu_set_t *cpus, char 
     if (asks) {
         fd = dial(command->socket, watch_fd);
         if (command->kind == KIND_PUT)
-            settle();
+            wait_ns(SETTLE_NS);
         marks.sent_ns = now_ns();
         if (send(fd, request, strlen(request), MSG_NOSIGNAL) != (ssize_t)strlen(request))
             err(1, "send");
