@@ -10,8 +10,7 @@ LIMITS = {
     "api-syscalls": 45,  # from exec until the API's socket listens
     "api-dirty": 150,  # KiB private dirty with the API's thread, one request answered, no VM yet
     "api-threads": 2,  # and one for each vCPU
-    "load-syscalls": 65,  # that the first KVM_RUN waits for, from PUT /snapshot/load on; aim: 45; one is the memory
-    # file's lock, without which a Diff that is merged in place changes the memory of whoever lives from the file
+    "load-syscalls": 64,  # that the first KVM_RUN waits for, from PUT /snapshot/load on; aim: 45
     "warm-syscalls": 45,  # the same from a process with --warm; aim: 25; 42 mostly, more when its threads wait oftener
     "snapshot-disk": 1 << 20,  # bytes on disk of a 128 MiB tiny guest's snapshot
     "clone-dirty": 250,  # KiB private dirty of an idle clone of it, its RAM included, loaded by the command line
