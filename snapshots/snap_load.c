@@ -36,6 +36,9 @@ struct loading {
     const struct cfg_snapshot_load *load;
     struct snapf_content content;
     struct cfg_vm config;
+    const struct snap_stage_ops *ops;
+    void *ctx; /* of ops */
+    struct snap_watch *watch;
 };
 
 /* ------------------------------------------------------------------ overrides */
@@ -293,21 +296,24 @@ static int map_file(const struct loading *loading, struct gmem *reserved, struct
     return rc;
 }
 
-static int load_memory(const struct loading *loading, struct gmem *reserved, struct gmem **ret_gmem,
+static int load_memory(struct loading *loading, struct gmem *reserved, struct gmem **ret_gmem,
                        struct err *err)
 {
+    const struct snap_watch_news news = {loading->ctx, loading->ops->handler_ended};
     if (loading->load->mem_backend.backend_type == CFG_MEM_BACKEND_UFFD)
-        return snap_uffd_create(loading->load->mem_backend.backend_path, &loading->content.machine,
-                                &loading->config.machine, reserved, ret_gmem, err);
+        return snap_uffd_create(&loading->load->mem_backend, &loading->content.machine,
+                                &loading->config.machine, &news, reserved, ret_gmem,
+                                &loading->watch, err);
     int rc = map_file(loading, reserved, ret_gmem, err);
     return rc < 0 ? err_prefix(err, MEMORY_FAILED) : 0;
 }
 
 /* ------------------------------------------------------------------ devices, and all of it */
 
-static int open_devices(struct loading *loading, const struct snap_stage_ops *ops, void *ctx,
-                        struct err *err)
+static int open_devices(struct loading *loading, struct err *err)
 {
+    const struct snap_stage_ops *ops = loading->ops;
+    void *ctx = loading->ctx;
     struct cfg_vm *config = &loading->config;
     for (uint32_t i = 0; i < config->drives_count; i++)
         if (ops->drive(ctx, &config->drives[i], err) < 0)
@@ -320,8 +326,7 @@ static int open_devices(struct loading *loading, const struct snap_stage_ops *op
     return 0;
 }
 
-static int load_all(struct machine *machine, struct loading *loading,
-                    const struct snap_stage_ops *ops, void *ctx, struct err *err)
+static int load_all(struct machine *machine, struct loading *loading, struct err *err)
 {
     struct machine_restore how = {
         .memory_path = loading->load->mem_backend.backend_path,
@@ -336,7 +341,7 @@ static int load_all(struct machine *machine, struct loading *loading,
     rc = load_memory(loading, reserved, &how.gmem, err);
     if (rc < 0)
         return rc;
-    rc = open_devices(loading, ops, ctx, err);
+    rc = open_devices(loading, err);
     if (rc < 0) {
         if (!reserved)
             gmem_free(how.gmem);
@@ -348,15 +353,22 @@ static int load_all(struct machine *machine, struct loading *loading,
 
 int snap_load(struct machine *machine, const struct cfg_snapshot_load *load,
               const struct snap_stage_ops *ops, void *ctx, struct cfg_vm *config,
-              struct snap_past *past, struct err *err)
+              struct snap_past *past, struct snap_watch **watch, struct err *err)
 {
     struct loading *loading = calloc(1, sizeof(*loading));
     if (!loading)
         return err_set(err, -ENOMEM, "no memory for a snapshot");
     loading->load = load;
+    loading->ops = ops;
+    loading->ctx = ctx;
     cfg_vm_init(&loading->config);
-    int rc = load_all(machine, loading, ops, ctx, err);
+    int rc = load_all(machine, loading, err);
+    if (loading->watch)
+        rc = snap_uffd_end_load(loading->watch, &load->mem_backend, rc, err);
+    if (rc < 0)
+        snap_watch_free(loading->watch);
     if (rc == 0) {
+        *watch = loading->watch;
         snap_past_set(past, &loading->content);
         cfg_vm_done(config);
         *config = loading->config;

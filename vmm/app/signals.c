@@ -34,7 +34,7 @@ static const struct fatal_signal fatal_signals[] = {
     {SIGILL, EXIT_CODE_SIGILL, &metrics.signals.sigill},
 };
 
-static void end_now(enum exit_code code)
+_Noreturn void app_signals_end_now(enum exit_code code)
 {
     struct err err = ERR_INIT;
     IGNORE_RESULT(
@@ -69,7 +69,7 @@ static void on_fatal(int signum, siginfo_t *info, void *context)
         metric_store(fatal_signals[i].metric, 1);
         tell_cause(signum, info);
         log_error("Shutting down VM after intercepting signal %d, code %d.", signum, info->si_code);
-        end_now(fatal_signals[i].code);
+        app_signals_end_now(fatal_signals[i].code);
     }
 }
 
@@ -81,9 +81,9 @@ static void on_sigsys(int signum, siginfo_t *info, void *context)
     tell_cause(signum, info);
     log_error("Shutting down VM after intercepting signal %d, code %d.", signum, info->si_code);
     if (info->si_code != SI_CODE_SECCOMP)
-        end_now(EXIT_CODE_UNEXPECTED);
+        app_signals_end_now(EXIT_CODE_UNEXPECTED);
     log_error("Shutting down VM after intercepting a bad syscall (%d).", info->si_syscall);
-    end_now(EXIT_CODE_BAD_SYSCALL);
+    app_signals_end_now(EXIT_CODE_BAD_SYSCALL);
 }
 
 static void on_sigpipe(int signum, siginfo_t *info, void *context)

@@ -10,7 +10,12 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "devices/backend/console.h"
+#include "vmm/app/exit_code.h"
 
 /* Installs all handlers. console: restored by every fatal handler; borrowed until the process ends.
  * Call once, before the second thread. */
 MUST_CHECK int app_signals_install(const struct console *console, struct err *err);
+
+/* Ends the process as a fatal signal does: metrics written, the terminal given back, nothing waited
+ * for. Any thread. */
+_Noreturn void app_signals_end_now(enum exit_code code);

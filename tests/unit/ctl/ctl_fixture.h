@@ -61,6 +61,13 @@ static inline void hook_lost(void *ctx)
     fixture->lost = true;
 }
 
+static inline void hook_handler_ended(void *ctx, bool ends, const struct err *why)
+{
+    (void)ctx;
+    (void)ends;
+    (void)why;
+}
+
 static inline void on_end(void *ctx, enum machine_end end, const struct err *reason)
 {
     struct fixture *fixture = ctx;
@@ -88,7 +95,8 @@ static inline void fixture_init(struct fixture *fixture, const char *kvm_path)
         .hooks = {.sinks = {.ctx = fixture, .logger = hook_logger, .metrics = hook_metrics},
                   .ctx = fixture,
                   .state = hook_state,
-                  .lost = hook_lost},
+                  .lost = hook_lost,
+                  .handler_ended = hook_handler_ended},
     };
     assert_int_equal(ctl_create(&options, &fixture->ctl, &err), 0);
 }
