@@ -18,6 +18,8 @@ struct snap_stage_ops {
     int (*drive)(void *ctx, const struct cfg_drive *drive, struct err *err);
     int (*nic)(void *ctx, struct cfg_nic *nic, struct err *err);
     int (*vsock)(void *ctx, const struct cfg_vsock *vsock, struct err *err);
+    /* The memory is mapped from the file at `path`: who touches what is cut off it gets SIGBUS. */
+    void (*mapped)(void *ctx, const struct gmem *gmem, const char *path);
     /* As in struct snap_watch_news, with the thread of that. */
     void (*handler_ended)(void *ctx, bool ends, const struct err *why);
 };

@@ -287,6 +287,7 @@ static int map_file(const struct loading *loading, struct gmem *reserved, struct
                                        machine->track_dirty_pages, &gmem, err);
     if (rc < 0)
         return rc;
+    loading->ops->mapped(loading->ctx, gmem, loading->load->mem_backend.backend_path);
     if (!is_stamped)
         rc = name_pair(loading, snap_samples_check(gmem, &loading->content, err), err);
     if (rc == 0)

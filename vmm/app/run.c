@@ -74,6 +74,12 @@ static void on_lost(void *ctx)
     loop_stop(run->loop);
 }
 
+static void on_mapped(void *ctx, const struct gmem *gmem, const char *path)
+{
+    (void)ctx; /* signals are the process's */
+    app_signals_name_memory(gmem, path);
+}
+
 /* Without the vmm thread, which may wait for a page: what ends the process is all here. */
 static void on_handler_ended(void *ctx, bool ends, const struct err *why)
 {
@@ -152,6 +158,7 @@ static int make_ctl(struct run *run, struct err *err)
                   .ctx = run,
                   .state = on_state,
                   .lost = on_lost,
+                  .mapped = on_mapped,
                   .handler_ended = on_handler_ended},
     };
     rc = ctl_create(&options, &run->ctl, err);

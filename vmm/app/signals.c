@@ -7,7 +7,9 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,6 +20,17 @@
 /* The one thing a handler must find: what to give back to the terminal. Set once before any
  * handler can run. */
 static const struct console *signal_console;
+
+/* Guest memory that comes from a file; looked at by handlers once the path is there. */
+struct mapped_memory {
+    struct {
+        uintptr_t start;
+        uint64_t size;
+    } ranges[GMEM_REGIONS_MAX];
+    uint32_t ranges_count;
+    const char *_Atomic path; /* heap, for the process's life; NULL: no file */
+};
+static struct mapped_memory signal_memory;
 
 struct fatal_signal {
     int signum;
@@ -43,6 +56,49 @@ _Noreturn void app_signals_end_now(enum exit_code code)
     _exit((int)code);
 }
 
+void app_signals_name_memory(const struct gmem *gmem, const char *path)
+{
+    struct mapped_memory *memory = &signal_memory;
+    if (atomic_load_explicit(&memory->path, memory_order_acquire))
+        return; /* a process loads once */
+    for (uint32_t i = 0; i < gmem_regions_count(gmem); i++) {
+        const struct gmem_region_view view = gmem_region_at(gmem, i);
+        memory->ranges[i].start = (uintptr_t)view.host;
+        memory->ranges[i].size = view.size;
+    }
+    memory->ranges_count = gmem_regions_count(gmem);
+    /* NULL: the sentence is the shorter one. */
+    atomic_store_explicit(&memory->path, strdup(path), memory_order_release);
+}
+
+/* The file that the memory at this address comes from, or NULL. */
+static const char *file_behind(const void *address)
+{
+    const struct mapped_memory *memory = &signal_memory;
+    const char *path = atomic_load_explicit(&memory->path, memory_order_acquire);
+    uintptr_t at = (uintptr_t)address;
+    for (uint32_t i = 0; path && i < memory->ranges_count; i++)
+        if (at >= memory->ranges[i].start && at - memory->ranges[i].start < memory->ranges[i].size)
+            return path;
+    return NULL;
+}
+
+static void tell_bus_error(const siginfo_t *info)
+{
+    const char *path = info->si_code == BUS_ADRERR ? file_behind(info->si_addr) : NULL;
+    if (path)
+        log_error("Signal %d (SIGBUS): the guest's memory at %p has nothing behind it: the memory "
+                  "file %s was cut while the VM lived, or cannot be read. Nobody may change that "
+                  "file before all of its VMs have ended.",
+                  SIGBUS, info->si_addr, path);
+    else
+        log_error("Signal %d (SIGBUS): the memory at %p has nothing behind it (%s).", SIGBUS,
+                  info->si_addr,
+                  info->si_code == BUS_ADRERR
+                      ? "its file was cut, or no huge page or memory is left"
+                      : "bad alignment or broken hardware");
+}
+
 /* What is behind a signal, where the kernel says more than its number. */
 static void tell_cause(int signum, const siginfo_t *info)
 {
@@ -50,11 +106,7 @@ static void tell_cause(int signum, const siginfo_t *info)
         log_error("Signal %d (SIG%s) was sent by process %d.", signum, sigabbrev_np(signum),
                   (int)info->si_pid);
     else if (signum == SIGBUS)
-        log_error("Signal %d (SIGBUS): the memory at %p has nothing behind it (%s).", signum,
-                  info->si_addr,
-                  info->si_code == BUS_ADRERR
-                      ? "its file was cut, or no huge page or memory is left"
-                      : "bad alignment or broken hardware");
+        tell_bus_error(info);
     else if (signum == SIGSEGV || signum == SIGILL)
         log_error("Signal %d (SIG%s): a fault in this program at address %p.", signum,
                   sigabbrev_np(signum), info->si_addr);

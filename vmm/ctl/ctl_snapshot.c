@@ -51,6 +51,12 @@ static int load_vsock(void *ctx, const struct cfg_vsock *vsock, struct err *err)
     return rc < 0 ? ctl_explain_vsock(vsock, err) : 0;
 }
 
+static void on_mapped(void *ctx, const struct gmem *gmem, const char *path)
+{
+    const struct ctl *ctl = ctx;
+    ctl->options.hooks.mapped(ctl->options.hooks.ctx, gmem, path);
+}
+
 static void on_handler_ended(void *ctx, bool ends, const struct err *why)
 {
     const struct ctl *ctl = ctx;
@@ -59,7 +65,8 @@ static void on_handler_ended(void *ctx, bool ends, const struct err *why)
 
 static int load(struct ctl *ctl, const struct cfg_snapshot_load *load, struct err *err)
 {
-    static const struct snap_stage_ops ops = {load_drive, load_nic, load_vsock, on_handler_ended};
+    static const struct snap_stage_ops ops = {load_drive, load_nic, load_vsock, on_mapped,
+                                              on_handler_ended};
     uint64_t start_ns = clock_mono_ns();
     metrics_phase_reached(METRICS_PHASE_CONFIG);
     int rc = machine_set_serial(ctl->machine, &ctl->serial, err);

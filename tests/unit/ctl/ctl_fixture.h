@@ -61,6 +61,13 @@ static inline void hook_lost(void *ctx)
     fixture->lost = true;
 }
 
+static inline void hook_mapped(void *ctx, const struct gmem *gmem, const char *path)
+{
+    (void)ctx;
+    (void)gmem;
+    (void)path;
+}
+
 static inline void hook_handler_ended(void *ctx, bool ends, const struct err *why)
 {
     (void)ctx;
@@ -96,6 +103,7 @@ static inline void fixture_init(struct fixture *fixture, const char *kvm_path)
                   .ctx = fixture,
                   .state = hook_state,
                   .lost = hook_lost,
+                  .mapped = hook_mapped,
                   .handler_ended = hook_handler_ended},
     };
     assert_int_equal(ctl_create(&options, &fixture->ctl, &err), 0);
