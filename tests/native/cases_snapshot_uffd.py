@@ -21,6 +21,7 @@ ENDED = "The page-fault handler (process {}) has ended"
 LOAD_LOST = UFFD_FAILED + ("The page-fault handler (process {}) ended before it had served the pages that the load itself "
                            "needs (v). See why it ended, start it anew, and load the snapshot in a new process")
 EXITS = {"backend_path": "v", "backend_type": "Uffd", "on_handler_exit": "exit"}
+EXITS_BODY = {"snapshot_path": "state", "mem_backend": EXITS, "resume_vm": True}
 
 
 @contextlib.contextmanager
@@ -167,10 +168,10 @@ def snapshot_uffd_handler_that_dies_freezes_the_guest(t):
         equal("numbers", True, all(number <= last + 2 for number in numbers(served.vm.out)))
 
 
-def ends_with_its_handler(t, load_it):
+def ends_with_its_handler(t, load_it, *how):
     """load_it: loads it and gives the monitor."""
     last = saved(t)
-    with handler(t) as process:
+    with handler(t, *how) as process:
         served = load_it()
         goes_on(served, last)
         kill(process)
@@ -183,7 +184,29 @@ def ends_with_its_handler(t, load_it):
 
 @case
 def snapshot_uffd_on_handler_exit_exit_ends_the_process_with_1(t):
-    ends_with_its_handler(t, lambda: load(t, body={"snapshot_path": "state", "mem_backend": EXITS, "resume_vm": True})[0])
+    ends_with_its_handler(t, lambda: load(t, body=EXITS_BODY)[0])
+
+
+@case
+def snapshot_uffd_on_handler_exit_of_one_that_closed_early(t):
+    """The connection's end is not the handler's, and the handler's is seen without it."""
+    ends_with_its_handler(t, lambda: load(t, body=EXITS_BODY)[0], "1024", "early")
+
+
+@case
+def snapshot_uffd_on_handler_exit_of_one_that_was_forked(t):
+    """Who listened may end while the one that serves keeps the connection: that one's end is the handler's."""
+    last = saved(t)
+    with handler(t, "1024", "forks") as process:
+        served, client = load(t, body=EXITS_BODY)
+        process.wait()
+        wait_until("the child's number", lambda: "child" in message(t))
+        goes_on(served, last)
+        equal("state", "Running", client.get("/")["state"])
+        equal("lines of the handler's end", 0, times_told(t, process))
+        os.kill(message(t)["child"], signal.SIGKILL)
+        t.expect_end(served.vm.wait(), 1)
+        equal("lines of the handler's end", 1, times_told(t, process))
 
 
 @case

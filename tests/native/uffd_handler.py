@@ -2,10 +2,11 @@
 """A page-fault handler as users write them (snapshot.md 6): a program of its own that takes one message and one
 descriptor over a socket and serves every page from the memory file.
 
-usage: uffd_handler.py SOCKET MEMORY SEEN [BUFFER-SIZE] [late | early | leaves | takes | ahead | stops]
+usage: uffd_handler.py SOCKET MEMORY SEEN [BUFFER-SIZE] [late | early | leaves | takes | ahead | stops | forks]
 SEEN gets what came, as JSON, once it is there. late: reads a second after it has accepted; early: closes the connection
 once it has the descriptor; leaves: ends before the first page, by SIGKILL; takes: as it has read of the first; ahead:
-copies the whole memory and ends; stops: stops itself (SIGSTOP) before the first page."""
+copies the whole memory and ends; stops: stops itself (SIGSTOP) before the first page; forks: a child serves, whose
+number SEEN gets, and who listened ends."""
 
 import array
 import ctypes
@@ -103,6 +104,12 @@ def main():
         return
     if how == "stops":
         os.kill(os.getpid(), signal.SIGSTOP)
+    if how == "forks":
+        if os.fork():
+            return
+        with open(seen_path + ".part", "w", encoding="ascii") as file:
+            json.dump({"child": os.getpid()}, file)
+        os.rename(seen_path + ".part", seen_path)
     serve(fds[0], json.loads(data), memory)
 
 
