@@ -87,11 +87,15 @@ def _figure(found, key):
     return [row["put" if key in ("put", "warm") else "exec"] for row in found["rows"][key]]
 
 
+def _cell(found, key):
+    return "" if key.startswith("huge ") and "huge_rows" not in found else ms(_figure(found, key))
+
+
 def _lab(lab):
     sizes = sorted(lab, key=int)
     rows = []
     for label, key, aim, earlier in LAB_ROWS:
-        rows.append([label + ", ms"] + [ms(_figure(lab[mib], key)) for mib in sizes]
+        rows.append([label + ", ms"] + [_cell(lab[mib], key) for mib in sizes]
                     + [f"≤ {aim}" if aim else "", earlier])
     replies = [[row["reply"] for row in lab[mib]["rows"]["put"]] for mib in sizes]
     rows.append(["PUT → reply, ms"] + [ms(values) for values in replies] + ["", ""])
