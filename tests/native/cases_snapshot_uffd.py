@@ -238,6 +238,18 @@ def snapshot_uffd_handler_that_dies_during_the_load_makes_it_fail(t):
 
 
 @case
+def snapshot_uffd_handler_that_dies_during_a_warm_load_makes_it_fail(t):
+    saved(t)
+    t.write("shape", json.dumps({"mem_size_mib": 32, "vcpu_count": 1}))
+    with handler(t, "1024", "leaves") as process:
+        served, client = serve(t, "--warm", "shape")
+        reply = client.ask("PUT", "/snapshot/load", load_body(memory="v", backend="Uffd", resume_vm=True))
+        equal("fault", LOAD_LOST.format(process.pid), reply.fault)
+        t.expect_end(served.vm.wait(), 1)
+        equal("numbers", [], numbers(served.vm.out))
+
+
+@case
 def snapshot_uffd_handler_that_dies_during_the_load_without_an_api(t):
     saved(t)
     for source in (EXITS, {"backend_path": "v", "backend_type": "Uffd"}):
