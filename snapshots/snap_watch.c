@@ -275,7 +275,8 @@ int snap_watch_create(const struct gmem *gmem, int uffd, int peer_fd, bool ends,
 int snap_watch_end_load(struct snap_watch *watch, const char *path, int rc, struct err *err)
 {
     char name[NAME_MAX_SIZE];
-    if (leave_loading(watch, PHASE_LOADED)) {
+    /* What has failed otherwise is told by the reply, which the watch must not outrun. */
+    if (leave_loading(watch, rc < 0 ? PHASE_STOPPED : PHASE_LOADED)) {
         wake(watch);
         return rc;
     }
