@@ -38,9 +38,10 @@ serve() {
     fail "$what: there is no API" "$out"
 }
 
-# put_guest [WORD...]: the small guest that does what it is told; its first drive is the script. Words: of its command line.
+# put_guest [WORD...]: the small guest that does what it is told; its first drive is the script. Words: of its command line. $kernel and
+# $initrd, where they are set, are other images of build/guest.
 put_guest() {
-    api PUT /boot-source "{\"kernel_image_path\":\"$guest/vmlinux-tuned\",\"initrd_path\":\"$guest/initrd-busybox.img\",\"boot_args\":\"console=ttyS0 quiet reboot=k $* mayfly.run=\\\"sh /dev/vda\\\"\"}"
+    api PUT /boot-source "{\"kernel_image_path\":\"$guest/${kernel:-vmlinux-tuned}\",\"initrd_path\":\"$guest/${initrd:-initrd-busybox.img}\",\"boot_args\":\"console=ttyS0 quiet reboot=k $* mayfly.run=\\\"sh /dev/vda\\\"\"}"
     api PUT /drives/script "{\"drive_id\":\"script\",\"path_on_host\":\"$dir/script\",\"is_root_device\":false,\"is_read_only\":true}"
 }
 
