@@ -123,6 +123,7 @@ static int open_files(struct making *making, struct err *err)
     if (rc == 0)
         rc = snap_file_open(&making->memory, making->create->mem_file_path, "memory", size, merges,
                             err);
+    making->state.no_flush = making->memory.no_flush = making->create->no_flush;
     if (rc == 0)
         rc = refuse_same_file(making->create, err);
     if (rc == 0)

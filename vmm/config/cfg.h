@@ -182,6 +182,7 @@ struct cfg_snapshot_create {
     enum cfg_snapshot_type snapshot_type;
     char *snapshot_path;
     char *mem_file_path;
+    bool no_flush; /* neither file is made durable */
 };
 
 enum cfg_mem_backend { CFG_MEM_BACKEND_FILE, CFG_MEM_BACKEND_UFFD };

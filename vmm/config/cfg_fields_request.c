@@ -149,6 +149,7 @@ static const struct cfg_field snapshot_create_fields[] = {
      OFF(struct cfg_snapshot_create, snapshot_path)},
     {"mem_file_path", CFG_TYPE_STRING, CFG_REQUIRED,
      OFF(struct cfg_snapshot_create, mem_file_path)},
+    {"no_flush", CFG_TYPE_BOOL, CFG_SERDE_DEFAULT, OFF(struct cfg_snapshot_create, no_flush)},
 };
 CHECK_TABLE(snapshot_create_fields);
 
