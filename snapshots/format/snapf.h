@@ -12,6 +12,7 @@
 #include "base/attr.h"
 #include "base/crypto/crypto.h"
 #include "base/err.h"
+#include "snapshots/format/snapf_base.h"
 #include "snapshots/format/snapf_code.h"
 #include "vmm/machine/machine_state.h"
 
@@ -54,6 +55,7 @@ struct snapf_content {
     struct snapf_sample samples[SNAPF_SAMPLES_MAX];
     uint8_t id[SNAPF_ID_SIZE];
     uint8_t predecessor[SNAPF_ID_SIZE]; /* that the VM took before or was loaded from; zero: none */
+    struct snapf_bases bases;
 };
 
 /* Frees what it holds. A zeroed one is fine. */
