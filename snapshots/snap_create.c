@@ -19,6 +19,7 @@
 #include "snapshots/snap_lock.h"
 #include "snapshots/snap_memory.h"
 #include "snapshots/snap_own.h"
+#include "snapshots/snap_stamp.h"
 
 /* What a snapshot is being made of. */
 struct making {
@@ -181,8 +182,12 @@ static int write_files(struct making *making, struct err *err)
     if (rc == 0)
         rc = snap_memory_write(making->machine, &making->memory, making->create->snapshot_type,
                                &making->written, err);
-    if (rc == 0)
+    if (rc == 0) {
+        /* A crash may leave the time of what is not durable, without its pages. */
+        if (!making->create->no_flush)
+            snap_stamp_set(making->memory.fd, &making->content.memory_stamp);
         rc = snap_file_place_memory(&making->memory, &making->state, err);
+    }
     if (rc == 0) {
         snap_samples_take(machine_memory(making->machine), &making->written, &making->content);
         rc = write_state(making, err);

@@ -20,6 +20,7 @@
 #include "snapshots/snap_override.h"
 #include "snapshots/snap_prefetch.h"
 #include "snapshots/snap_read.h"
+#include "snapshots/snap_stamp.h"
 #include "snapshots/snap_uffd.h"
 
 #define FILE_FAILED "Failed to restore from snapshot: Failed to get snapshot state from file: "
@@ -84,7 +85,9 @@ static int read_state(struct loading *loading, struct err *err)
 
 /* ------------------------------------------------------------------ memory */
 
-static int open_memory(const char *path, uint64_t size, int *ret_fd, struct err *err)
+/* ret_is_stamped: nobody has changed it since it was the state's. */
+static int open_memory(const char *path, uint64_t size, const struct snapf_stamp *stamp,
+                       bool *ret_is_stamped, int *ret_fd, struct err *err)
 {
     struct stat stat;
     FD_AUTO int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -110,6 +113,7 @@ static int open_memory(const char *path, uint64_t size, int *ret_fd, struct err 
         log_warn("The memory file %s has %lld bytes, and the snapshot's memory %llu: what is "
                  "behind them is not looked at",
                  path, (long long)stat.st_size, (unsigned long long)size);
+    *ret_is_stamped = snap_stamp_is(&stat, stamp);
     *ret_fd = fd_steal(&fd);
     return 0;
 }
@@ -120,6 +124,15 @@ static uint64_t memory_size(const struct machine_state *state)
     for (uint32_t i = 0; i < state->regions_count; i++)
         size += state->regions[i].size; /* checked: a machine's */
     return size;
+}
+
+/* rc: of a check of one against the other. Returns it. */
+static int name_pair(const struct loading *loading, int rc, struct err *err)
+{
+    if (rc < 0)
+        IGNORE_RESULT(
+            name_files(loading->load->snapshot_path, loading->load->mem_backend.backend_path, err));
+    return rc;
 }
 
 /* reserved: where to put it, or NULL. */
@@ -133,13 +146,13 @@ static int map_file(const struct loading *loading, struct gmem *reserved, struct
         return err_set(err, -EINVAL,
                        "Cannot restore hugetlbfs backed snapshot by mapping the memory file. "
                        "Please use uffd.");
-    int rc = open_memory(loading->load->mem_backend.backend_path, memory_size(state), &fd, err);
+    bool is_stamped = false; /* then no page has to be looked at */
+    int rc = open_memory(loading->load->mem_backend.backend_path, memory_size(state),
+                         &loading->content.memory_stamp, &is_stamped, &fd, err);
+    if (rc == 0 && !is_stamped)
+        rc = name_pair(loading, snap_samples_check_file(fd, &loading->content, err), err);
     if (rc < 0)
         return rc;
-    rc = snap_samples_check_file(fd, &loading->content, err);
-    if (rc < 0)
-        return name_files(loading->load->snapshot_path, loading->load->mem_backend.backend_path,
-                          err);
     if (loading->load->mem_backend.prefetch)
         snap_prefetch_start(fd);
     enum gmem_backing backing =
@@ -150,14 +163,13 @@ static int map_file(const struct loading *loading, struct gmem *reserved, struct
                                        machine->track_dirty_pages, &gmem, err);
     if (rc < 0)
         return rc;
-    rc = snap_samples_check(gmem, &loading->content, err);
+    if (!is_stamped)
+        rc = name_pair(loading, snap_samples_check(gmem, &loading->content, err), err);
     if (rc == 0)
         *ret_gmem = gmem;
     else if (!reserved)
         gmem_free(gmem);
-    return rc < 0 ? name_files(loading->load->snapshot_path,
-                               loading->load->mem_backend.backend_path, err)
-                  : 0;
+    return rc;
 }
 
 static int load_memory(const struct loading *loading, struct gmem *reserved, struct gmem **ret_gmem,

@@ -10,8 +10,8 @@ LIMITS = {
     "api-syscalls": 45,  # from exec until the API's socket listens
     "api-dirty": 150,  # KiB private dirty with the API's thread, one request answered, no VM yet
     "api-threads": 2,  # and one for each vCPU
-    "load-syscalls": 64,  # that the first KVM_RUN waits for, from PUT /snapshot/load on; aim: 45
-    "warm-syscalls": 45,  # the same from a process with --warm; aim: 25; 42 mostly, more when its threads wait oftener
+    "load-syscalls": 48,  # that the first KVM_RUN waits for, from PUT /snapshot/load on: 41 to 46, by who sleeps when
+    "warm-syscalls": 27,  # the same from a process with --warm: 24 to 26
     "snapshot-disk": 1 << 20,  # bytes on disk of a 128 MiB tiny guest's snapshot
     "clone-dirty": 250,  # KiB private dirty of an idle clone of it, its RAM included, loaded by the command line
     "exits": 900,  # KVM exits until the tuned kernel's init is ready, 1 vCPU, 128 MiB

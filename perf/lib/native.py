@@ -60,10 +60,15 @@ def first_output(args, directory):
 # ---- counts ------------------------------------------------------------------------------------
 
 def waited_for(calls, runner):
-    """Those calls that the runner's KVM_RUN waits for: its own, and others' up to the last thread that they made. What
-    they do beside it from then on comes before it or not as the scheduler likes."""
-    clones = [i for i, (task, name, _) in enumerate(calls) if name.startswith("clone") and task != runner]
-    return [call for i, call in enumerate(calls) if call[0] == runner or not clones or i <= clones[-1]]
+    """Those calls that the runner's KVM_RUN waits for: its own, and others' up to the last thread that they made, or, when
+    it was there already, up to what woke it. What they do beside it from then on comes before it or not as the scheduler
+    likes."""
+    own = [i for i, (task, _, _) in enumerate(calls) if task == runner]
+    starts = [i for i, (task, name, _) in enumerate(calls) if name.startswith("clone") and task != runner]
+    if not starts:
+        starts = [i for i, (task, name, _) in enumerate(calls[:own[0] if own else len(calls)])
+                  if name == "futex" and task != runner]
+    return [call for i, call in enumerate(calls) if call[0] == runner or not starts or i <= starts[-1]]
 
 
 def system_calls(argv, directory):

@@ -174,6 +174,11 @@ def await_thread(pid, name):
     raise PerfError(f"no thread is called {name}")
 
 
+def sleeps(lines, place):
+    """Does the API's thread wait there for the reply, which nobody waits for?"""
+    return "FUTEX_WAIT_BITSET" in lines[place] and "<unfinished" in lines[place]
+
+
 def system_calls(args, directory, files, warm=False):
     """What the first KVM_RUN of a load waits for, from the request's arrival on."""
     trace = os.path.join(directory, "strace")
@@ -186,10 +191,11 @@ def system_calls(args, directory, files, warm=False):
         vm.await_line("awake")
         pid = vm.pid
     calls, kvm, begun = [], {}, False
-    for line in api.whole_trace(trace, pid).splitlines():
+    lines = api.whole_trace(trace, pid).splitlines()
+    for place, line in enumerate(lines):
         begun = begun or bool(LOAD.match(line))
         call = native.CALL.match(line)
-        if not begun or not call:
+        if not begun or not call or sleeps(lines, place):
             continue
         if native.KVM_RUN.match(line):
             needed = native.waited_for(calls, call.group(1))

@@ -58,7 +58,8 @@ static const struct {
     [SECTION_LEGACY] = {TAG('L', 'E', 'G', 'A'), 1, "LEGA"},
     [SECTION_VCPU] = {TAG('V', 'C', 'P', 'U'), 1, "VCPU"},
     [SECTION_DEVICE] = {TAG('D', 'E', 'V', ' '), 1, "DEV"},
-    [SECTION_SAMPLES] = {TAG('S', 'A', 'M', 'P'), 3, "SAMP"}, /* 2: samples_fixed_count; 3: ids */
+    [SECTION_SAMPLES] = {TAG('S', 'A', 'M', 'P'), 3,
+                         "SAMP"}, /* 2: samples_fixed_count; 3: ids, memory_stamp */
     [SECTION_BASES] = {TAG('B', 'A', 'S', 'E'), 1, "BASE"},
 };
 static_assert(ARRAY_LEN(sections) == SECTIONS_COUNT, "a row for each");
@@ -116,6 +117,8 @@ static void code_samples(struct snapf_code *code, struct snapf_content *content)
         return;
     snapf_bytes(code, content->id, sizeof(content->id));
     snapf_bytes(code, content->predecessor, sizeof(content->predecessor));
+    snapf_u64(code, &content->memory_stamp.s);
+    snapf_u32(code, &content->memory_stamp.ns);
 }
 
 /* Section number `idx` of its kind. */

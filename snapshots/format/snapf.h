@@ -44,6 +44,13 @@ struct snapf_sample {
     uint8_t sum[CRYPTO_CHECKSUM_SIZE];
 };
 
+/* When the memory file was complete, by its time of last change (snapshots/snap_stamp.h); zero:
+ * nobody knows. */
+struct snapf_stamp {
+    uint64_t s;
+    uint32_t ns;
+};
+
 /* Everything in the file. */
 struct snapf_content {
     struct snapf_info info;
@@ -54,6 +61,7 @@ struct snapf_content {
     uint32_t samples_fixed_count; /* the first so many are no random pages: a load looks at all */
     struct snapf_sample samples[SNAPF_SAMPLES_MAX];
     uint8_t id[SNAPF_ID_SIZE];
+    struct snapf_stamp memory_stamp;
     uint8_t predecessor[SNAPF_ID_SIZE]; /* that the VM took before or was loaded from; zero: none */
     struct snapf_bases bases;
 };

@@ -133,6 +133,34 @@ def snapshot_mixed_pair_is_refused(t):
 
 
 @case
+def snapshot_memory_that_was_copied(t):
+    """With its times, or without, which a load then reads pages of; also under its own name again."""
+    last = saved(t)
+    for copy in (shutil.copy2, shutil.copyfile):
+        copy(t.path("memory"), t.path("memory2"))
+        served, _ = load(t, memory="memory2")
+        goes_on(served, last)
+        served.stop()
+    os.replace(t.path("memory2"), t.path("memory"))
+    served, _ = load(t)
+    goes_on(served, last)
+    served.stop()
+
+
+@case
+def snapshot_memory_that_was_changed_where_it_is(t):
+    """By one byte of a page that the guest uses: its time of change is not the snapshot's any more."""
+    saved(t)
+    with open(t.path("memory"), "r+b") as file:
+        page = min(data_pages(t, "memory")) * PAGE
+        file.seek(page + 100)
+        byte = file.read(1)
+        file.seek(page + 100)
+        file.write(bytes([byte[0] ^ 1]))
+    load_fails(t, load_body(), f"its page at byte {page} ", part=True)
+
+
+@case
 def snapshot_memory_of_another_vm_is_refused(t):
     saved(t)
     for name in ("state", "memory"):

@@ -9,8 +9,12 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/heap.h"
 #include "base/log.h"
 #include "vmm/config/cfg_fields.h"
+
+/* What a load of a VM with one vCPU allocates, in bytes. */
+#define LOAD_HEAP_SIZE (72u * 1024)
 
 #define PRE .phases = CTL_PHASES_PRE, .refusal = CTL_AFTER_START
 #define POST .phases = CTL_PHASES_POST, .refusal = CTL_BEFORE_START
@@ -131,7 +135,10 @@ void ctl_prepare(struct ctl *ctl)
 
 int ctl_warm(struct ctl *ctl, const struct cfg_machine *shape, struct err *err)
 {
-    return machine_warm(ctl->machine, shape, err);
+    int rc = machine_warm(ctl->machine, shape, err);
+    if (rc == 0)
+        heap_populate(LOAD_HEAP_SIZE);
+    return rc;
 }
 
 void ctl_free(struct ctl *ctl)

@@ -241,6 +241,13 @@ static bool is_fresh_debugregs(const struct hv_vcpu_state *state)
     return memcmp(&state->debugregs, &fresh, sizeof(fresh)) == 0;
 }
 
+/* XCR0 alone, and of it the x87 bit. */
+static bool is_fresh_xcrs(const struct hv_vcpu_state *state)
+{
+    static const struct kvm_xcrs fresh = {.nr_xcrs = 1, .xcrs = {{.xcr = 0, .value = 1}}};
+    return memcmp(&state->xcrs, &fresh, sizeof(fresh)) == 0;
+}
+
 static int restore_debugregs(struct hv_vcpu *vcpu, const struct hv_vcpu_state *state,
                              struct err *err)
 {
@@ -253,9 +260,13 @@ static int restore_debugregs(struct hv_vcpu *vcpu, const struct hv_vcpu_state *s
 int hv_vcpu_restore(struct hv_vcpu *vcpu, const struct hv_vcpu_state *state, struct err *err)
 {
     static const struct step first[] = {
-        STEP(KVM_SET_CPUID2, cpuid), STEP(KVM_SET_REGS, regs), STEP(KVM_SET_SREGS, sregs),
-        STEP(KVM_SET_XSAVE, xsave),  STEP(KVM_SET_XCRS, xcrs), STEP(KVM_SET_LAPIC, lapic),
+        STEP(KVM_SET_CPUID2, cpuid),
+        STEP(KVM_SET_REGS, regs),
+        STEP(KVM_SET_SREGS, sregs),
+        STEP(KVM_SET_XSAVE, xsave),
     };
+    static const struct step xcrs[] = {STEP(KVM_SET_XCRS, xcrs)};
+    static const struct step lapic[] = {STEP(KVM_SET_LAPIC, lapic)};
     static const struct step last[] = {STEP(KVM_SET_VCPU_EVENTS, events)};
 
     int rc = restore_tsc_khz(vcpu, state->tsc_khz, err);
@@ -265,6 +276,10 @@ int hv_vcpu_restore(struct hv_vcpu *vcpu, const struct hv_vcpu_state *state, str
         rc = restore_debugregs(vcpu, state, err);
     if (rc == 0)
         rc = run_steps(vcpu, first, ARRAY_LEN(first), (const char *)state, err);
+    if (rc == 0 && !is_fresh_xcrs(state))
+        rc = run_steps(vcpu, xcrs, ARRAY_LEN(xcrs), (const char *)state, err);
+    if (rc == 0)
+        rc = run_steps(vcpu, lapic, ARRAY_LEN(lapic), (const char *)state, err);
     if (rc == 0)
         rc = write_msrs(vcpu, state, err);
     return rc < 0 ? rc : run_steps(vcpu, last, ARRAY_LEN(last), (const char *)state, err);

@@ -109,9 +109,9 @@ void machine_begin_paused(struct machine *machine)
 void machine_resume(struct machine *machine)
 {
     machine->paused = false;
-    if (machine->serial)
-        serial_pause_input(machine->serial, false);
     for (uint32_t i = 0; i < machine->placed_count; i++)
         virtio_dev_resume(machine->placed[i].device.virtio);
     machine_unpark_vcpus(machine);
+    if (machine->serial)
+        serial_pause_input(machine->serial, false);
 }

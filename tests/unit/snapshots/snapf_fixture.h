@@ -218,6 +218,7 @@ static inline void content_fill(enum hv_irqchip irqchip, struct snapf_content *c
     }
     FILL(&from, content->id);
     FILL(&from, content->predecessor);
+    content->memory_stamp = (struct snapf_stamp){.s = 0x123456789, .ns = 987654321};
     fill_bases(&from, &content->bases);
 }
 
