@@ -8,6 +8,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "snapshots/snap_past.h"
+#include "snapshots/snap_watch.h"
 #include "vmm/config/cfg.h"
 #include "vmm/machine/machine.h"
 
@@ -17,6 +18,10 @@ struct snap_stage_ops {
     int (*drive)(void *ctx, const struct cfg_drive *drive, struct err *err);
     int (*nic)(void *ctx, struct cfg_nic *nic, struct err *err);
     int (*vsock)(void *ctx, const struct cfg_vsock *vsock, struct err *err);
+    /* The memory is mapped from the file at `path`: who touches what is cut off it gets SIGBUS. */
+    void (*mapped)(void *ctx, const struct gmem *gmem, const char *path);
+    /* As in struct snap_watch_news, with the thread of that. */
+    void (*handler_ended)(void *ctx, bool ends, const struct err *why);
 };
 
 /*
@@ -33,12 +38,13 @@ MUST_CHECK int snap_create(struct machine *machine, const struct cfg_vm *config,
 /*
  * Makes the machine from a snapshot; it is paused then. load: settled. ops: open what the
  * configuration names. On success *config, which was empty, is the snapshot's with the overrides,
- * and *past is the snapshot. Returns 0, or -errno with the sentence behind "Load snapshot error: ":
- * then the process is to end.
+ * and *past is the snapshot; *watch, which was NULL, is that of the page-fault handler if there is
+ * one: to be freed (snap_watch_free) before the machine. Returns 0, or -errno with the sentence
+ * behind "Load snapshot error: ": then the process is to end.
  */
 MUST_CHECK int snap_load(struct machine *machine, const struct cfg_snapshot_load *load,
                          const struct snap_stage_ops *ops, void *ctx, struct cfg_vm *config,
-                         struct snap_past *past, struct err *err);
+                         struct snap_past *past, struct snap_watch **watch, struct err *err);
 
 /* The format's version of a state file. ret_version: major, minor, patch. Returns 0 or -errno with
  * a sentence. */

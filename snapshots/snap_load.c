@@ -37,6 +37,9 @@ struct loading {
     const struct cfg_snapshot_load *load;
     struct snapf_content content;
     struct cfg_vm config;
+    const struct snap_stage_ops *ops;
+    void *ctx; /* of ops */
+    struct snap_watch *watch;
 };
 
 /* ------------------------------------------------------------------ the state file */
@@ -163,6 +166,7 @@ static int map_file(const struct loading *loading, struct gmem *reserved, struct
                                        machine->track_dirty_pages, &gmem, err);
     if (rc < 0)
         return rc;
+    loading->ops->mapped(loading->ctx, gmem, loading->load->mem_backend.backend_path);
     if (!is_stamped)
         rc = name_pair(loading, snap_samples_check(gmem, &loading->content, err), err);
     if (rc == 0)
@@ -172,12 +176,14 @@ static int map_file(const struct loading *loading, struct gmem *reserved, struct
     return rc;
 }
 
-static int load_memory(const struct loading *loading, struct gmem *reserved, struct gmem **ret_gmem,
+static int load_memory(struct loading *loading, struct gmem *reserved, struct gmem **ret_gmem,
                        struct err *err)
 {
+    const struct snap_watch_news news = {loading->ctx, loading->ops->handler_ended};
     if (loading->load->mem_backend.backend_type == CFG_MEM_BACKEND_UFFD)
-        return snap_uffd_create(loading->load->mem_backend.backend_path, &loading->content.machine,
-                                &loading->config.machine, reserved, ret_gmem, err);
+        return snap_uffd_create(&loading->load->mem_backend, &loading->content.machine,
+                                &loading->config.machine, &news, reserved, ret_gmem,
+                                &loading->watch, err);
     int rc = map_file(loading, reserved, ret_gmem, err);
     return rc < 0 ? err_prefix(err, MEMORY_FAILED) : 0;
 }
@@ -193,11 +199,11 @@ static const struct snapf_base *find_base(const struct snapf_bases *bases, uint3
     return NULL;
 }
 
-static int open_drive(const struct machine *machine, struct loading *loading, uint32_t idx,
-                      const struct snap_stage_ops *ops, void *ctx, struct err *err)
+static int open_drive(const struct machine *machine, const struct loading *loading, uint32_t idx,
+                      struct err *err)
 {
     const struct cfg_drive *drive = &loading->config.drives[idx];
-    int rc = ops->drive(ctx, drive, err);
+    int rc = loading->ops->drive(loading->ctx, drive, err);
     if (rc < 0)
         return rc;
     const struct disk *disk = machine_drive_disk(machine, drive->drive_id);
@@ -207,12 +213,13 @@ static int open_drive(const struct machine *machine, struct loading *loading, ui
                            snap_override_of_drive(loading->load, drive->drive_id), err);
 }
 
-static int open_devices(const struct machine *machine, struct loading *loading,
-                        const struct snap_stage_ops *ops, void *ctx, struct err *err)
+static int open_devices(const struct machine *machine, struct loading *loading, struct err *err)
 {
+    const struct snap_stage_ops *ops = loading->ops;
+    void *ctx = loading->ctx;
     struct cfg_vm *config = &loading->config;
     for (uint32_t i = 0; i < config->drives_count; i++)
-        if (open_drive(machine, loading, i, ops, ctx, err) < 0)
+        if (open_drive(machine, loading, i, err) < 0)
             return err_prefix(err, DEVICES_FAILED "Block: ");
     for (uint32_t i = 0; i < config->nics_count; i++)
         if (ops->nic(ctx, &config->nics[i], err) < 0)
@@ -222,8 +229,7 @@ static int open_devices(const struct machine *machine, struct loading *loading,
     return 0;
 }
 
-static int load_all(struct machine *machine, struct loading *loading,
-                    const struct snap_stage_ops *ops, void *ctx, struct err *err)
+static int load_all(struct machine *machine, struct loading *loading, struct err *err)
 {
     struct machine_restore how = {
         .memory_path = loading->load->mem_backend.backend_path,
@@ -238,7 +244,7 @@ static int load_all(struct machine *machine, struct loading *loading,
     rc = load_memory(loading, reserved, &how.gmem, err);
     if (rc < 0)
         return rc;
-    rc = open_devices(machine, loading, ops, ctx, err);
+    rc = open_devices(machine, loading, err);
     if (rc < 0) {
         if (!reserved)
             gmem_free(how.gmem);
@@ -250,15 +256,22 @@ static int load_all(struct machine *machine, struct loading *loading,
 
 int snap_load(struct machine *machine, const struct cfg_snapshot_load *load,
               const struct snap_stage_ops *ops, void *ctx, struct cfg_vm *config,
-              struct snap_past *past, struct err *err)
+              struct snap_past *past, struct snap_watch **watch, struct err *err)
 {
     struct loading *loading = calloc(1, sizeof(*loading));
     if (!loading)
         return err_set(err, -ENOMEM, "no memory for a snapshot");
     loading->load = load;
+    loading->ops = ops;
+    loading->ctx = ctx;
     cfg_vm_init(&loading->config);
-    int rc = load_all(machine, loading, ops, ctx, err);
+    int rc = load_all(machine, loading, err);
+    if (loading->watch)
+        rc = snap_uffd_end_load(loading->watch, &load->mem_backend, rc, err);
+    if (rc < 0)
+        snap_watch_free(loading->watch);
     if (rc == 0) {
+        *watch = loading->watch;
         snap_past_set(past, &loading->content);
         cfg_vm_done(config);
         *config = loading->config;

@@ -154,25 +154,31 @@ static int send_regions(const struct gmem *gmem, uint64_t page_size, int peer, i
     return 0;
 }
 
-static int hand_over(const char *path, struct gmem *gmem, uint64_t page_size, struct err *err)
+static int hand_over(const struct cfg_mem_source *source, const struct snap_watch_news *news,
+                     struct gmem *gmem, uint64_t page_size, struct snap_watch **ret_watch,
+                     struct err *err)
 {
+    bool ends = source->on_handler_exit == CFG_HANDLER_EXIT_EXIT;
     FD_AUTO int uffd = FD_NONE;
     FD_AUTO int peer = FD_NONE;
     int rc = create_uffd(&uffd, err);
     if (rc == 0)
         rc = register_regions(gmem, uffd, err);
     if (rc == 0)
-        rc = connect_handler(path, &peer, err);
+        rc = connect_handler(source->backend_path, &peer, err);
     if (rc == 0)
         rc = send_regions(gmem, page_size, peer, uffd, err);
+    if (rc == 0)
+        rc = snap_watch_create(gmem, uffd, peer, ends, news, ret_watch, err);
     if (rc == 0)
         gmem_set_foreign(gmem, fd_steal(&uffd), fd_steal(&peer));
     return rc;
 }
 
-int snap_uffd_create(const char *path, const struct machine_state *state,
-                     const struct cfg_machine *config, struct gmem *reserved,
-                     struct gmem **ret_gmem, struct err *err)
+int snap_uffd_create(const struct cfg_mem_source *source, const struct machine_state *state,
+                     const struct cfg_machine *config, const struct snap_watch_news *news,
+                     struct gmem *reserved, struct gmem **ret_gmem, struct snap_watch **ret_watch,
+                     struct err *err)
 {
     static const enum gmem_backing backings[] = {
         [CFG_HUGE_PAGES_NONE] = GMEM_BACKING_DEFAULT,
@@ -187,7 +193,8 @@ int snap_uffd_create(const char *path, const struct machine_state *state,
                  : gmem_create(state->regions, state->regions_count, backings[config->huge_pages],
                                config->track_dirty_pages, &gmem, err);
     if (rc == 0)
-        rc = hand_over(path, gmem, is_huge ? GMEM_HUGE_SIZE : GMEM_PAGE_SIZE, err);
+        rc = hand_over(source, news, gmem, is_huge ? GMEM_HUGE_SIZE : GMEM_PAGE_SIZE, ret_watch,
+                       err);
     if (rc < 0) {
         if (!reserved)
             gmem_free(gmem);
@@ -195,4 +202,11 @@ int snap_uffd_create(const char *path, const struct machine_state *state,
     }
     *ret_gmem = gmem;
     return 0;
+}
+
+int snap_uffd_end_load(struct snap_watch *watch, const struct cfg_mem_source *source, int rc,
+                       struct err *err)
+{
+    int end = snap_watch_end_load(watch, source->backend_path, rc, err);
+    return end == rc ? rc : err_prefix(err, UFFD_FAILED);
 }

@@ -63,6 +63,8 @@ static void finish(struct blk *blk, struct blk_slot *slot)
     bool moved_all = slot->disk.result == (int64_t)slot->disk.len;
     uint32_t to_guest = 0;
 
+    if (slot->disk.result == -EFAULT)
+        gmem_iov_touch(slot->iov, slot->disk.iov_count);
     if (slot->op == BLK_OP_FLUSH) {
         metric_inc(&blk->metrics->flush_count);
     } else if (slot->disk.result >= 0) {

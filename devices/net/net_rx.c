@@ -173,6 +173,8 @@ static int read_frame(struct net *net)
 
     if (len == -EAGAIN)
         return 0;
+    if (len == -EFAULT)
+        gmem_iov_touch(iov, rx->iov_count);
     if (len < (ssize_t)sizeof(header)) {
         metric_inc(&net->metrics->tap_read_fails);
         metric_inc(&net->metrics->rx_fails);

@@ -62,6 +62,8 @@ static void frame_send(struct net *net, const struct frame *frame)
 {
     uint64_t start_ns = clock_now_ns(net->env.clock);
     ssize_t len = tap_write(&net->tap, frame->iov, frame->iov_count);
+    if (len == -EFAULT)
+        gmem_iov_touch(frame->iov, frame->iov_count);
     if (len < 0) {
         metric_inc(&net->metrics->tap_write_fails);
         metric_inc(&net->metrics->tx_fails);

@@ -185,6 +185,8 @@ static ssize_t write_through(struct vsock_conn *conn, uint32_t len)
     if (count < 0)
         return count;
     ssize_t written = uds_write(conn->src.fd, iov, (uint32_t)count);
+    if (written == -EFAULT)
+        gmem_iov_touch(iov, (uint32_t)count);
     return written == -EAGAIN ? 0 : written;
 }
 

@@ -188,7 +188,10 @@ static enum outcome serve_data(struct vsock_conn *conn, struct vsock_batch *batc
         slots_return(conn->vsock, batch, 1);
         return OUTCOME_DONE;
     }
-    on_read(conn, batch, uds_read(conn->src.fd, batch->iov, batch->iov_count));
+    ssize_t len = uds_read(conn->src.fd, batch->iov, batch->iov_count);
+    if (len == -EFAULT)
+        gmem_iov_touch(batch->iov, batch->iov_count);
+    on_read(conn, batch, len);
     if (conn->state == VSOCK_ESTABLISHED && conn->starved) {
         conn->starved = false;
         vsock_conn_watch(conn);

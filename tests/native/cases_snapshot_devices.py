@@ -3,6 +3,7 @@
 and every way in which the loading process has none of them."""
 
 import os
+import shutil
 import stat
 import socket
 import subprocess
@@ -290,3 +291,30 @@ def snapshot_serial_input_goes_on(t):
     served.vm.process.stdin.close()
     t.expect_end(served.vm.wait())
     equal("output", "two.\n", served.vm.out.replace("\r", ""))
+
+
+FAR = 0x900000  # where the guests disk_copy and disk_io have their buffer, and nothing else
+
+
+def cut_under_a_device(kernel, engine):
+    def run(t):
+        t.disk()
+        saved(t, kernel=kernel, configure=disk_of(engine))
+        shutil.copyfile(t.path("memory"), t.path("memory2"))
+        other, _ = load(t, memory="memory2")
+        served, client = serve(t)
+        client.put("/snapshot/load", load_body())
+        os.truncate(t.path("memory"), FAR)
+        client.send_request("PATCH", "/vm", {"state": "Resumed"})  # it may die before it has replied
+        t.expect_end(served.vm.wait(), 149)
+        contains("log", "(SIGBUS): the guest's memory at 0x", t.log)
+        contains("log", "the memory file memory was cut while the VM lived, or cannot be read.", t.log)
+        counts(other)
+        other.stop()
+    run.__name__ = f"snapshot_memory_file_cut_under_a_{kernel}_{engine.lower()}_ends_it_with_149"
+    return run
+
+
+for each in ("Sync", "Async"):
+    case(cut_under_a_device("disk_copy", each))  # by us
+    case(cut_under_a_device("disk_io", each))  # by the kernel, which says EFAULT

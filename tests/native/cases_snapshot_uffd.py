@@ -5,17 +5,23 @@ import contextlib
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
 import time
 
 from cases_snapshot_life import both_count, pairs
-from native import HERE, case, equal, skip, wait_until
-from snapshot_tools import (MIB, UFFD_FAILED, boot, counts, create, goes_on, load, load_body, load_fails, numbers,
+from native import HERE, case, contains, equal, skip, wait_until
+from snapshot_tools import (LEFT, MIB, UFFD_FAILED, boot, counts, create, goes_on, load, load_body, load_fails, numbers,
                             saved, serve, sha)
 
 MESSAGE = (r'\[(?:\{"base_host_virt_addr":\d+,"size":\d+,"offset":\d+,"page_size":4096,"page_size_kib":4096\},?)+\]')
+ENDED = "The page-fault handler (process {}) has ended"
+LOAD_LOST = UFFD_FAILED + ("The page-fault handler (process {}) ended before it had served the pages that the load itself "
+                           "needs (v). See why it ended, start it anew, and load the snapshot in a new process")
+EXITS = {"backend_path": "v", "backend_type": "Uffd", "on_handler_exit": "exit"}
+EXITS_BODY = {"snapshot_path": "state", "mem_backend": EXITS, "resume_vm": True}
 
 
 @contextlib.contextmanager
@@ -126,19 +132,169 @@ def freezes(t, served, client):
     served.stop()
 
 
+class Bare:
+    """A monitor without an API, as the helpers look at one."""
+
+    def __init__(self, vm):
+        self.vm = vm
+
+
+def command_line(t, source):
+    t.write("body", json.dumps({"snapshot_path": "state", "mem_backend": source}))
+    return Bare(t.start("--no-api", "--load-snapshot", "body", "--resume", "--log-path", "log", may_leave=LEFT))
+
+
+def kill(process):
+    process.kill()
+    process.wait()
+
+
+def times_told(t, process):
+    return t.log.count(ENDED.format(process.pid))
+
+
 @case
 def snapshot_uffd_handler_that_dies_freezes_the_guest(t):
-    """Never zeros: the spec's default. GET / still answers, SIGTERM ends the process."""
+    """Never zeros: the spec's default. Its death is logged once; GET / still answers, SIGTERM ends the process."""
     last = saved(t)
-    with handler(t, "1024", "dies") as process:
+    with handler(t) as process:
         served, client = serve(t)
         client.put("/snapshot/load", load_body(memory="v", backend="Uffd"))
-        wait_until("the handler's message", lambda: os.path.exists(t.path("trace")))
-        process.kill()
-        process.wait()
+        kill(process)
+        wait_until("the log's line", lambda: times_told(t, process) > 0)
         client.state("Resumed")
         freezes(t, served, client)
+        equal("lines of the handler's end", 1, times_told(t, process))
         equal("numbers", True, all(number <= last + 2 for number in numbers(served.vm.out)))
+
+
+def ends_with_its_handler(t, load_it, *how):
+    """load_it: loads it and gives the monitor."""
+    last = saved(t)
+    with handler(t, *how) as process:
+        served = load_it()
+        goes_on(served, last)
+        kill(process)
+        t.expect_end(served.vm.wait(), 1)
+        sentence = ENDED.format(process.pid) + ", and mem_backend.on_handler_exit is \"exit\""
+        contains("stderr", "Error: " + sentence, served.vm.err)
+        contains("log", "Firecracker exiting with error. exit_code=1", t.log)
+        equal("lines of the handler's end", 1, times_told(t, process))
+
+
+@case
+def snapshot_uffd_on_handler_exit_exit_ends_the_process_with_1(t):
+    ends_with_its_handler(t, lambda: load(t, body=EXITS_BODY)[0])
+
+
+@case
+def snapshot_uffd_on_handler_exit_of_one_that_closed_early(t):
+    """The connection's end is not the handler's, and the handler's is seen without it."""
+    ends_with_its_handler(t, lambda: load(t, body=EXITS_BODY)[0], "1024", "early")
+
+
+@case
+def snapshot_uffd_on_handler_exit_of_one_that_was_forked(t):
+    """Who listened may end while the one that serves keeps the connection: that one's end is the handler's."""
+    last = saved(t)
+    with handler(t, "1024", "forks") as process:
+        served, client = load(t, body=EXITS_BODY)
+        process.wait()
+        wait_until("the child's number", lambda: "child" in message(t))
+        goes_on(served, last)
+        equal("state", "Running", client.get("/")["state"])
+        equal("lines of the handler's end", 0, times_told(t, process))
+        os.kill(message(t)["child"], signal.SIGKILL)
+        t.expect_end(served.vm.wait(), 1)
+        equal("lines of the handler's end", 1, times_told(t, process))
+
+
+@case
+def snapshot_uffd_on_handler_exit_exit_without_an_api(t):
+    ends_with_its_handler(t, lambda: command_line(t, EXITS))
+
+
+@case
+def snapshot_uffd_handler_that_dies_freezes_the_guest_without_an_api(t):
+    last = saved(t)
+    with handler(t) as process:
+        served = command_line(t, {"backend_path": "v", "backend_type": "Uffd"})
+        goes_on(served, last)
+        kill(process)
+        wait_until("the log's line", lambda: times_told(t, process) > 0)
+        equal("has it ended", None, served.vm.process.poll())
+        served.vm.process.terminate()
+        served.vm.wait()
+        equal("status", -15, served.vm.status)
+
+
+@case
+def snapshot_uffd_handler_that_dies_during_the_load_makes_it_fail(t):
+    """Before the first page, and with one that it has taken on: the reply says so, and the process ends with 1."""
+    saved(t)
+    for how in ("leaves", "takes"):
+        with handler(t, "1024", how) as process:
+            load_fails(t, load_body(memory="v", backend="Uffd", resume_vm=True), LOAD_LOST.format(process.pid))
+
+
+@case
+def snapshot_uffd_handler_that_dies_during_a_warm_load_makes_it_fail(t):
+    saved(t)
+    t.write("shape", json.dumps({"mem_size_mib": 32, "vcpu_count": 1}))
+    with handler(t, "1024", "leaves") as process:
+        served, client = serve(t, "--warm", "shape")
+        reply = client.ask("PUT", "/snapshot/load", load_body(memory="v", backend="Uffd", resume_vm=True))
+        equal("fault", LOAD_LOST.format(process.pid), reply.fault)
+        t.expect_end(served.vm.wait(), 1)
+        equal("numbers", [], numbers(served.vm.out))
+
+
+@case
+def snapshot_uffd_handler_that_dies_during_the_load_without_an_api(t):
+    saved(t)
+    for source in (EXITS, {"backend_path": "v", "backend_type": "Uffd"}):
+        with handler(t, "1024", "leaves") as process:
+            served = command_line(t, source)
+            t.expect_end(served.vm.wait(), 1)
+            contains("stderr", LOAD_LOST.format(process.pid), served.vm.err)
+
+
+@case
+def snapshot_uffd_handler_that_copies_all_ahead_may_end(t):
+    """What it has served is enough: neither the load nor the guest needs it any more."""
+    last = saved(t)
+    with handler(t, "1024", "ahead") as process:
+        served, client = serve(t)
+        client.put("/snapshot/load", load_body(memory="v", backend="Uffd"))
+        process.wait()
+        client.state("Resumed")
+        goes_on(served, last)
+        served.stop()
+
+
+@case
+def snapshot_uffd_handler_that_serves_nothing_is_waited_for(t):
+    """The log says so once, and names it; when it is woken the load goes on."""
+    last = saved(t)
+    with handler(t, "1024", "stops") as process:
+        served, client = serve(t)
+        client.send_request("PUT", "/snapshot/load", load_body(memory="v", backend="Uffd", resume_vm=True))
+        wait_until("the log's line", lambda: f"page-fault handler (process {process.pid})" in t.log)
+        contains("log", "The snapshot's load has taken 5 s", t.log)
+        equal("has it ended", None, served.vm.process.poll())
+        process.send_signal(signal.SIGCONT)
+        goes_on(served, last)
+        served.stop()
+
+
+@case
+def snapshot_load_on_handler_exit_is_for_handlers(t):
+    served, client = serve(t)
+    source = {"backend_path": "memory", "backend_type": "File", "on_handler_exit": "exit"}
+    reply = client.ask("PUT", "/snapshot/load", {"snapshot_path": "state", "mem_backend": source})
+    equal("status line", "HTTP/1.1 400 ", reply.status_line)
+    contains("fault", "on_handler_exit is for backend_type Uffd", reply.fault)
+    served.stop()
 
 
 @case

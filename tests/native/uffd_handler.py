@@ -2,9 +2,11 @@
 """A page-fault handler as users write them (snapshot.md 6): a program of its own that takes one message and one
 descriptor over a socket and serves every page from the memory file.
 
-usage: uffd_handler.py SOCKET MEMORY SEEN [BUFFER-SIZE] [late | early | dies]
+usage: uffd_handler.py SOCKET MEMORY SEEN [BUFFER-SIZE] [late | early | leaves | takes | ahead | stops | forks]
 SEEN gets what came, as JSON, once it is there. late: reads a second after it has accepted; early: closes the connection
-once it has the descriptor; dies: by SIGKILL, at the tenth page."""
+once it has the descriptor; leaves: ends before the first page, by SIGKILL; takes: as it has read of the first; ahead:
+copies the whole memory and ends; stops: stops itself (SIGSTOP) before the first page; forks: a child serves, whose
+number SEEN gets, and who listened ends."""
 
 import array
 import ctypes
@@ -40,14 +42,22 @@ def receive(stream, size):
     return data, list(fds), flags, rest
 
 
-def serve(uffd, regions, memory, pages_max):
-    """Copies pages as they are missed; returns after pages_max of them."""
+def copy_all(uffd, regions, memory):
+    """Copies all of them, asked for or not."""
+    for region in regions:
+        buffer = mmap.mmap(-1, region["size"])
+        buffer[:] = os.pread(memory, region["size"], region["offset"])
+        address = ctypes.addressof(ctypes.c_char.from_buffer(buffer))
+        fcntl.ioctl(uffd, UFFDIO_COPY, struct.pack("<QQQQq", region["base_host_virt_addr"], address, region["size"], 0, 0))
+
+
+def serve(uffd, regions, memory):
+    """Copies pages as they are missed."""
     buffer = mmap.mmap(-1, PAGE)
     address = ctypes.addressof(ctypes.c_char.from_buffer(buffer))
     poll = select.poll()
     poll.register(uffd, select.POLLIN)
-    served = 0
-    while served < pages_max:
+    while True:
         poll.poll()
         try:
             message = os.read(uffd, 32)
@@ -63,7 +73,6 @@ def serve(uffd, regions, memory, pages_max):
             fcntl.ioctl(uffd, UFFDIO_COPY, struct.pack("<QQQQq", fault, address, PAGE, 0, 0))
         except FileExistsError:  # two vCPUs missed the same page
             fcntl.ioctl(uffd, UFFDIO_WAKE, struct.pack("<QQ", fault, PAGE))
-        served += 1
 
 
 def main():
@@ -85,8 +94,23 @@ def main():
     if how == "early":
         stream.close()
     memory = os.open(memory_path, os.O_RDONLY)
-    serve(fds[0], json.loads(data), memory, 10 if how == "dies" else sys.maxsize)
-    os.kill(os.getpid(), signal.SIGKILL)
+    if how in ("leaves", "takes"):
+        if how == "takes":
+            select.select([fds[0]], [], [])
+            os.read(fds[0], 32)
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how == "ahead":
+        copy_all(fds[0], json.loads(data), memory)
+        return
+    if how == "stops":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    if how == "forks":
+        if os.fork():
+            return
+        with open(seen_path + ".part", "w", encoding="ascii") as file:
+            json.dump({"child": os.getpid()}, file)
+        os.rename(seen_path + ".part", seen_path)
+    serve(fds[0], json.loads(data), memory)
 
 
 if __name__ == "__main__":

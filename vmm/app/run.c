@@ -74,6 +74,24 @@ static void on_lost(void *ctx)
     loop_stop(run->loop);
 }
 
+static void on_mapped(void *ctx, const struct gmem *gmem, const char *path)
+{
+    (void)ctx; /* signals are the process's */
+    app_signals_name_memory(gmem, path);
+}
+
+/* Without the vmm thread, which may wait for a page: what ends the process is all here. */
+static void on_handler_ended(void *ctx, bool ends, const struct err *why)
+{
+    (void)ctx; /* the loop may never run again */
+    log_error("%s", why->msg);
+    if (!ends)
+        return;
+    (void)dprintf(STDERR_FILENO, "Error: %s\n", why->msg); /* nobody else to tell */
+    log_error("Firecracker exiting with error. exit_code=%d", EXIT_CODE_GENERIC);
+    app_signals_end_now(EXIT_CODE_GENERIC);
+}
+
 static int apply_logger(void *ctx, const struct cfg_logger *logger, struct err *err)
 {
     (void)ctx; /* the log is the process's */
@@ -136,7 +154,12 @@ static int make_ctl(struct run *run, struct err *err)
                 .on_end = on_end,
                 .ctx = run,
             },
-        .hooks = {.sinks = sinks_of(run), .ctx = run, .state = on_state, .lost = on_lost},
+        .hooks = {.sinks = sinks_of(run),
+                  .ctx = run,
+                  .state = on_state,
+                  .lost = on_lost,
+                  .mapped = on_mapped,
+                  .handler_ended = on_handler_ended},
     };
     rc = ctl_create(&options, &run->ctl, err);
     if (rc == 0 && run->server)

@@ -7,7 +7,9 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,6 +20,17 @@
 /* The one thing a handler must find: what to give back to the terminal. Set once before any
  * handler can run. */
 static const struct console *signal_console;
+
+/* Guest memory that comes from a file; looked at by handlers once the path is there. */
+struct mapped_memory {
+    struct {
+        uintptr_t start;
+        uint64_t size;
+    } ranges[GMEM_REGIONS_MAX];
+    uint32_t ranges_count;
+    const char *_Atomic path; /* heap, for the process's life; NULL: no file */
+};
+static struct mapped_memory signal_memory;
 
 struct fatal_signal {
     int signum;
@@ -34,13 +47,56 @@ static const struct fatal_signal fatal_signals[] = {
     {SIGILL, EXIT_CODE_SIGILL, &metrics.signals.sigill},
 };
 
-static void end_now(enum exit_code code)
+_Noreturn void app_signals_end_now(enum exit_code code)
 {
     struct err err = ERR_INIT;
     IGNORE_RESULT(
         metrics_flush(&err)); /* on the way out: counted where it can be, nobody left to tell */
     console_restore(signal_console);
     _exit((int)code);
+}
+
+void app_signals_name_memory(const struct gmem *gmem, const char *path)
+{
+    struct mapped_memory *memory = &signal_memory;
+    if (atomic_load_explicit(&memory->path, memory_order_acquire))
+        return; /* a process loads once */
+    for (uint32_t i = 0; i < gmem_regions_count(gmem); i++) {
+        const struct gmem_region_view view = gmem_region_at(gmem, i);
+        memory->ranges[i].start = (uintptr_t)view.host;
+        memory->ranges[i].size = view.size;
+    }
+    memory->ranges_count = gmem_regions_count(gmem);
+    /* NULL: the sentence is the shorter one. */
+    atomic_store_explicit(&memory->path, strdup(path), memory_order_release);
+}
+
+/* The file that the memory at this address comes from, or NULL. */
+static const char *file_behind(const void *address)
+{
+    const struct mapped_memory *memory = &signal_memory;
+    const char *path = atomic_load_explicit(&memory->path, memory_order_acquire);
+    uintptr_t at = (uintptr_t)address;
+    for (uint32_t i = 0; path && i < memory->ranges_count; i++)
+        if (at >= memory->ranges[i].start && at - memory->ranges[i].start < memory->ranges[i].size)
+            return path;
+    return NULL;
+}
+
+static void tell_bus_error(const siginfo_t *info)
+{
+    const char *path = info->si_code == BUS_ADRERR ? file_behind(info->si_addr) : NULL;
+    if (path)
+        log_error("Signal %d (SIGBUS): the guest's memory at %p has nothing behind it: the memory "
+                  "file %s was cut while the VM lived, or cannot be read. Nobody may change that "
+                  "file before all of its VMs have ended.",
+                  SIGBUS, info->si_addr, path);
+    else
+        log_error("Signal %d (SIGBUS): the memory at %p has nothing behind it (%s).", SIGBUS,
+                  info->si_addr,
+                  info->si_code == BUS_ADRERR
+                      ? "its file was cut, or no huge page or memory is left"
+                      : "bad alignment or broken hardware");
 }
 
 /* What is behind a signal, where the kernel says more than its number. */
@@ -50,11 +106,7 @@ static void tell_cause(int signum, const siginfo_t *info)
         log_error("Signal %d (SIG%s) was sent by process %d.", signum, sigabbrev_np(signum),
                   (int)info->si_pid);
     else if (signum == SIGBUS)
-        log_error("Signal %d (SIGBUS): the memory at %p has nothing behind it (%s).", signum,
-                  info->si_addr,
-                  info->si_code == BUS_ADRERR
-                      ? "its file was cut, or no huge page or memory is left"
-                      : "bad alignment or broken hardware");
+        tell_bus_error(info);
     else if (signum == SIGSEGV || signum == SIGILL)
         log_error("Signal %d (SIG%s): a fault in this program at address %p.", signum,
                   sigabbrev_np(signum), info->si_addr);
@@ -69,7 +121,7 @@ static void on_fatal(int signum, siginfo_t *info, void *context)
         metric_store(fatal_signals[i].metric, 1);
         tell_cause(signum, info);
         log_error("Shutting down VM after intercepting signal %d, code %d.", signum, info->si_code);
-        end_now(fatal_signals[i].code);
+        app_signals_end_now(fatal_signals[i].code);
     }
 }
 
@@ -81,9 +133,9 @@ static void on_sigsys(int signum, siginfo_t *info, void *context)
     tell_cause(signum, info);
     log_error("Shutting down VM after intercepting signal %d, code %d.", signum, info->si_code);
     if (info->si_code != SI_CODE_SECCOMP)
-        end_now(EXIT_CODE_UNEXPECTED);
+        app_signals_end_now(EXIT_CODE_UNEXPECTED);
     log_error("Shutting down VM after intercepting a bad syscall (%d).", info->si_syscall);
-    end_now(EXIT_CODE_BAD_SYSCALL);
+    app_signals_end_now(EXIT_CODE_BAD_SYSCALL);
 }
 
 static void on_sigpipe(int signum, siginfo_t *info, void *context)

@@ -10,7 +10,17 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "devices/backend/console.h"
+#include "vmm/app/exit_code.h"
+#include "vmm/mem/gmem.h"
 
 /* Installs all handlers. console: restored by every fatal handler; borrowed until the process ends.
  * Call once, before the second thread. */
 MUST_CHECK int app_signals_install(const struct console *console, struct err *err);
+
+/* Guest memory is mapped from the file at `path`, which a handler of SIGBUS names when the memory
+ * is touched and nothing is behind it. gmem, path: not needed after the call. Thread: vmm. */
+void app_signals_name_memory(const struct gmem *gmem, const char *path);
+
+/* Ends the process as a fatal signal does: metrics written, the terminal given back, nothing waited
+ * for. Any thread. */
+_Noreturn void app_signals_end_now(enum exit_code code);

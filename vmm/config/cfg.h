@@ -193,12 +193,19 @@ enum cfg_load_huge_pages {
     CFG_LOAD_HUGE_PAGES_2M,
 };
 
+/* What becomes of the process when its page-fault handler has ended. */
+enum cfg_handler_exit {
+    CFG_HANDLER_EXIT_FREEZE, /* the guest stands still where it misses a page */
+    CFG_HANDLER_EXIT_EXIT,
+};
+
 /* Where guest memory comes from. */
 struct cfg_mem_source {
     bool present;
     char *backend_path;
     enum cfg_mem_backend backend_type;
     bool prefetch; /* of a file */
+    enum cfg_handler_exit on_handler_exit;
 };
 
 /* What is absent stays as the snapshot has it; a limiter replaces the whole of that one. */

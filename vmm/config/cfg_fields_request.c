@@ -8,7 +8,7 @@
 
 static_assert(sizeof(enum cfg_action_type) == 4 && sizeof(enum cfg_vm_state) == 4 &&
                   sizeof(enum cfg_snapshot_type) == 4 && sizeof(enum cfg_mem_backend) == 4 &&
-                  sizeof(enum cfg_load_huge_pages) == 4,
+                  sizeof(enum cfg_handler_exit) == 4 && sizeof(enum cfg_load_huge_pages) == 4,
               "enum width");
 
 static const char *const action_names[] = {
@@ -31,6 +31,11 @@ static const char *const mem_backend_names[] = {
     [CFG_MEM_BACKEND_FILE] = "File",
     [CFG_MEM_BACKEND_UFFD] = "Uffd",
     [CFG_MEM_BACKEND_UFFD + 1] = NULL,
+};
+static const char *const handler_exit_names[] = {
+    [CFG_HANDLER_EXIT_FREEZE] = "freeze",
+    [CFG_HANDLER_EXIT_EXIT] = "exit",
+    [CFG_HANDLER_EXIT_EXIT + 1] = NULL,
 };
 static const char *const load_huge_pages_names[] = {
     [CFG_LOAD_HUGE_PAGES_SNAPSHOT] = "Snapshot",
@@ -165,6 +170,9 @@ static const struct cfg_field mem_source_fields[] = {
     {"backend_type", CFG_TYPE_ENUM, CFG_REQUIRED, OFF(struct cfg_mem_source, backend_type),
      .default_value = CFG_MEM_BACKEND_FILE, .enum_names = mem_backend_names},
     {"prefetch", CFG_TYPE_BOOL, CFG_SERDE_DEFAULT, OFF(struct cfg_mem_source, prefetch)},
+    {"on_handler_exit", CFG_TYPE_ENUM, CFG_SERDE_DEFAULT,
+     OFF(struct cfg_mem_source, on_handler_exit), .default_value = CFG_HANDLER_EXIT_FREEZE,
+     .enum_names = handler_exit_names},
 };
 
 const struct cfg_object cfg_object_mem_source = {

@@ -144,6 +144,11 @@ int cfg_snapshot_load_settle(struct cfg_snapshot_load *load, struct err *err)
         return err_set(err, -EINVAL,
                        "mem_backend: prefetch is for backend_type File: a page-fault handler reads "
                        "its file itself");
+    if (load->mem_backend.on_handler_exit != CFG_HANDLER_EXIT_FREEZE &&
+        load->mem_backend.backend_type != CFG_MEM_BACKEND_UFFD)
+        return err_set(err, -EINVAL,
+                       "mem_backend: on_handler_exit is for backend_type Uffd: a File has no "
+                       "page-fault handler");
     const char *memory_field =
         load->mem_file_path ? "`mem_file_path`" : "`backend_path` of `mem_backend`";
     if (load->mem_file_path) {

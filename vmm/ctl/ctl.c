@@ -145,6 +145,7 @@ void ctl_free(struct ctl *ctl)
 {
     if (!ctl)
         return;
+    snap_watch_free(ctl->watch);
     machine_free(ctl->machine);
     cfg_vm_done(ctl->config);
     cfg_object_done(&cfg_object_serial, &ctl->serial);

@@ -23,7 +23,8 @@ struct ctl_sinks {
     int (*metrics)(void *ctx, const struct cfg_metrics *config, struct err *err);
 };
 
-/* What ctl asks of its owner; none may be NULL. Called on the vmm thread. */
+/* What ctl asks of its owner; none may be NULL. Called on the vmm thread, but for
+ * handler_ended. */
 struct ctl_hooks {
     struct ctl_sinks sinks;
     void *ctx;
@@ -31,6 +32,12 @@ struct ctl_hooks {
     void (*state)(void *ctx, enum ctl_state state);
     /* The snapshot could not be loaded: the process is to end when the reply has been sent. */
     void (*lost)(void *ctx);
+    /* The guest's memory is mapped from the file at `path`: who touches what is cut off it gets
+     * SIGBUS. gmem, path: borrowed for the call. */
+    void (*mapped)(void *ctx, const struct gmem *gmem, const char *path);
+    /* The page-fault handler of the guest's memory has ended. ends: the process is to end, too; the
+     * vmm thread may wait for a page that never comes. why: the sentence. Thread: fc_uffd. */
+    void (*handler_ended)(void *ctx, bool ends, const struct err *why);
 };
 
 struct ctl_options {

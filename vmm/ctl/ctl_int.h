@@ -6,6 +6,7 @@
 
 #include "base/metrics.h"
 #include "snapshots/snap_past.h"
+#include "snapshots/snap_watch.h"
 #include "vmm/ctl/ctl.h"
 
 #define CTL_BEFORE_START "The requested operation is not supported before starting the microVM."
@@ -31,6 +32,7 @@ struct ctl {
     char *metadata; /* that the last reply shows; NULL: none */
     enum ctl_phase phase;
     struct snap_past past;
+    struct snap_watch *watch; /* of a page-fault handler; NULL: there is none */
 };
 
 /* A handler: 0, or -errno with the sentence behind the rule's category. May take what the action

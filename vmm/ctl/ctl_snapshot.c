@@ -51,14 +51,27 @@ static int load_vsock(void *ctx, const struct cfg_vsock *vsock, struct err *err)
     return rc < 0 ? ctl_explain_vsock(vsock, err) : 0;
 }
 
+static void on_mapped(void *ctx, const struct gmem *gmem, const char *path)
+{
+    const struct ctl *ctl = ctx;
+    ctl->options.hooks.mapped(ctl->options.hooks.ctx, gmem, path);
+}
+
+static void on_handler_ended(void *ctx, bool ends, const struct err *why)
+{
+    const struct ctl *ctl = ctx;
+    ctl->options.hooks.handler_ended(ctl->options.hooks.ctx, ends, why);
+}
+
 static int load(struct ctl *ctl, const struct cfg_snapshot_load *load, struct err *err)
 {
-    static const struct snap_stage_ops ops = {load_drive, load_nic, load_vsock};
+    static const struct snap_stage_ops ops = {load_drive, load_nic, load_vsock, on_mapped,
+                                              on_handler_ended};
     uint64_t start_ns = clock_mono_ns();
     metrics_phase_reached(METRICS_PHASE_CONFIG);
     int rc = machine_set_serial(ctl->machine, &ctl->serial, err);
     if (rc == 0)
-        rc = snap_load(ctl->machine, load, &ops, ctl, ctl->config, &ctl->past, err);
+        rc = snap_load(ctl->machine, load, &ops, ctl, ctl->config, &ctl->past, &ctl->watch, err);
     if (rc < 0)
         return rc;
     ctl_enter(ctl, CTL_PHASE_PAUSED);

@@ -419,6 +419,17 @@ int gmem_iov_write(const struct iovec *iov, uint32_t iov_count, size_t off, cons
     return 0;
 }
 
+void gmem_iov_touch(const struct iovec *iov, uint32_t iov_count)
+{
+    for (uint32_t i = 0; i < iov_count; i++) {
+        const volatile uint8_t *bytes = iov[i].iov_base;
+        for (size_t off = 0; off < iov[i].iov_len; off += GMEM_PAGE_SIZE)
+            (void)bytes[off];
+        if (iov[i].iov_len > 0)
+            (void)bytes[iov[i].iov_len - 1];
+    }
+}
+
 int gmem_window_open(struct gmem *gmem, gpa_t addr, uint64_t size, uint64_t align,
                      struct gmem_window *ret_window)
 {

@@ -150,6 +150,13 @@ MUST_CHECK int gmem_iov_write(const struct iovec *iov, uint32_t iov_count, size_
                               const void *src, size_t len);
 
 /*
+ * Looks at every page of iovecs that gmem_iov made, and at nothing in them. For who was told EFAULT
+ * by a system call that was given them: where the memory's file was cut under us this thread gets
+ * the SIGBUS that says so. When it returns the memory is all there.
+ */
+void gmem_iov_touch(const struct iovec *iov, uint32_t iov_count);
+
+/*
  * What pages can hold, for a copy of the memory: ret_there[i] is 0 for a page that nobody has
  * touched, which is zero. off: bytes into region idx, a multiple of the page size. Thread: vmm,
  * while no vCPU runs. Returns 0 or -errno.

@@ -110,7 +110,8 @@ static void test_api_request_parse__load__settled(void **state)
 
     request_taken(
         PUT, "/snapshot/load",
-        "{'snapshot_path': 's', 'mem_backend': {'backend_path': 'b', 'backend_type': 'Uffd'}, "
+        "{'snapshot_path': 's', 'mem_backend': {'backend_path': 'b', 'backend_type': 'Uffd', "
+        "'on_handler_exit': 'exit'}, "
         "'resume_vm': true, 'clock_realtime': true, 'huge_pages': '2M', 'network_overrides': "
         "[{'iface_id': 'e', 'host_dev_name': 't', 'x': 1}, {'iface_id': 'f', 'host_dev_name': "
         "'u'}], 'vsock_override': {'uds_path': 'v', 'x': 1}}",
@@ -120,6 +121,7 @@ static void test_api_request_parse__load__settled(void **state)
     assert_string_equal(load->snapshot_path, "s");
     assert_string_equal(load->mem_backend.backend_path, "b");
     assert_int_equal(load->mem_backend.backend_type, CFG_MEM_BACKEND_UFFD);
+    assert_int_equal(load->mem_backend.on_handler_exit, CFG_HANDLER_EXIT_EXIT);
     assert_true(load->resume_vm && load->clock_realtime && !load->track_dirty_pages);
     assert_int_equal(load->huge_pages, CFG_LOAD_HUGE_PAGES_2M);
     assert_int_equal(load->network_overrides_count, 2);

@@ -149,6 +149,22 @@ static void test_cfg_snapshot_load_settle__both_or_neither__refused(void **state
                         "missing field: either `mem_backend` or `mem_file_path` is required");
 }
 
+static void test_cfg_snapshot_load_settle__handler_exit_of_a_file__refused(void **state)
+{
+    struct err err = ERR_INIT;
+    char path[] = "m";
+    struct cfg_snapshot_load load = {.snapshot_path = path,
+                                     .mem_backend = {.present = true,
+                                                     .backend_path = path,
+                                                     .backend_type = CFG_MEM_BACKEND_FILE,
+                                                     .on_handler_exit = CFG_HANDLER_EXIT_EXIT}};
+    (void)state;
+    assert_int_equal(cfg_snapshot_load_settle(&load, &err), -EINVAL);
+    assert_non_null(strstr(err.msg, "on_handler_exit is for backend_type Uffd"));
+    load.mem_backend.backend_type = CFG_MEM_BACKEND_UFFD;
+    assert_int_equal(cfg_snapshot_load_settle(&load, &err), 0);
+}
+
 static void test_cfg_snapshot_load_settle__prefetch_of_a_handler__refused(void **state)
 {
     (void)state;
@@ -250,6 +266,7 @@ int main(void)
         cmocka_unit_test(test_cfg_machine_patch_apply__empty__refused),
         cmocka_unit_test(test_cfg_snapshot_load_settle__both_or_neither__refused),
         cmocka_unit_test(test_cfg_snapshot_load_settle__prefetch_of_a_handler__refused),
+        cmocka_unit_test(test_cfg_snapshot_load_settle__handler_exit_of_a_file__refused),
         cmocka_unit_test(
             test_cfg_snapshot_load_settle__deprecated_members__become_their_successors),
         cmocka_unit_test(test_cfg_snapshot_load_settle__empty_text__field_is_named),

@@ -61,6 +61,20 @@ static inline void hook_lost(void *ctx)
     fixture->lost = true;
 }
 
+static inline void hook_mapped(void *ctx, const struct gmem *gmem, const char *path)
+{
+    (void)ctx;
+    (void)gmem;
+    (void)path;
+}
+
+static inline void hook_handler_ended(void *ctx, bool ends, const struct err *why)
+{
+    (void)ctx;
+    (void)ends;
+    (void)why;
+}
+
 static inline void on_end(void *ctx, enum machine_end end, const struct err *reason)
 {
     struct fixture *fixture = ctx;
@@ -88,7 +102,9 @@ static inline void fixture_init(struct fixture *fixture, const char *kvm_path)
         .hooks = {.sinks = {.ctx = fixture, .logger = hook_logger, .metrics = hook_metrics},
                   .ctx = fixture,
                   .state = hook_state,
-                  .lost = hook_lost},
+                  .lost = hook_lost,
+                  .mapped = hook_mapped,
+                  .handler_ended = hook_handler_ended},
     };
     assert_int_equal(ctl_create(&options, &fixture->ctl, &err), 0);
 }
