@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "snapshots/snap.h"
+#include "snapshots/snap_base.h"
 #include "snapshots/snap_config.h"
 #include "snapshots/snap_host.h"
 #include "snapshots/snap_lock.h"
@@ -102,6 +103,26 @@ static int lock_in_place(struct making *making, struct err *err)
                    making->memory.path);
 }
 
+/* Of the files that the guest only reads, and that clones share. One that cannot be read now is the
+ * guest's trouble, and no reason to lose its state. */
+static void note_bases(struct making *making, const struct cfg_vm *config)
+{
+    struct snapf_bases *bases = &making->content.bases;
+    for (uint32_t i = 0; i < config->drives_count && i < SNAPF_BASES_MAX; i++) {
+        const struct cfg_drive *drive = &config->drives[i];
+        const struct disk *disk = machine_drive_disk(making->machine, drive->drive_id);
+        if (!disk || !disk->read_only)
+            continue;
+        int rc = snap_base_take(disk, i, &bases->bases[bases->count]);
+        if (rc == 0)
+            bases->count++;
+        else
+            log_warn("snapshot: cannot read %s, drive %s, to note what it is: %s. No load will "
+                     "compare it",
+                     drive->path_on_host, drive->drive_id, ERR_OS(rc));
+    }
+}
+
 static int take_state(struct making *making, const struct cfg_vm *config, struct err *err)
 {
     struct snapf_content *content = &making->content;
@@ -111,6 +132,7 @@ static int take_state(struct making *making, const struct cfg_vm *config, struct
     if (getrandom(content->id, sizeof(content->id), 0) < 0)
         return err_set(err, -errno, "Cannot make the snapshot's id: %s", ERR_OS(errno));
     memcpy(content->predecessor, making->past->id, sizeof(content->predecessor));
+    note_bases(making, config);
     rc = snap_config_encode(config, &content->config, &content->config_len, err);
     return rc < 0 ? rc : snap_host_describe(&content->info, err);
 }
@@ -124,6 +146,7 @@ static int open_files(struct making *making, struct err *err)
     if (rc == 0)
         rc = snap_file_open(&making->memory, making->create->mem_file_path, "memory", size, merges,
                             err);
+    making->state.no_flush = making->memory.no_flush = making->create->no_flush;
     if (rc == 0)
         rc = refuse_same_file(making->create, err);
     if (rc == 0)
@@ -160,7 +183,9 @@ static int write_files(struct making *making, struct err *err)
         rc = snap_memory_write(making->machine, &making->memory, making->create->snapshot_type,
                                &making->written, err);
     if (rc == 0) {
-        snap_stamp_set(making->memory.fd, &making->content.memory_stamp);
+        /* A crash may leave the time of what is not durable, without its pages. */
+        if (!making->create->no_flush)
+            snap_stamp_set(making->memory.fd, &making->content.memory_stamp);
         rc = snap_file_place_memory(&making->memory, &making->state, err);
     }
     if (rc == 0) {

@@ -232,12 +232,15 @@ void snap_file_drop(struct snap_file *file)
 
 static int sync_file(const struct snap_file *file, struct err *err)
 {
-    return fsync(file->fd) < 0 ? fail(file, "sync_all", -errno, err) : 0;
+    bool fails = !file->no_flush && fsync(file->fd) < 0;
+    return fails ? fail(file, "sync_all", -errno, err) : 0;
 }
 
 static int sync_dir(const struct snap_file *file, struct err *err)
 {
     char dir[SNAP_PATH_MAX_SIZE];
+    if (file->no_flush)
+        return 0;
     (void)snprintf(dir, sizeof(dir), "%.*s.", (int)dir_len(file->path), file->path); /* fits */
     FD_AUTO int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     /* A directory that may not be read cannot be made durable: its files are. */
@@ -327,7 +330,8 @@ static void put_back(struct snap_file *memory, struct snap_file *state)
 void snap_file_undo(struct snap_file *memory, struct snap_file *state)
 {
     /* One that was written in place has begun to be the new memory's. */
-    if (state->in_place && (ftruncate(state->fd, 0) < 0 || fsync(state->fd) < 0))
+    if (state->in_place &&
+        (ftruncate(state->fd, 0) < 0 || (!state->no_flush && fsync(state->fd) < 0)))
         log_error("snapshot: %s could not be emptied: %s. Do not load it", state->path,
                   ERR_OS(errno));
     put_back(memory, state);

@@ -21,6 +21,7 @@ struct snap_file {
     int fd;
     uint64_t size;
     bool merges;
+    bool no_flush;   /* set by the caller, after it was opened: nothing is made durable */
     bool in_place;   /* else at temp_path */
     bool was_same;   /* in place: it was of the right size, and what is not written stays */
     bool is_swapped; /* it has its name, and what had it before is at temp_path */

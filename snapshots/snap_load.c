@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,10 +12,12 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "snapshots/snap.h"
+#include "snapshots/snap_base.h"
 #include "snapshots/snap_config.h"
 #include "snapshots/snap_host.h"
 #include "snapshots/snap_lock.h"
 #include "snapshots/snap_memory.h"
+#include "snapshots/snap_override.h"
 #include "snapshots/snap_prefetch.h"
 #include "snapshots/snap_read.h"
 #include "snapshots/snap_stamp.h"
@@ -40,123 +41,6 @@ struct loading {
     void *ctx; /* of ops */
     struct snap_watch *watch;
 };
-
-/* ------------------------------------------------------------------ overrides */
-
-static struct cfg_nic *find_nic(struct cfg_vm *config, const char *iface_id)
-{
-    for (uint32_t i = 0; i < config->nics_count; i++)
-        if (strcmp(config->nics[i].iface_id, iface_id) == 0)
-            return &config->nics[i];
-    return NULL;
-}
-
-static int replace_text(char **text, const char *by, struct err *err)
-{
-    char *copy = strdup(by);
-    if (!copy)
-        return err_set(err, -ENOMEM, "no memory for an override");
-    free(*text);
-    *text = copy;
-    return 0;
-}
-
-#define IDS_MAX_SIZE 512u
-
-/* What could have been meant: "the snapshot has eth0, eth1". */
-static int fail_unknown_nic(const struct cfg_vm *config, const char *iface_id, struct err *err)
-{
-    char ids[IDS_MAX_SIZE] = "";
-    size_t len = 0;
-    for (uint32_t i = 0; i < config->nics_count && len < sizeof(ids); i++)
-        len += (size_t)snprintf(ids + len, sizeof(ids) - len, "%s%s", i > 0 ? ", " : "",
-                                config->nics[i].iface_id);
-    if (config->nics_count == 0)
-        return err_set(err, -EINVAL,
-                       "Unknown Network Device. network_overrides names the interface %s, and the "
-                       "snapshot has none: leave it out",
-                       iface_id);
-    return err_set(err, -EINVAL,
-                   "Unknown Network Device. network_overrides names the interface %s; the "
-                   "snapshot has: %s",
-                   iface_id, ids);
-}
-
-/* As in the reference the last one wins; whoever names one twice wanted something else. */
-static void warn_of_second(const struct cfg_snapshot_load *load, uint32_t idx)
-{
-    const struct cfg_nic_override *override = &load->network_overrides[idx];
-    for (uint32_t i = 0; i < idx; i++)
-        if (strcmp(load->network_overrides[i].iface_id, override->iface_id) == 0) {
-            log_warn("network_overrides names the interface %s more than once: the later one, %s, "
-                     "is taken",
-                     override->iface_id, override->host_dev_name);
-            return;
-        }
-}
-
-static int override_nics(struct loading *loading, struct err *err)
-{
-    const struct cfg_snapshot_load *load = loading->load;
-    for (uint32_t i = 0; i < load->network_overrides_count; i++) {
-        const struct cfg_nic_override *override = &load->network_overrides[i];
-        struct cfg_nic *nic = find_nic(&loading->config, override->iface_id);
-        if (!nic)
-            return fail_unknown_nic(&loading->config, override->iface_id, err);
-        warn_of_second(load, i);
-        int rc = replace_text(&nic->host_dev_name, override->host_dev_name, err);
-        if (rc < 0)
-            return rc;
-    }
-    return 0;
-}
-
-static bool is_overridden(const struct cfg_snapshot_load *load, const char *iface_id)
-{
-    for (uint32_t i = 0; i < load->network_overrides_count; i++)
-        if (strcmp(load->network_overrides[i].iface_id, iface_id) == 0)
-            return true;
-    return false;
-}
-
-/* A descriptor of the process that saved it is none of ours. */
-static int check_inherited(const struct loading *loading, struct err *err)
-{
-    for (uint32_t i = 0; i < loading->config.nics_count; i++) {
-        const struct cfg_nic *nic = &loading->config.nics[i];
-        if (strncmp(nic->host_dev_name, "fd:", 3) == 0 &&
-            !is_overridden(loading->load, nic->iface_id))
-            return err_set(err, -EINVAL,
-                           "interface %s was the inherited descriptor %s: name its TAP here in "
-                           "network_overrides",
-                           nic->iface_id, nic->host_dev_name);
-    }
-    return 0;
-}
-
-static int override_vsock(struct loading *loading, struct err *err)
-{
-    const struct cfg_vsock_override *override = &loading->load->vsock_override;
-    if (!override->present)
-        return 0;
-    if (!loading->config.has_vsock)
-        return err_set(err, -EINVAL,
-                       "Unknown Vsock Device. The snapshot has no vsock: leave out vsock_override");
-    return replace_text(&loading->config.vsock.uds_path, override->uds_path, err);
-}
-
-static void override_machine(struct loading *loading)
-{
-    static const enum cfg_huge_pages pages[] = {
-        [CFG_LOAD_HUGE_PAGES_NONE] = CFG_HUGE_PAGES_NONE,
-        [CFG_LOAD_HUGE_PAGES_TRANSPARENT] = CFG_HUGE_PAGES_TRANSPARENT,
-        [CFG_LOAD_HUGE_PAGES_2M] = CFG_HUGE_PAGES_2M,
-    };
-    struct cfg_machine *machine = &loading->config.machine;
-    machine->track_dirty_pages = loading->load->track_dirty_pages;
-    if (loading->load->huge_pages != CFG_LOAD_HUGE_PAGES_SNAPSHOT)
-        machine->huge_pages = pages[loading->load->huge_pages];
-}
 
 /* ------------------------------------------------------------------ the state file */
 
@@ -188,17 +72,12 @@ static int read_state(struct loading *loading, struct err *err)
     if (rc == 0)
         rc = decode_state(loading, err);
     if (rc == 0)
-        rc = override_nics(loading, err);
-    if (rc == 0)
-        rc = check_inherited(loading, err);
-    if (rc == 0)
-        rc = override_vsock(loading, err);
+        rc = snap_override(loading->load, &loading->config, &content->machine, err);
     if (rc == 0 && loading->load->clock_realtime && !hv_vm_state_has_realtime(&content->machine.vm))
         rc =
             err_set(err, -EINVAL, "clock_realtime requested but not present in the snapshot state");
     if (rc < 0)
         return err_prefix(err, FILE_FAILED);
-    override_machine(loading);
     if (!snap_host_is_vendor(content->info.cpu)) {
         char cpu[SHOWN_CPU_MAX_SIZE];
         log_warn("The snapshot was taken on another vendor's CPU (%s): the guest may fail",
@@ -311,13 +190,36 @@ static int load_memory(struct loading *loading, struct gmem *reserved, struct gm
 
 /* ------------------------------------------------------------------ devices, and all of it */
 
-static int open_devices(struct loading *loading, struct err *err)
+/* What the snapshot says of the file of drive `idx`, or NULL. */
+static const struct snapf_base *find_base(const struct snapf_bases *bases, uint32_t idx)
+{
+    for (uint32_t i = 0; i < bases->count; i++)
+        if (bases->bases[i].drive_idx == idx)
+            return &bases->bases[i];
+    return NULL;
+}
+
+static int open_drive(const struct machine *machine, const struct loading *loading, uint32_t idx,
+                      struct err *err)
+{
+    const struct cfg_drive *drive = &loading->config.drives[idx];
+    int rc = loading->ops->drive(loading->ctx, drive, err);
+    if (rc < 0)
+        return rc;
+    const struct disk *disk = machine_drive_disk(machine, drive->drive_id);
+    if (!disk || !disk->read_only)
+        return 0;
+    return snap_base_check(drive, disk, find_base(&loading->content.bases, idx),
+                           snap_override_of_drive(loading->load, drive->drive_id), err);
+}
+
+static int open_devices(const struct machine *machine, struct loading *loading, struct err *err)
 {
     const struct snap_stage_ops *ops = loading->ops;
     void *ctx = loading->ctx;
     struct cfg_vm *config = &loading->config;
     for (uint32_t i = 0; i < config->drives_count; i++)
-        if (ops->drive(ctx, &config->drives[i], err) < 0)
+        if (open_drive(machine, loading, i, err) < 0)
             return err_prefix(err, DEVICES_FAILED "Block: ");
     for (uint32_t i = 0; i < config->nics_count; i++)
         if (ops->nic(ctx, &config->nics[i], err) < 0)
@@ -342,7 +244,7 @@ static int load_all(struct machine *machine, struct loading *loading, struct err
     rc = load_memory(loading, reserved, &how.gmem, err);
     if (rc < 0)
         return rc;
-    rc = open_devices(loading, err);
+    rc = open_devices(machine, loading, err);
     if (rc < 0) {
         if (!reserved)
             gmem_free(how.gmem);

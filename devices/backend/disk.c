@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "devices/backend/disk_int.h"
 
@@ -82,6 +83,22 @@ static void fill_serial(const struct stat *st, uint8_t serial[DISK_SERIAL_SIZE])
     memcpy(serial, text, used);
 }
 
+static uint64_t time_ns(const struct timespec *time)
+{
+    return (uint64_t)time->tv_sec * NS_PER_S + (uint64_t)time->tv_nsec;
+}
+
+struct disk_stamp disk_stamp_of(const struct stat *stat)
+{
+    return (struct disk_stamp){
+        .is_file = S_ISREG(stat->st_mode),
+        .dev = stat->st_dev,
+        .ino = stat->st_ino,
+        .mtime_ns = time_ns(&stat->st_mtim),
+        .ctime_ns = time_ns(&stat->st_ctim),
+    };
+}
+
 int disk_open(const char *path, bool read_only, struct disk_ring *ring, disk_notify_fn notify,
               void *notify_ctx, struct disk *ret_disk, struct err *err)
 {
@@ -94,6 +111,8 @@ int disk_open(const char *path, bool read_only, struct disk_ring *ring, disk_not
         return err_set(err, -errno, "%s %s", ERR_OS(errno), path);
 
     struct disk disk = {
+        .fd = fd,
+        .stamp = disk_stamp_of(&st),
         .size = (uint64_t)size,
         .sectors_count = (uint64_t)size / DISK_SECTOR_SIZE,
         .read_only = read_only,

@@ -57,11 +57,22 @@ struct disk_ops {
     void (*close)(void *ctx);
 };
 
+/* Which file it is on this host, and since when it is as it is. */
+struct disk_stamp {
+    bool is_file; /* else a block device, whose times say nothing of its content */
+    uint64_t dev;
+    uint64_t ino;
+    uint64_t mtime_ns; /* since 1970 */
+    uint64_t ctime_ns;
+};
+
 struct disk {
     const struct disk_ops *ops;
-    void *ctx;              /* engine's state */
-    uint64_t size;          /* bytes as the host sees them */
-    uint64_t sectors_count; /* size / 512; a tail is invisible */
+    void *ctx;               /* engine's state */
+    int fd;                  /* the engine's, while it is open: to look at, for snapshots */
+    struct disk_stamp stamp; /* as it was opened */
+    uint64_t size;           /* bytes as the host sees them */
+    uint64_t sectors_count;  /* size / 512; a tail is invisible */
     uint8_t serial[DISK_SERIAL_SIZE];
     bool read_only;
 };
@@ -99,6 +110,10 @@ typedef void (*disk_notify_fn)(void *ctx);
 MUST_CHECK int disk_open(const char *path, bool read_only, struct disk_ring *ring,
                          disk_notify_fn notify, void *notify_ctx, struct disk *ret_disk,
                          struct err *err);
+
+/* What a file's metadata say of it. */
+struct stat;
+struct disk_stamp disk_stamp_of(const struct stat *stat);
 
 /* Waits for what is in flight and closes. A disk that was never opened (zeroed) is fine. */
 void disk_close(struct disk *disk);

@@ -214,24 +214,37 @@ void rl_replace(struct rl *rl, enum rl_kind kind, const struct rl_bucket_config 
     rl_bucket_start(&rl->buckets[kind], config, clock_now_ns(rl->clock));
 }
 
+static void bucket_save(const struct rl_bucket *bucket, uint64_t now_ns,
+                        struct rl_bucket_state *ret_state)
+{
+    *ret_state = (struct rl_bucket_state){0};
+    if (!bucket->limited)
+        return;
+    *ret_state = (struct rl_bucket_state){
+        .limited = true,
+        .size = bucket->size,
+        .burst_initial = bucket->burst_initial,
+        .burst = bucket->burst,
+        .refill_time_ms = bucket->refill_time_ms,
+        .budget = bucket->budget,
+        .elapsed_ns = now_ns - bucket->updated_ns,
+    };
+}
+
+void rl_state_start(const struct rl_bucket_config *configs, struct rl_state *ret_state)
+{
+    for (int kind = 0; kind < RL_KINDS_COUNT; kind++) {
+        struct rl_bucket bucket;
+        rl_bucket_start(&bucket, &configs[kind], 0);
+        bucket_save(&bucket, 0, &ret_state->buckets[kind]);
+    }
+}
+
 void rl_save(const struct rl *rl, struct rl_state *ret_state)
 {
-    *ret_state = (struct rl_state){0};
     uint64_t now_ns = clock_now_ns(rl->clock);
-    for (int kind = 0; kind < RL_KINDS_COUNT; kind++) {
-        const struct rl_bucket *bucket = &rl->buckets[kind];
-        if (!bucket->limited)
-            continue;
-        ret_state->buckets[kind] = (struct rl_bucket_state){
-            .limited = true,
-            .size = bucket->size,
-            .burst_initial = bucket->burst_initial,
-            .burst = bucket->burst,
-            .refill_time_ms = bucket->refill_time_ms,
-            .budget = bucket->budget,
-            .elapsed_ns = now_ns - bucket->updated_ns,
-        };
-    }
+    for (int kind = 0; kind < RL_KINDS_COUNT; kind++)
+        bucket_save(&rl->buckets[kind], now_ns, &ret_state->buckets[kind]);
 }
 
 static bool bucket_state_is_sane(const struct rl_bucket_state *state)

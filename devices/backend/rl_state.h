@@ -25,6 +25,9 @@ struct rl_state {
     struct rl_bucket_state buckets[RL_KINDS_COUNT];
 };
 
+/* The state of a limiter that has just been made. configs: RL_KINDS_COUNT entries. */
+void rl_state_start(const struct rl_bucket_config *configs, struct rl_state *ret_state);
+
 /* Takes the limiter's state; the limiter goes on as it was. */
 void rl_save(const struct rl *rl, struct rl_state *ret_state);
 

@@ -218,6 +218,11 @@ struct virtio_dev *blk_virtio(struct blk *blk)
     return &blk->dev;
 }
 
+const struct disk *blk_disk(const struct blk *blk)
+{
+    return &blk->disk;
+}
+
 uint32_t blk_invisible_tail_size(const struct blk *blk)
 {
     return (uint32_t)(blk->disk.size % DISK_SECTOR_SIZE);

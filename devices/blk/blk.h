@@ -62,5 +62,8 @@ void blk_replace_limiter(struct blk *blk, const struct cfg_rate_limiter *limiter
 /* The device for a transport; the blk's. */
 struct virtio_dev *blk_virtio(struct blk *blk);
 
+/* The disk behind it; borrowed until the file is replaced. Thread: vmm. */
+const struct disk *blk_disk(const struct blk *blk);
+
 /* Bytes at the end of the file that no whole sector holds; 0 when the size is a multiple of 512. */
 uint32_t blk_invisible_tail_size(const struct blk *blk);

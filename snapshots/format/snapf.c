@@ -42,6 +42,7 @@ enum section {
     SECTION_VCPU,
     SECTION_DEVICE,
     SECTION_SAMPLES,
+    SECTION_BASES, /* not in files before 1.2 */
     SECTIONS_COUNT,
 };
 
@@ -59,6 +60,7 @@ static const struct {
     [SECTION_DEVICE] = {TAG('D', 'E', 'V', ' '), 1, "DEV"},
     [SECTION_SAMPLES] = {TAG('S', 'A', 'M', 'P'), 3,
                          "SAMP"}, /* 2: samples_fixed_count; 3: ids, memory_stamp */
+    [SECTION_BASES] = {TAG('B', 'A', 'S', 'E'), 1, "BASE"},
 };
 static_assert(ARRAY_LEN(sections) == SECTIONS_COUNT, "a row for each");
 
@@ -147,6 +149,9 @@ static void code_section(struct snapf_code *code, enum section section, uint32_t
         break;
     case SECTION_SAMPLES:
         code_samples(code, content);
+        break;
+    case SECTION_BASES:
+        snapf_code_bases(code, &content->bases);
         break;
     case SECTIONS_COUNT:
         break;
@@ -311,6 +316,8 @@ static int read_sections(struct snapf_code *file, uint32_t expected, struct snap
 {
     uint32_t count = 0;
     for (int section = 0; section < SECTIONS_COUNT; section++) {
+        if (section == SECTION_BASES && file->off == file->in_len)
+            break; /* an older file ends here */
         for (uint32_t i = 0; i < repeats((enum section)section, content); i++, count++) {
             int rc = read_section(file, (enum section)section, i, content, err);
             if (rc < 0)

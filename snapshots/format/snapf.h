@@ -12,6 +12,7 @@
 #include "base/attr.h"
 #include "base/crypto/crypto.h"
 #include "base/err.h"
+#include "snapshots/format/snapf_base.h"
 #include "snapshots/format/snapf_code.h"
 #include "vmm/machine/machine_state.h"
 
@@ -62,6 +63,7 @@ struct snapf_content {
     uint8_t id[SNAPF_ID_SIZE];
     struct snapf_stamp memory_stamp;
     uint8_t predecessor[SNAPF_ID_SIZE]; /* that the VM took before or was loaded from; zero: none */
+    struct snapf_bases bases;
 };
 
 /* Frees what it holds. A zeroed one is fine. */

@@ -11,9 +11,10 @@ import signal
 import subprocess
 
 from native import Mismatch, case, equal, skip
-from snapshot_tools import counts, create, create_body, goes_on, load, numbers, saved, sha
+from snapshot_tools import (MEMORY_FAILED, PAGE, counts, create, create_body, goes_on, load, load_body, load_fails, numbers,
+                            samples, saved, sha)
 
-CALLS = ("openat", "open", "ftruncate", "pwrite64", "write", "fallocate", "fsync", "unlink", "rename",
+CALLS = ("openat", "open", "ftruncate", "pwrite64", "write", "fallocate", "fsync", "fdatasync", "unlink", "rename",
          "renameat2")
 
 
@@ -160,3 +161,41 @@ for _kind in ("Full", "Diff"):
     case(killed(_kind))
 case(failing("Full", "ENOSPC"))
 case(failing("Diff", "EIO"))
+
+
+@case
+def snapshot_without_flush_makes_nothing_durable_and_keeps_the_order(t):
+    """no_flush: not one fsync of the pair or its directory; the old state goes first, the new one has its name last."""
+    prepare(t)
+    for kind in ("Full", "Diff"):
+        names = []
+        for flush in (True, False):
+            restore_pair(t)
+            served, client = begin(t)
+            with traced(t, served):
+                client.put("/snapshot/create", {**create_body(kind=kind), "no_flush": not flush})
+            last = numbers(served.vm.out)[-1]
+            served.stop()
+            calls = re.findall(r"^(\w+)\(", t.read("trace"), re.MULTILINE)
+            equal(f"flushes of a {kind}, {flush}", flush, bool({"fsync", "fdatasync"} & set(calls)))
+            names.append([name for name in calls if name.startswith(("rename", "unlink"))])
+            served, client = load(t)
+            goes_on(served, last)
+            served.stop()
+        equal(f"calls by which a {kind} takes its names", *names)
+
+
+@case
+def snapshot_without_flush_has_its_memory_compared(t):
+    """What a crash of the host may leave: the memory file's time, but not its pages."""
+    prepare(t)
+    served, client = begin(t)
+    client.put("/snapshot/create", {**create_body(), "no_flush": True})
+    served.stop()
+    before = os.stat(t.path("memory"))
+    with open(t.path("memory"), "r+b") as memory:
+        for page in samples(t, "state")[0]:
+            memory.seek(page * PAGE)
+            memory.write(b"x" * PAGE)
+    os.utime(t.path("memory"), ns=(before.st_atime_ns, before.st_mtime_ns))
+    load_fails(t, load_body(), MEMORY_FAILED, part=True)

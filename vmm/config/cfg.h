@@ -182,6 +182,7 @@ struct cfg_snapshot_create {
     enum cfg_snapshot_type snapshot_type;
     char *snapshot_path;
     char *mem_file_path;
+    bool no_flush; /* neither file is made durable */
 };
 
 enum cfg_mem_backend { CFG_MEM_BACKEND_FILE, CFG_MEM_BACKEND_UFFD };
@@ -207,9 +208,22 @@ struct cfg_mem_source {
     enum cfg_handler_exit on_handler_exit;
 };
 
+/* What is absent stays as the snapshot has it; a limiter replaces the whole of that one. */
 struct cfg_nic_override {
     char *iface_id;
     char *host_dev_name;
+    bool has_guest_mac;
+    uint8_t guest_mac[6];
+    struct cfg_rate_limiter rx_rate_limiter;
+    struct cfg_rate_limiter tx_rate_limiter;
+};
+
+/* The same of a drive. One that is only read is compared with what the snapshot noted of it. */
+struct cfg_drive_override {
+    char *drive_id;
+    char *path_on_host; /* NULL: the saved one */
+    bool force;         /* another content is taken */
+    struct cfg_rate_limiter rate_limiter;
 };
 
 struct cfg_vsock_override {
@@ -226,8 +240,10 @@ struct cfg_snapshot_load {
     bool resume_vm;
     bool clock_realtime;
     enum cfg_load_huge_pages huge_pages;
-    struct cfg_nic_override network_overrides[CFG_NICS_MAX];
+    struct cfg_nic_override *network_overrides; /* heap */
     uint32_t network_overrides_count;
+    struct cfg_drive_override *drive_overrides; /* heap */
+    uint32_t drive_overrides_count;
     struct cfg_vsock_override vsock_override;
 };
 

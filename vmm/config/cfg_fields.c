@@ -340,6 +340,7 @@ const struct cfg_object *const cfg_objects[] = {
     &cfg_object_snapshot_load,
     &cfg_object_mem_source,
     &cfg_object_nic_override,
+    &cfg_object_drive_override,
     &cfg_object_vsock_override,
     &cfg_object_balloon,
     &cfg_object_balloon_patch,

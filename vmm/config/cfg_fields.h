@@ -122,6 +122,7 @@ extern const struct cfg_object cfg_object_snapshot_create;
 extern const struct cfg_object cfg_object_snapshot_load;
 extern const struct cfg_object cfg_object_mem_source;
 extern const struct cfg_object cfg_object_nic_override;
+extern const struct cfg_object cfg_object_drive_override;
 extern const struct cfg_object cfg_object_vsock_override;
 
 /* Bodies of requests for devices that are not in the model: all of struct cfg_excluded. */

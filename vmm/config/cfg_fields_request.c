@@ -154,6 +154,7 @@ static const struct cfg_field snapshot_create_fields[] = {
      OFF(struct cfg_snapshot_create, snapshot_path)},
     {"mem_file_path", CFG_TYPE_STRING, CFG_REQUIRED,
      OFF(struct cfg_snapshot_create, mem_file_path)},
+    {"no_flush", CFG_TYPE_BOOL, CFG_SERDE_DEFAULT, OFF(struct cfg_snapshot_create, no_flush)},
 };
 CHECK_TABLE(snapshot_create_fields);
 
@@ -184,13 +185,40 @@ const struct cfg_object cfg_object_mem_source = {
 static const struct cfg_field nic_override_fields[] = {
     {"iface_id", CFG_TYPE_STRING, CFG_REQUIRED, OFF(struct cfg_nic_override, iface_id)},
     {"host_dev_name", CFG_TYPE_STRING, CFG_REQUIRED, OFF(struct cfg_nic_override, host_dev_name)},
+    {"guest_mac", CFG_TYPE_MAC, CFG_NULLABLE | CFG_SERDE_DEFAULT,
+     OFF_HAS(struct cfg_nic_override, guest_mac, has_guest_mac)},
+    {"rx_rate_limiter", CFG_TYPE_OBJECT, CFG_NULLABLE | CFG_SERDE_DEFAULT,
+     OFF_HAS(struct cfg_nic_override, rx_rate_limiter, rx_rate_limiter.present),
+     .object = &cfg_object_rate_limiter},
+    {"tx_rate_limiter", CFG_TYPE_OBJECT, CFG_NULLABLE | CFG_SERDE_DEFAULT,
+     OFF_HAS(struct cfg_nic_override, tx_rate_limiter, tx_rate_limiter.present),
+     .object = &cfg_object_rate_limiter},
 };
+CHECK_TABLE(nic_override_fields);
 
 const struct cfg_object cfg_object_nic_override = {
     .name = "NetworkOverride",
     .key = "",
     .strict = false,
     OBJECT(struct cfg_nic_override, nic_override_fields),
+};
+
+static const struct cfg_field drive_override_fields[] = {
+    {"drive_id", CFG_TYPE_STRING, CFG_REQUIRED, OFF(struct cfg_drive_override, drive_id)},
+    {"path_on_host", CFG_TYPE_STRING, CFG_NULLABLE | CFG_SERDE_DEFAULT,
+     OFF(struct cfg_drive_override, path_on_host)},
+    {"force", CFG_TYPE_BOOL, CFG_SERDE_DEFAULT, OFF(struct cfg_drive_override, force)},
+    {"rate_limiter", CFG_TYPE_OBJECT, CFG_NULLABLE | CFG_SERDE_DEFAULT,
+     OFF_HAS(struct cfg_drive_override, rate_limiter, rate_limiter.present),
+     .object = &cfg_object_rate_limiter},
+};
+CHECK_TABLE(drive_override_fields);
+
+const struct cfg_object cfg_object_drive_override = {
+    .name = "DriveOverride",
+    .key = "",
+    .strict = true,
+    OBJECT(struct cfg_drive_override, drive_override_fields),
 };
 
 static const struct cfg_field vsock_override_fields[] = {
@@ -216,7 +244,7 @@ static const struct cfg_field snapshot_load_fields[] = {
      OFF(struct cfg_snapshot_load, track_dirty_pages)},
     {"resume_vm", CFG_TYPE_BOOL, CFG_SERDE_DEFAULT, OFF(struct cfg_snapshot_load, resume_vm)},
     {"network_overrides", CFG_TYPE_LIST, CFG_SERDE_DEFAULT, .has_off = CFG_NO_OFF,
-     .list = &cfg_list_overrides},
+     .list = &cfg_list_nic_overrides},
     {"vsock_override", CFG_TYPE_OBJECT, CFG_NULLABLE | CFG_SERDE_DEFAULT,
      OFF_HAS(struct cfg_snapshot_load, vsock_override, vsock_override.present),
      .object = &cfg_object_vsock_override},
@@ -224,6 +252,8 @@ static const struct cfg_field snapshot_load_fields[] = {
      OFF(struct cfg_snapshot_load, clock_realtime)},
     {"huge_pages", CFG_TYPE_ENUM, CFG_SERDE_DEFAULT, OFF(struct cfg_snapshot_load, huge_pages),
      .default_value = CFG_LOAD_HUGE_PAGES_SNAPSHOT, .enum_names = load_huge_pages_names},
+    {"drive_overrides", CFG_TYPE_LIST, CFG_SERDE_DEFAULT, .has_off = CFG_NO_OFF,
+     .list = &cfg_list_drive_overrides},
 };
 CHECK_TABLE(snapshot_load_fields);
 

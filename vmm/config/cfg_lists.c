@@ -160,41 +160,93 @@ const struct cfg_list cfg_list_msrs = {
 
 /* ------------------------------------------------------------------ snapshot/load */
 
-static int overrides_add(void *owner, const void *elem, struct err *err)
+/* Makes room for one more element. Returns it, not filled, or NULL. */
+static void *grow(void **elems, uint32_t count, size_t size)
+{
+    void *grown = reallocarray(*elems, count + 1u, size);
+    if (!grown)
+        return NULL;
+    *elems = grown;
+    return (char *)grown + count * size;
+}
+
+/* Takes a copy of a text that may be absent. Returns 0 or -ENOMEM. */
+static int keep_text(const char *text, char **ret_copy)
+{
+    *ret_copy = text ? strdup(text) : NULL;
+    return text && !*ret_copy ? -ENOMEM : 0;
+}
+
+static int nic_overrides_add(void *owner, const void *elem, struct err *err)
 {
     struct cfg_snapshot_load *load = owner;
-    const struct cfg_nic_override *override = elem;
+    void *elems = load->network_overrides;
 
     if (load->network_overrides_count == CFG_NICS_MAX)
         return cfg_fail_full(err, "network overrides", CFG_NICS_MAX);
-    char *iface_id = strdup(override->iface_id);
-    char *host_dev_name = strdup(override->host_dev_name);
-    if (!iface_id || !host_dev_name) {
-        free(iface_id);
-        free(host_dev_name);
+    struct cfg_nic_override *kept = grow(&elems, load->network_overrides_count, sizeof(*kept));
+    if (!kept)
         return cfg_fail_memory(err);
-    }
-    load->network_overrides[load->network_overrides_count++] = (struct cfg_nic_override){
-        .iface_id = iface_id,
-        .host_dev_name = host_dev_name,
-    };
-    return 0;
+    load->network_overrides = elems;
+    const struct cfg_nic_override *from = elem;
+    *kept = *from;
+    load->network_overrides_count++; /* what is half there is freed with the rest */
+    int rc = keep_text(from->iface_id, &kept->iface_id);
+    rc |= keep_text(from->host_dev_name, &kept->host_dev_name);
+    return rc < 0 ? cfg_fail_memory(err) : 0;
 }
 
-static void overrides_done(void *owner)
+static void nic_overrides_done(void *owner)
 {
     struct cfg_snapshot_load *load = owner;
 
-    while (load->network_overrides_count > 0) {
-        struct cfg_nic_override *last = &load->network_overrides[--load->network_overrides_count];
-        free(last->iface_id);
-        free(last->host_dev_name);
-    }
+    while (load->network_overrides_count > 0)
+        cfg_object_done(&cfg_object_nic_override,
+                        &load->network_overrides[--load->network_overrides_count]);
+    free(load->network_overrides);
+    load->network_overrides = NULL;
 }
 
-const struct cfg_list cfg_list_overrides = {
+const struct cfg_list cfg_list_nic_overrides = {
     .object = &cfg_object_nic_override,
     .max_count = CFG_NICS_MAX,
-    .add = overrides_add,
-    .done = overrides_done,
+    .add = nic_overrides_add,
+    .done = nic_overrides_done,
+};
+
+static int drive_overrides_add(void *owner, const void *elem, struct err *err)
+{
+    struct cfg_snapshot_load *load = owner;
+    void *elems = load->drive_overrides;
+
+    if (load->drive_overrides_count == CFG_DRIVES_MAX)
+        return cfg_fail_full(err, "drive overrides", CFG_DRIVES_MAX);
+    struct cfg_drive_override *kept = grow(&elems, load->drive_overrides_count, sizeof(*kept));
+    if (!kept)
+        return cfg_fail_memory(err);
+    load->drive_overrides = elems;
+    const struct cfg_drive_override *from = elem;
+    *kept = *from;
+    load->drive_overrides_count++;
+    int rc = keep_text(from->drive_id, &kept->drive_id);
+    rc |= keep_text(from->path_on_host, &kept->path_on_host);
+    return rc < 0 ? cfg_fail_memory(err) : 0;
+}
+
+static void drive_overrides_done(void *owner)
+{
+    struct cfg_snapshot_load *load = owner;
+
+    while (load->drive_overrides_count > 0)
+        cfg_object_done(&cfg_object_drive_override,
+                        &load->drive_overrides[--load->drive_overrides_count]);
+    free(load->drive_overrides);
+    load->drive_overrides = NULL;
+}
+
+const struct cfg_list cfg_list_drive_overrides = {
+    .object = &cfg_object_drive_override,
+    .max_count = CFG_DRIVES_MAX,
+    .add = drive_overrides_add,
+    .done = drive_overrides_done,
 };

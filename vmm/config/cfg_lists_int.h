@@ -14,12 +14,13 @@ struct cfg_register_modifier {
     struct cfg_bitmap32 bitmap;
 };
 
-extern const struct cfg_list cfg_list_mmds_nics;    /* owner: struct cfg_mmds */
-extern const struct cfg_list cfg_list_capabilities; /* owner: struct cfg_cpu_template */
-extern const struct cfg_list cfg_list_cpuid;        /* owner: struct cfg_cpu_template */
-extern const struct cfg_list cfg_list_msrs;         /* owner: struct cfg_cpu_template */
-extern const struct cfg_list cfg_list_registers;    /* owner: struct cfg_cpuid_modifier */
-extern const struct cfg_list cfg_list_overrides;    /* owner: struct cfg_snapshot_load */
+extern const struct cfg_list cfg_list_mmds_nics;       /* owner: struct cfg_mmds */
+extern const struct cfg_list cfg_list_capabilities;    /* owner: struct cfg_cpu_template */
+extern const struct cfg_list cfg_list_cpuid;           /* owner: struct cfg_cpu_template */
+extern const struct cfg_list cfg_list_msrs;            /* owner: struct cfg_cpu_template */
+extern const struct cfg_list cfg_list_registers;       /* owner: struct cfg_cpuid_modifier */
+extern const struct cfg_list cfg_list_nic_overrides;   /* owner: struct cfg_snapshot_load */
+extern const struct cfg_list cfg_list_drive_overrides; /* owner: struct cfg_snapshot_load */
 
 /* A list has all it may hold: "too many <what>: at most <max> are accepted". Returns -ENOSPC. */
 int cfg_fail_full(struct err *err, const char *what, unsigned max);

@@ -5,6 +5,7 @@
  * parts that look at a request alone: any.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "vmm/config/cfg.h"
 
@@ -77,9 +78,30 @@ static int check_filled(const char *text, const char *field, const char *what, s
     return err_set(err, -EINVAL, "%s is empty: name %s", field, what);
 }
 
+/* Two elements for one drive would be two files. */
+static int check_drive_override(const struct cfg_snapshot_load *load, uint32_t idx, struct err *err)
+{
+    const struct cfg_drive_override *override = &load->drive_overrides[idx];
+    for (uint32_t i = 0; i < idx; i++)
+        if (strcmp(load->drive_overrides[i].drive_id, override->drive_id) == 0)
+            return err_set(err, -EINVAL,
+                           "`drive_overrides` names the drive `%s` twice: a drive has one file, "
+                           "leave one of them out",
+                           override->drive_id);
+    if (override->path_on_host && override->path_on_host[0] == '\0')
+        return err_set(err, -EINVAL,
+                       "`path_on_host` of `%s` in `drive_overrides` is empty: name the file that "
+                       "the drive gets here, or leave it out to keep the snapshot's",
+                       override->drive_id);
+    return check_filled(override->drive_id, "`drive_id` of an element of `drive_overrides`",
+                        "a drive of the snapshot", err);
+}
+
 static int check_overrides(const struct cfg_snapshot_load *load, struct err *err)
 {
     int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < load->drive_overrides_count; i++)
+        rc = check_drive_override(load, i, err);
     for (uint32_t i = 0; rc == 0 && i < load->network_overrides_count; i++) {
         const struct cfg_nic_override *override = &load->network_overrides[i];
         rc = check_filled(override->iface_id, "`iface_id` of an element of `network_overrides`",

@@ -263,6 +263,12 @@ struct blk *machine_find_drive(const struct machine *machine, const char *drive_
     return NULL;
 }
 
+const struct disk *machine_drive_disk(const struct machine *machine, const char *drive_id)
+{
+    const struct blk *blk = machine_find_drive(machine, drive_id);
+    return blk ? blk_disk(blk) : NULL;
+}
+
 int machine_patch_drive(struct machine *machine, const struct cfg_drive_patch *patch,
                         struct err *err)
 {

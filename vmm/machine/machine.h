@@ -93,6 +93,11 @@ MUST_CHECK int machine_stage_boot_source(struct machine *machine,
 MUST_CHECK int machine_stage_drive(struct machine *machine, const struct cfg_drive *drive,
                                    uint32_t *ret_tail_size, struct err *err);
 
+/* The disk of a drive that is staged or built, or NULL: there is none of that id. Borrowed until
+ * it is replaced. */
+struct disk;
+const struct disk *machine_drive_disk(const struct machine *machine, const char *drive_id);
+
 /*
  * Opens an interface's TAP now. The same id's is closed before, and gone when the new one fails.
  * Sentences of api.md, PUT /network-interfaces, without the category. Returns 0, -ENOMEM or -errno

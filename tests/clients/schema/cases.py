@@ -226,7 +226,7 @@ class Group:
             case.body.update({name: path for name, path in CREATED.items() if name in case.body})
             return
         case.body.update(snapshot_path=SAVED["snapshot_path"], mem_backend=SAVED_MEMORY)
-        for name in ("mem_file_path", "network_overrides", "vsock_override"):
+        for name in ("mem_file_path", "network_overrides", "vsock_override", "drive_overrides"):
             case.body.pop(name, None)
 
     def check(self, case, mode):

@@ -131,6 +131,35 @@ static void test_api_request_parse__load__settled(void **state)
     api_request_done(&request);
 }
 
+static void test_api_request_parse__load_with_more_overrides__all_members(void **state)
+{
+    (void)state;
+    struct api_request request;
+    request_taken(
+        PUT, "/snapshot/load",
+        "{'snapshot_path': 's', 'mem_file_path': 'm', 'network_overrides': [{'iface_id': 'e', "
+        "'host_dev_name': 't'}, {'iface_id': 'f', 'host_dev_name': 'u', 'guest_mac': "
+        "'06:00:00:00:00:07', 'tx_rate_limiter': {'ops': {'size': 5, 'refill_time': 6}}}], "
+        "'drive_overrides': [{'drive_id': 'd'}, {'drive_id': 'e', 'path_on_host': 'p', 'force': "
+        "true, 'rate_limiter': {'bandwidth': {'size': 8, 'refill_time': 9}}}]}",
+        &request);
+    const struct cfg_snapshot_load *load = &request.action.u.snapshot_load;
+    assert_int_equal(load->network_overrides_count, 2);
+    assert_false(load->network_overrides[0].has_guest_mac);
+    assert_false(load->network_overrides[0].tx_rate_limiter.present);
+    assert_true(load->network_overrides[1].has_guest_mac);
+    assert_int_equal(load->network_overrides[1].guest_mac[5], 7);
+    assert_false(load->network_overrides[1].rx_rate_limiter.present);
+    assert_int_equal(load->network_overrides[1].tx_rate_limiter.ops.size, 5);
+    assert_int_equal(load->drive_overrides_count, 2);
+    assert_null(load->drive_overrides[0].path_on_host);
+    assert_false(load->drive_overrides[0].force);
+    assert_string_equal(load->drive_overrides[1].path_on_host, "p");
+    assert_true(load->drive_overrides[1].force);
+    assert_int_equal(load->drive_overrides[1].rate_limiter.bandwidth.size, 8);
+    api_request_done(&request);
+}
+
 static void test_api_request_parse__deprecated_members__flag_and_counter(void **state)
 {
     (void)state;
@@ -189,6 +218,7 @@ int main(void)
         cmocka_unit_test(test_api_request_parse__empty_patch__refused),
         cmocka_unit_test(test_api_request_parse__ids_differ__refused),
         cmocka_unit_test(test_api_request_parse__load__settled),
+        cmocka_unit_test(test_api_request_parse__load_with_more_overrides__all_members),
         cmocka_unit_test(test_api_request_parse__deprecated_members__flag_and_counter),
         cmocka_unit_test(test_api_request_parse__refused_body__is_not_deprecated),
     };

@@ -409,6 +409,21 @@ static void test_rl_save__then_restore__goes_on_unblocked(void **state)
     assert_int_equal(left(fx), 0);
 }
 
+static void test_rl_state_start__restored__is_full(void **state)
+{
+    struct fixture *fx = *state;
+    const struct rl_bucket_config configs[RL_KINDS_COUNT] = {
+        [RL_OPS] = {.size = 10, .one_time_burst = 2, .refill_time_ms = 1000}};
+    struct rl_state fresh;
+    rl_state_start(configs, &fresh);
+    use(fx, (struct rl_bucket_config){7, 0, 7}, no_limit);
+    assert_int_equal(rl_restore(&fx->rl, &fresh), 0);
+    assert_true(rl_take(&fx->rl, RL_BYTES, 1000)); /* what limited it is gone */
+    for (int i = 0; i < 12; i++)
+        assert_true(rl_take(&fx->rl, RL_OPS, 1));
+    assert_false(rl_take(&fx->rl, RL_OPS, 1));
+}
+
 static void test_rl_restore__impossible_state__refused_untouched(void **state)
 {
     struct fixture *fx = *state;
@@ -450,6 +465,7 @@ int main(void)
         RL_TEST(test_rl_bucket_spend__full_bucket__tokens_then_nothing_then_refill),
         RL_TEST(test_rl_bucket_spend__no_limit__always),
         RL_TEST(test_rl_save__then_restore__goes_on_unblocked),
+        RL_TEST(test_rl_state_start__restored__is_full),
         RL_TEST(test_rl_restore__impossible_state__refused_untouched),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

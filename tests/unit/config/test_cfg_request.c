@@ -221,10 +221,38 @@ static void test_cfg_snapshot_load_settle__empty_text__field_is_named(void **sta
     expect_settle_fails(&load, "`uds_path` of `vsock_override` is empty: name the path of a socket "
                                "that is to be made");
     load = good;
+    struct cfg_nic_override nic = {.iface_id = path, .host_dev_name = empty};
     load.network_overrides_count = 1;
-    load.network_overrides[0] = (struct cfg_nic_override){.iface_id = path, .host_dev_name = empty};
+    load.network_overrides = &nic;
     expect_settle_fails(&load, "`host_dev_name` of `m` in `network_overrides` is empty: name the "
                                "TAP device that the interface gets here");
+    struct cfg_drive_override drives[] = {{.drive_id = path, .path_on_host = empty},
+                                          {.drive_id = path}};
+    load = good;
+    load.drive_overrides_count = 1;
+    load.drive_overrides = drives;
+    expect_settle_fails(&load, "`path_on_host` of `m` in `drive_overrides` is empty: name the file "
+                               "that the drive gets here, or leave it out to keep the snapshot's");
+    drives[0] = (struct cfg_drive_override){.drive_id = empty};
+    expect_settle_fails(&load, "`drive_id` of an element of `drive_overrides` is empty: name a "
+                               "drive of the snapshot");
+}
+
+static void test_cfg_snapshot_load_settle__a_drive_twice__refused(void **state)
+{
+    (void)state;
+    char path[] = "m";
+    struct cfg_drive_override drives[] = {{.drive_id = path, .path_on_host = path},
+                                          {.drive_id = path}};
+    struct cfg_snapshot_load load = {.snapshot_path = path,
+                                     .mem_backend = {.present = true, .backend_path = path},
+                                     .drive_overrides = drives,
+                                     .drive_overrides_count = 1};
+    struct err err = ERR_INIT;
+    assert_int_equal(cfg_snapshot_load_settle(&load, &err), 0);
+    load.drive_overrides_count = 2;
+    expect_settle_fails(&load, "`drive_overrides` names the drive `m` twice: a drive has one file, "
+                               "leave one of them out");
 }
 
 int main(void)
@@ -242,6 +270,7 @@ int main(void)
         cmocka_unit_test(
             test_cfg_snapshot_load_settle__deprecated_members__become_their_successors),
         cmocka_unit_test(test_cfg_snapshot_load_settle__empty_text__field_is_named),
+        cmocka_unit_test(test_cfg_snapshot_load_settle__a_drive_twice__refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

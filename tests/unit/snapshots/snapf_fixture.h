@@ -182,6 +182,22 @@ static inline void fill_machine(struct distinct *from, enum hv_irqchip irqchip,
     fill_devices(from, machine);
 }
 
+static inline void fill_bases(struct distinct *from, struct snapf_bases *bases)
+{
+    bases->count = 2;
+    for (uint32_t i = 0; i < bases->count; i++) {
+        struct snapf_base *base = &bases->bases[i];
+        base->drive_idx = 5 + i;
+        base->is_file = i == 1;
+        FILL(from, base->size);
+        FILL(from, base->dev);
+        FILL(from, base->ino);
+        FILL(from, base->mtime_ns);
+        FILL(from, base->ctime_ns);
+        FILL(from, base->digest);
+    }
+}
+
 /* Every member has a value that no other has; padding stays 0. */
 static inline void content_fill(enum hv_irqchip irqchip, struct snapf_content *content)
 {
@@ -203,6 +219,7 @@ static inline void content_fill(enum hv_irqchip irqchip, struct snapf_content *c
     FILL(&from, content->id);
     FILL(&from, content->predecessor);
     content->memory_stamp = (struct snapf_stamp){.s = 0x123456789, .ns = 987654321};
+    fill_bases(&from, &content->bases);
 }
 
 /* A file of such content. The caller frees. */

@@ -46,6 +46,7 @@ static void expect_same_content(void)
     assert_memory_equal(after.predecessor, before.predecessor, sizeof(before.predecessor));
     assert_int_equal(after.memory_stamp.s, before.memory_stamp.s);
     assert_int_equal(after.memory_stamp.ns, before.memory_stamp.ns);
+    assert_memory_equal(&after.bases, &before.bases, sizeof(before.bases));
     assert_int_equal(machine->vcpus_count, before.machine.vcpus_count);
     for (uint32_t i = 0; i < machine->vcpus_count; i++)
         assert_memory_equal(&machine->vcpus[i], &before.machine.vcpus[i], sizeof(*machine->vcpus));

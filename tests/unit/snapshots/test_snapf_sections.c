@@ -15,7 +15,7 @@
 #define HEAD_SIZE 16u
 
 /* Order of the sections in a file with two vCPUs and three devices. */
-enum { INFO, CONF, MEMO, VM, LEGA, VCPU_0, VCPU_1, DEV_0, DEV_1, DEV_2, SAMP, COUNT };
+enum { INFO, CONF, MEMO, VM, LEGA, VCPU_0, VCPU_1, DEV_0, DEV_1, DEV_2, SAMP, BASE, COUNT };
 
 static struct snapf_content content;
 
@@ -104,7 +104,7 @@ static void test_snapf_decode__unknown_tag__refused(void **state)
     static const char *const names[COUNT] = {
         [INFO] = "INFO", [CONF] = "CONF",   [MEMO] = "MEMO",   [VM] = "VM",
         [LEGA] = "LEGA", [VCPU_0] = "VCPU", [VCPU_1] = "VCPU", [DEV_0] = "DEV",
-        [DEV_1] = "DEV", [DEV_2] = "DEV",   [SAMP] = "SAMP",
+        [DEV_1] = "DEV", [DEV_2] = "DEV",   [SAMP] = "SAMP",   [BASE] = "BASE",
     };
     for (uint32_t i = 0; i < COUNT; i++) {
         char sentence[64];
@@ -158,7 +158,7 @@ static void test_snapf_decode__duplicated_section__refused(void **state)
         memcpy(copy, file->data + off, len);
         insert(file, off, copy, len);
         file_put_u32(file, FILE_SECTIONS_COUNT_OFF, COUNT + 1);
-        expect_refused(file, i == SAMP ? "sections, expected" : "expected section");
+        expect_refused(file, i == BASE ? "sections, expected" : "expected section");
         cut_out(file, off, len);
         free(copy);
     }
@@ -167,7 +167,7 @@ static void test_snapf_decode__duplicated_section__refused(void **state)
 static void test_snapf_decode__missing_section__refused(void **state)
 {
     struct bytes *file = *state;
-    for (uint32_t i = 0; i < COUNT; i++) {
+    for (uint32_t i = 0; i < BASE; i++) { /* older files have no BASE */
         size_t off = section_off(file, i);
         size_t len = section_off(file, i + 1) - off;
         struct bytes less = {malloc(file->len), file->len};
@@ -180,11 +180,38 @@ static void test_snapf_decode__missing_section__refused(void **state)
     }
 }
 
+static void test_snapf_decode__file_from_before_bases__has_none(void **state)
+{
+    struct bytes *file = *state;
+    struct err err = ERR_INIT;
+    size_t off = section_off(file, BASE);
+    cut_out(file, off, file->len - off);
+    file_seal(file);
+    assert_int_equal(snapf_decode(file->data, file->len, &content, &err), -EINVAL);
+    assert_string_equal(err.msg, "it has 12 sections, expected 11");
+    file_put_u32(file, FILE_SECTIONS_COUNT_OFF, COUNT - 1);
+    file_seal(file);
+    assert_int_equal(snapf_decode(file->data, file->len, &content, &err), 0);
+    assert_int_equal(content.bases.count, 0);
+    snapf_content_done(&content);
+}
+
+static void test_snapf_decode__impossible_bases__refused(void **state)
+{
+    struct bytes *file = *state;
+    size_t off = section_off(file, BASE) + HEAD_SIZE;
+    file_put_u32(file, off, SNAPF_BASES_MAX + 1);
+    expect_refused(file, "section BASE is not");
+    file_put_u32(file, off, 2);
+    file_put_u32(file, off + 4, SNAPF_BASES_MAX); /* the drive of the first */
+    expect_refused(file, "section BASE is not");
+}
+
 static void test_snapf_decode__other_count_of_sections__refused(void **state)
 {
     struct bytes *file = *state;
     file_put_u32(file, FILE_SECTIONS_COUNT_OFF, COUNT + 1);
-    expect_refused(file, "it has 12 sections, expected 11");
+    expect_refused(file, "it has 13 sections, expected 12");
 }
 
 /* The counts are the last 8 bytes of INFO. */
@@ -278,6 +305,8 @@ int main(void)
         TEST(test_snapf_decode__unknown_irqchip__refused),
         TEST(test_snapf_decode__bool_that_is_neither__refused),
         TEST(test_snapf_decode__more_samples_than_any__refused),
+        TEST(test_snapf_decode__file_from_before_bases__has_none),
+        TEST(test_snapf_decode__impossible_bases__refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
