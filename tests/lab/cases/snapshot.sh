@@ -5,68 +5,11 @@
 # clones have other random numbers, vsock answers at once and by another path, the clock stands or goes on as asked.
 # shellcheck disable=SC2016 # what the guest is told is the guest's to expand
 set -euo pipefail
-# shellcheck source=tests/lab/session.bash
-source tests/lab/session.bash
+# shellcheck source=tests/lab/snapshot.bash
+source tests/lab/snapshot.bash
 
-vcat=build/tests/lib/vcat
 cycles=${MAYFLY_SNAPSHOT_CYCLES:-20} # tests/long/snapshot: 1000
-uds=$dir/v.sock
-cp "$vcat" "$dir/vcat"
-truncate -s %4096 "$dir/vcat"
-truncate -s 16M "$dir/disk"
 
-# boot VCPUS
-boot() {
-    serve "$mayfly"
-    put_guest clocksource=kvm-clock # clock_realtime is for that one only
-    api PUT /drives/disk "{\"drive_id\":\"disk\",\"path_on_host\":\"$dir/disk\",\"is_root_device\":false,\"is_read_only\":false}"
-    api PUT /drives/vcat "{\"drive_id\":\"vcat\",\"path_on_host\":\"$dir/vcat\",\"is_root_device\":false,\"is_read_only\":true}"
-    api PUT /vsock "{\"guest_cid\":42,\"uds_path\":\"$uds\"}"
-    api PUT /machine-config "{\"vcpu_count\":$1,\"mem_size_mib\":128,\"track_dirty_pages\":true}"
-    start_guest
-    guest 'cat /dev/vdc >/vcat && chmod +x /vcat && mkdir -p /mnt'
-    # One program writes the disk and one counts in memory, for ever; what each says is checked by its sum.
-    guest 'head -c 500000 /dev/urandom >/pattern && sha256sum /pattern >/pattern.sum && mke2fs -q /dev/vdb && mount /dev/vdb /mnt'
-    guest '(n=0; while [ ! -e /stop ]; do n=$((n + 1)); head -c 3000 /dev/urandom >/mnt/new; sha256sum </mnt/new >/mnt/new.sum; mv /mnt/new /mnt/data; mv /mnt/new.sum /mnt/data.sum; echo $n >/count; sleep 0.05; done) & true'
-    guest '/vcat vsock-listen:1000 echo & true'
-}
-
-end_monitor() {
-    kill -9 "$pid"
-    wait "$pid" 2>/dev/null || true
-    exec 3>&-
-    rm -f "$sock" "$dir/in" "$uds"
-}
-
-# save TYPE
-save() {
-    api PATCH /vm '{"state":"Paused"}'
-    api PUT /snapshot/create "{\"snapshot_type\":\"$1\",\"snapshot_path\":\"$dir/state\",\"mem_file_path\":\"$dir/memory\"}"
-}
-
-# load [MEMBER...]: in a process of its own
-load() {
-    local more was=$what
-    more=$(printf ',%s' '"resume_vm":true' "$@")
-    serve "$mayfly"
-    api PUT /snapshot/load "{\"snapshot_path\":\"$dir/state\",\"mem_backend\":{\"backend_type\":\"File\",\"backend_path\":\"$dir/memory\"}$more}"
-    what=$was
-}
-
-# answers [PATH]: the program in the guest, by a new stream
-answers() {
-    "$vcat" "connect:${1:-$uds}:1000" <"$dir/hello" >"$dir/got" 2>"$dir/why" || fail "$what: vsock: $(cat "$dir/why")" "$out"
-    [[ $(cat "$dir/got") == hello ]] || fail "$what: vsock: got '$(cat "$dir/got")'" "$out"
-}
-
-# sound: everything in the guest is as its own programs have left it
-sound() {
-    guest 'a=$(cat /count); sleep 0.3; b=$(cat /count); [ "$b" -gt "$a" ] && echo counts'
-    said counts
-    guest 'sha256sum -c /pattern.sum'
-}
-
-printf hello >"$dir/hello"
 boot 2
 what='the first snapshot'
 save Full
@@ -81,7 +24,7 @@ for cycle in $(seq "$cycles"); do
     what="cycle $cycle"
     save "$( ((cycle % 2)) && echo Diff || echo Full)"
     end_monitor
-    load '"track_dirty_pages":true'
+    load File "$dir/memory" '"track_dirty_pages":true'
     answers
     # Its timers are where they were: a TSC that is not what it was lets them wait.
     ((cycle > 1)) || guest 'read a b </proc/uptime; sleep 0.04; read c d </proc/uptime; echo slept from $a to $c'
@@ -103,7 +46,7 @@ cp "$dir/first.state" "$dir/state"
 cp --sparse=always "$dir/first.memory" "$dir/memory"
 sum=$(sha256sum <"$dir/memory")
 for clone in 1 2 3; do
-    load '"vsock_override":{"uds_path":"'"$dir/clone.sock"'"}'
+    load File "$dir/memory" '"vsock_override":{"uds_path":"'"$dir/clone.sock"'"}'
     answers "$dir/clone.sock"
     guest 'head -c 16 /dev/urandom | sha256sum'
     grep -aE '^[0-9a-f]{64} ' "$dir/said" >>"$dir/random"
@@ -117,7 +60,7 @@ done
 [[ $(sort -u "$dir/random" | wc -l) == 3 ]] || fail "$what: the same random numbers" "$dir/random"
 [[ $(sha256sum <"$dir/memory") == "$sum" ]] || fail "$what: the memory file was written to"
 
-load '"clock_realtime":true'
+load File "$dir/memory" '"clock_realtime":true'
 what=clock_realtime
 guest 'sleep 0.1; echo the time is $(date +%s)'
 guest_s=$(sed -n 's/^the time is \([0-9]*\).*/\1/p' "$dir/said")
@@ -130,7 +73,7 @@ for vcpus in 1 8; do
     boot "$vcpus"
     save Full
     end_monitor
-    load
+    load File "$dir/memory"
     answers
     sound
     guest 'echo there are $(nproc)'
