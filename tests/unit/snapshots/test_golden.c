@@ -4,7 +4,8 @@
  * reads them, and finds in them what was there. They are never made anew; a new version of the
  * format adds one. All: one vCPU that runs tests/native/guests/numbers.S, 16 MiB, a drive with a
  * limiter that the guest has not touched. v1_0.state: all samples are looked at by a load;
- * v1_1.state: the first of them are no random ones. Single thread.
+ * v1_1.state: the first of them are no random ones. v1_2.state: ids, a stamp and a drive that is
+ * only read. Single thread.
  */
 #include <limits.h>
 #include <stdio.h>
@@ -60,6 +61,12 @@ static int setup_1_1(void **state)
 {
     (void)state;
     return setup_of("v1_1.state");
+}
+
+static int setup_1_2(void **state)
+{
+    (void)state;
+    return setup_of("v1_2.state");
 }
 
 static int teardown(void **state)
@@ -222,8 +229,37 @@ static void test_golden_1_1__samples__as_written(void **state)
     assert_memory_equal(fix.content.predecessor, no_id, sizeof(no_id));
 }
 
+static void test_golden_1_2__check__can_be_a_machine(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    assert_int_equal(machine_state_check(&fix.content.machine, &fix.config, &err), 0);
+}
+
+static void test_golden_1_2__ids_and_stamp__as_written(void **state)
+{
+    (void)state;
+    static const uint8_t id[4] = {0x4e, 0xa7, 0xf4, 0x16};
+    static const uint8_t predecessor[4] = {0xec, 0x53, 0xa9, 0x5e};
+    assert_memory_equal(fix.content.id, id, sizeof(id));
+    assert_memory_equal(fix.content.predecessor, predecessor, sizeof(predecessor));
+    assert_int_equal(fix.content.memory_stamp.s, 1795745889);
+    assert_int_equal(fix.content.memory_stamp.ns, 159029097);
+}
+
+static void test_golden_1_2__base_of_a_drive__as_written(void **state)
+{
+    (void)state;
+    assert_int_equal(fix.content.bases.count, 1);
+    assert_int_equal(fix.content.bases.bases[0].drive_idx, 0);
+    assert_int_equal(fix.content.bases.bases[0].size, 1024 * 1024);
+    assert_true(fix.content.bases.bases[0].is_file);
+    assert_true(fix.config.drives[0].is_read_only);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup_1_0, teardown)
 #define TEST_1_1(test) cmocka_unit_test_setup_teardown(test, setup_1_1, teardown)
+#define TEST_1_2(test) cmocka_unit_test_setup_teardown(test, setup_1_2, teardown)
 
 int main(void)
 {
@@ -237,6 +273,9 @@ int main(void)
         TEST(test_golden_1_0__samples__as_written),
         TEST_1_1(test_golden_1_1__check__can_be_a_machine),
         TEST_1_1(test_golden_1_1__samples__as_written),
+        TEST_1_2(test_golden_1_2__check__can_be_a_machine),
+        TEST_1_2(test_golden_1_2__ids_and_stamp__as_written),
+        TEST_1_2(test_golden_1_2__base_of_a_drive__as_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
