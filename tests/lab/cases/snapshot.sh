@@ -10,6 +10,11 @@ source tests/lab/snapshot.bash
 
 cycles=${MAYFLY_SNAPSHOT_CYCLES:-20} # tests/long/snapshot: 1000
 
+# latency: from the reply to a load until a new vsock stream has been answered, a process's start included, by this host's clock
+latency() {
+    sort -n "$dir/answered_us" | awk '{ all[NR] = $1 } END { print "a vsock answer after", all[int((NR + 1) / 2)] / 1000, "ms (median),", all[NR] / 1000, "(most)" }'
+}
+
 boot 2
 what='the first snapshot'
 save Full
@@ -25,12 +30,16 @@ for cycle in $(seq "$cycles"); do
     save "$( ((cycle % 2)) && echo Diff || echo Full)"
     end_monitor
     load File "$dir/memory" '"track_dirty_pages":true'
+    start_us=${EPOCHREALTIME/[.,]/}
     answers
+    echo $((${EPOCHREALTIME/[.,]/} - start_us)) >>"$dir/answered_us"
+    ((cycle % 100)) || echo "$cycle cycles: $(latency)" >&2
     # Its timers are where they were: a TSC that is not what it was lets them wait.
     ((cycle > 1)) || guest 'read a b </proc/uptime; sleep 0.04; read c d </proc/uptime; echo slept from $a to $c'
     ((cycle > 1)) || awk '/^slept from/ { exit !($5 - $3 < 0.4) }' "$dir/said" || fail "$what: a sleep of 40 ms took too long" "$dir/said"
     ((cycle % 5)) || sound
 done
+latency
 what='the disk'
 sound
 # Told to stop, and not killed: between its two mv the sum is the last file's.
