@@ -39,17 +39,18 @@ static _Noreturn void die(const char *what)
     exit(1);
 }
 
+/* The path is there when one can connect to it. */
 static int take_monitor(const char *path)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (strlen(path) >= sizeof(addr.sun_path)) {
+    if (snprintf(addr.sun_path, sizeof(addr.sun_path), "%s.new", path) >=
+        (int)sizeof(addr.sun_path)) {
         errno = ENAMETOOLONG;
         die(path);
     }
-    memcpy(addr.sun_path, path, strlen(path));
     if (listener < 0 || bind(listener, (const struct sockaddr *)&addr, sizeof(addr)) < 0 ||
-        listen(listener, 1) < 0)
+        listen(listener, 1) < 0 || rename(addr.sun_path, path) < 0)
         die(path);
     int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     if (fd < 0)

@@ -113,6 +113,7 @@ def prometheus_socket_answers_scrapes_only(t):
     equal("content type", True, "Content-Type: text/plain; version=0.0.4; charset=utf-8" in before.headers)
     equal("phases before the start", ["socket"], phases(before.body, "anonymous-instance"))
     client.boot(guest("halt"))
+    wait_until("the guest's first words", lambda: "halted" in served.vm.out)
     client.state("Paused")
     after = scraper.ask("GET", "/metrics?x=1").body
     equal("phases of a paused VM", ["socket", "config", "first_run"], phases(after, "anonymous-instance"))

@@ -80,8 +80,9 @@ def main():
     size = int(sys.argv[4]) if len(sys.argv) > 4 else 1024
     how = sys.argv[5] if len(sys.argv) > 5 else ""
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
+        listener.bind(path + ".new")
         listener.listen(1)
+        os.rename(path + ".new", path)  # whoever sees it can connect
         stream, _ = listener.accept()
     if how == "late":
         time.sleep(1)
