@@ -100,6 +100,22 @@ static int table_grow(uint64_t entries)
     return 0;
 }
 
+int fd_pwrite_full(int fd, const void *buf, size_t len, uint64_t off)
+{
+    const uint8_t *from = buf;
+    while (len > 0) {
+        ssize_t done = pwrite(fd, from, len, (off_t)off);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0)
+            return done < 0 ? -errno : -EIO;
+        from += done;
+        off += (uint64_t)done;
+        len -= (size_t)done;
+    }
+    return 0;
+}
+
 int fd_fill_standard(void)
 {
     struct pollfd standard[] = {{.fd = 0}, {.fd = 1}, {.fd = 2}};

@@ -38,6 +38,9 @@ MUST_CHECK ssize_t fd_pread_full(int fd, void *buf, size_t len, uint64_t off);
 /* Writes all `len` bytes, going on after short writes and EINTR. Returns 0 or -errno. */
 MUST_CHECK int fd_write_full(int fd, const void *buf, size_t len);
 
+/* The same at offset `off`. Returns 0 or -errno. */
+MUST_CHECK int fd_pwrite_full(int fd, const void *buf, size_t len, uint64_t off);
+
 /* Opens /dev/null for each of fds 0-2 that is closed, so that no file of ours gets their number and
  * with it what is meant for the console. Call first. Returns 0 or -errno. */
 MUST_CHECK int fd_fill_standard(void);

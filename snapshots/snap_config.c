@@ -176,11 +176,11 @@ int snap_config_encode(const struct cfg_vm *config, uint8_t **ret_bytes, size_t 
     struct snapf_code code;
     snapf_code_write(&code);
     int rc = write_all(&code, config, err);
-    if (rc == 0 && code.full)
-        rc = err_set(err, -ENOMEM, "no memory for the configuration's bytes");
+    if (rc == 0)
+        rc = snapf_code_written(&code, err);
     if (rc < 0) {
         snapf_code_done(&code);
-        return rc;
+        return err_prefix(err, "configuration: ");
     }
     *ret_bytes = code.out;
     *ret_len = code.off;

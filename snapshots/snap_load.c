@@ -231,8 +231,9 @@ static int open_devices(const struct machine *machine, struct loading *loading, 
 
 static int load_all(struct machine *machine, struct loading *loading, struct err *err)
 {
+    bool is_file = loading->load->mem_backend.backend_type == CFG_MEM_BACKEND_FILE;
     struct machine_restore how = {
-        .memory_path = loading->load->mem_backend.backend_path,
+        .memory_path = is_file ? loading->load->mem_backend.backend_path : NULL,
         .track_dirty_pages = loading->load->track_dirty_pages,
         .clock_realtime = loading->load->clock_realtime,
     };

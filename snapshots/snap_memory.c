@@ -108,31 +108,21 @@ static void picks_join(const struct walk *walk, struct snap_written *written)
 static int run_flush(struct walk *walk, struct err *err)
 {
     const uint8_t *from = (const uint8_t *)walk->view.host + walk->run_off;
-    uint64_t off = walk->file_off + walk->run_off;
-    while (walk->run_len > 0) {
-        ssize_t len = pwrite(walk->file->fd, from, walk->run_len, (off_t)off);
-        if (len < 0 && errno == EINTR)
-            continue;
-        if (len <= 0)
-            return fail_write(walk, len < 0 ? -errno : -EIO, err);
-        from += len;
-        off += (uint64_t)len;
-        walk->run_len -= (uint64_t)len;
-    }
-    return 0;
+    int rc = fd_pwrite_full(walk->file->fd, from, walk->run_len, walk->file_off + walk->run_off);
+    walk->run_len = 0;
+    return rc < 0 ? fail_write(walk, rc, err) : 0;
 }
 
 /* A page that is zero, in a file that may hold something there. */
 static int page_clear(const struct walk *walk, uint64_t off, struct err *err)
 {
     static const uint8_t zeros[GMEM_PAGE_SIZE];
-    off_t at = (off_t)(walk->file_off + off);
-    if (fallocate(walk->file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, GMEM_PAGE_SIZE) ==
-        0)
+    uint64_t at = walk->file_off + off;
+    if (fallocate(walk->file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at,
+                  GMEM_PAGE_SIZE) == 0)
         return 0;
-    if (pwrite(walk->file->fd, zeros, sizeof(zeros), at) != (ssize_t)sizeof(zeros))
-        return fail_write(walk, errno ? -errno : -EIO, err);
-    return 0;
+    int rc = fd_pwrite_full(walk->file->fd, zeros, sizeof(zeros), at);
+    return rc < 0 ? fail_write(walk, rc, err) : 0;
 }
 
 /* A page that is to be in the file as it is. */
@@ -279,7 +269,6 @@ int snap_memory_write(struct machine *machine, const struct snap_file *file,
     walk->file = file;
     walk->written = ret_written;
     walk->type = type;
-    walk->file_off = 0;
     int rc = dirty_take(machine, gmem, ret_written, err);
     if (rc == 0)
         rc = regions_write(walk, err);

@@ -212,10 +212,10 @@ int snapf_encode(const struct snapf_content *content, uint8_t **ret_bytes, size_
     for (int section = 0; section < SECTIONS_COUNT; section++)
         for (uint32_t i = 0; i < repeats((enum section)section, content); i++, count++)
             write_section(&file, (enum section)section, i, source);
-    if (file.full) {
+    int rc = snapf_code_written(&file, err);
+    if (rc < 0) {
         snapf_code_done(&file);
-        return err_set(err, -ENOMEM, "no memory for the state file, or it is larger than %u bytes",
-                       SNAPF_FILE_MAX_SIZE);
+        return err_prefix(err, "state file: ");
     }
     seal(&file, &header, count);
     *ret_bytes = file.out;

@@ -4,6 +4,7 @@
  */
 #include "snapshots/format/snapf_code.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,18 @@ void snapf_code_write(struct snapf_code *ret_code)
 void snapf_code_read(struct snapf_code *ret_code, const void *bytes, size_t len, uint32_t version)
 {
     *ret_code = (struct snapf_code){.in = bytes, .in_len = len, .version = version};
+}
+
+int snapf_code_written(const struct snapf_code *code, struct err *err)
+{
+    if (code->full)
+        return err_set(err, -ENOMEM, "no memory for it, or it is larger than %u bytes",
+                       SNAPF_FILE_MAX_SIZE);
+    if (code->bad)
+        return err_set(err, -EINVAL,
+                       "the VM has a value that no snapshot may have; please report "
+                       "this");
+    return 0;
 }
 
 void snapf_code_done(struct snapf_code *code)
@@ -110,10 +123,11 @@ void snapf_bool(struct snapf_code *code, bool *value)
 void snapf_u32_max(struct snapf_code *code, uint32_t *value, uint32_t max)
 {
     snapf_u32(code, value);
-    if (*value > max) {
-        code->bad = true;
+    if (*value <= max)
+        return;
+    code->bad = true;
+    if (!code->writes)
         *value = 0;
-    }
 }
 
 void snapf_bytes_trimmed(struct snapf_code *code, void *bytes, size_t len)

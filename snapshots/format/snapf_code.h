@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/attr.h"
+#include "base/err.h"
 
 /* Bytes of one state file, whatever is in it. */
 #define SNAPF_FILE_MAX_SIZE 10000000u
@@ -18,7 +19,7 @@
 
 struct snapf_code {
     bool writes;
-    bool bad;         /* reading: the bytes are none of ours */
+    bool bad;         /* the bytes are none of ours, or a value is none that can be read */
     bool full;        /* writing: no memory, or more than SNAPF_FILE_MAX_SIZE */
     uint32_t version; /* of the section that is read or written */
     uint8_t *out;     /* heap, the code's while it writes */
@@ -32,6 +33,10 @@ struct snapf_code {
 void snapf_code_write(struct snapf_code *ret_code);
 void snapf_code_read(struct snapf_code *ret_code, const void *bytes, size_t len, uint32_t version);
 void snapf_code_done(struct snapf_code *code);
+
+/* Is what was written whole? Returns 0, -ENOMEM, or -EINVAL: some value was none that can be
+ * read. */
+MUST_CHECK int snapf_code_written(const struct snapf_code *code, struct err *err);
 
 /* The value goes out, or comes in. */
 void snapf_u8(struct snapf_code *code, uint8_t *value);

@@ -50,17 +50,8 @@ static ssize_t copy_by_kernel(const struct copying *copying, uint64_t off, uint6
 static int write_at(const struct snaptool_file *to, const uint8_t *bytes, size_t len, uint64_t off,
                     struct err *err)
 {
-    while (len > 0) {
-        ssize_t done = pwrite(to->fd, bytes, len, (off_t)off);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done <= 0)
-            return snaptool_fail(err, done < 0 ? -errno : -EIO, "write", to->path);
-        bytes += done;
-        off += (uint64_t)done;
-        len -= (size_t)done;
-    }
-    return 0;
+    int rc = fd_pwrite_full(to->fd, bytes, len, off);
+    return rc < 0 ? snaptool_fail(err, rc, "write", to->path) : 0;
 }
 
 static int copy_by_buffer(struct copying *copying, uint64_t off, uint64_t len, struct err *err)

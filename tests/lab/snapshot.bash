@@ -16,7 +16,8 @@ runner=() # what the monitor is started by: ip netns exec ...
 # boot VCPUS: devices(), which a case may define, adds some of its own
 boot() {
     serve "${runner[@]}" "$mayfly"
-    put_guest clocksource=kvm-clock # clock_realtime is for that one only
+    # clock_realtime is for that clock only; each load is a line of the guest's log, and 1,000 are more than its 32 KiB hold.
+    put_guest clocksource=kvm-clock log_buf_len=1M
     api PUT /drives/disk "{\"drive_id\":\"disk\",\"path_on_host\":\"$dir/disk\",\"is_root_device\":false,\"is_read_only\":false}"
     api PUT /drives/vcat "{\"drive_id\":\"vcat\",\"path_on_host\":\"$dir/vcat\",\"is_root_device\":false,\"is_read_only\":true}"
     api PUT /vsock "{\"guest_cid\":42,\"uds_path\":\"$uds\"}"

@@ -4,9 +4,9 @@
  *
  *   uffd-serve SOCKET MEMORY
  *
- * Listens on SOCKET, takes one monitor's message and descriptor, and fills each page that is touched
- * (docs/snapshots.md). Ends when the monitor has, and says how many pages it has filled. Static, for
- * the lab. Single thread.
+ * Listens on SOCKET, takes one monitor's message and descriptor, and fills each page that is
+ * touched (docs/snapshots.md). Ends when the monitor has, and says how many pages it has filled.
+ * Static, for the lab. Single thread.
  */
 #include <errno.h>
 #include <fcntl.h>

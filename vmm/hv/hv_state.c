@@ -157,7 +157,10 @@ static int save_xsave(struct hv_vcpu *vcpu, struct hv_vcpu_state *state, struct 
         return err_set(err, -E2BIG, "vCPU %u: its extended state has %u bytes, more than %u",
                        vcpu->idx, state->xsave_size, HV_STATE_XSAVE_SIZE_MAX);
     int rc = hv_ioctl(vcpu->fd, has_two ? KVM_GET_XSAVE2 : KVM_GET_XSAVE, state->xsave);
-    return rc < 0 ? hv_fail(hv, err, rc, "KVM_GET_XSAVE", HV_NEED(KVM_CAP_XSAVE)) : 0;
+    if (rc < 0)
+        return hv_fail(hv, err, rc, has_two ? "KVM_GET_XSAVE2" : "KVM_GET_XSAVE",
+                       HV_NEED(KVM_CAP_XSAVE));
+    return 0;
 }
 
 /* What the CPU has of VMs inside the guest is not kept: with it only half of the state would be. */
@@ -172,7 +175,8 @@ static int refuse_nested(struct hv_vcpu *vcpu, struct err *err)
                        "vCPU %u: the guest runs VMs of its own, which a snapshot cannot keep; stop "
                        "them first",
                        vcpu->idx);
-    return 0; /* a KVM that does not know the call has none */
+    bool has_none = rc >= 0 || rc == -EINVAL || rc == -ENOTTY; /* a KVM without nesting: no call */
+    return has_none ? 0 : hv_fail(vcpu->vm->hv, err, rc, "KVM_GET_NESTED_STATE", NULL);
 }
 
 int hv_vcpu_save(struct hv_vcpu *vcpu, const struct hv_msr_list *list,

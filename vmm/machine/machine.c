@@ -101,6 +101,7 @@ void machine_dismantle(struct machine *machine)
      * No vCPU is left to use the memory. */
     gmem_free(machine->gmem);
     machine->gmem = NULL;
+    machine->is_warm = false;
     free(machine->memory_path);
     machine->memory_path = NULL;
     free(machine->own_msrs);

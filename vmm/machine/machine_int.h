@@ -133,6 +133,7 @@ struct machine {
     struct mmds *mmds;   /* made when the first one asks */
     int kernel_fd;
     int initrd_fd;
+    bool is_warm; /* machine_warm has made it, and nothing was loaded yet */
 
     /* How the guest learns of a restore. */
     struct machine_generation generation;
@@ -214,6 +215,8 @@ void machine_tell_clock(struct vcpu *vcpu);
  * park as soon as they start. */
 void machine_begin_paused(struct machine *machine);
 
+/* warm.c: are the VM, its vCPUs and their threads there ahead of a state? */
+bool machine_is_warm(const struct machine *machine);
 /* warm.c: takes back what machine_warm made, if anything, and logs why. */
 void machine_leave_warm(struct machine *machine, const char *why);
 

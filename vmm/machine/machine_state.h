@@ -85,7 +85,7 @@ MUST_CHECK int machine_save(struct machine *machine, struct machine_state *ret_s
 
 struct machine_restore {
     struct gmem *gmem;       /* the guest's memory; the machine's in any case */
-    const char *memory_path; /* of the file that it is mapped from, for sentences */
+    const char *memory_path; /* of the file that it is mapped from, for sentences; NULL: of none */
     bool track_dirty_pages;
     bool clock_realtime; /* the clock has gone on by the host's time since */
 };

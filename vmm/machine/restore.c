@@ -10,12 +10,6 @@
 #include "base/log.h"
 #include "vmm/machine/machine_int.h"
 
-/* Has machine_warm made the VM, its vCPUs and their threads for this? */
-static bool is_warm(const struct machine *machine)
-{
-    return machine->vcpus_count > 0;
-}
-
 /* The guest has the one it booted with; it cannot be given another. */
 static void warn_of_irqchip(const struct machine *machine, enum hv_irqchip irqchip)
 {
@@ -30,7 +24,7 @@ static int restore_vm(struct machine *machine, const struct machine_state *state
                       const struct machine_restore *how, struct err *err)
 {
     warn_of_irqchip(machine, state->vm.irqchip);
-    if (is_warm(machine))
+    if (machine_is_warm(machine))
         return 0;
     int rc = machine_make_vm(machine, err);
     if (rc == 0)
@@ -61,7 +55,7 @@ static int keep_msrs(struct machine *machine, const struct hv_vcpu_state *state,
 static int restore_vcpus(struct machine *machine, const struct machine_state *state,
                          const struct cfg_machine *config, struct err *err)
 {
-    int rc = is_warm(machine) ? 0 : machine_create_vcpus(machine, config, err);
+    int rc = machine_is_warm(machine) ? 0 : machine_create_vcpus(machine, config, err);
     if (rc == 0)
         rc = keep_msrs(machine, &state->vcpus[0], err);
     for (uint32_t i = 0; rc == 0 && i < machine->vcpus_count; i++)
@@ -172,15 +166,16 @@ static int restore(struct machine *machine, const struct machine_state *state,
 int machine_restore(struct machine *machine, const struct machine_state *state,
                     const struct cfg_vm *config, const struct machine_restore *how, struct err *err)
 {
-    bool was_warm = is_warm(machine);
     machine->gmem = how->gmem;
     machine_begin_paused(machine);
     machine_start_boot_timer(machine);
-    machine->memory_path = strdup(how->memory_path); /* NULL: a sentence lacks it */
+    /* NULL, too, when there is no memory for it: a sentence lacks it. */
+    machine->memory_path = how->memory_path ? strdup(how->memory_path) : NULL;
     int rc = restore(machine, state, config, how, err);
-    if (rc == 0 && !was_warm)
+    if (rc == 0 && !machine_is_warm(machine))
         rc = machine_start_vcpus(machine, err);
     if (rc < 0)
         machine_take_back(machine);
+    machine->is_warm = false; /* it is a snapshot's now, or nothing */
     return rc;
 }

@@ -39,12 +39,19 @@ int machine_warm(struct machine *machine, const struct cfg_machine *shape, struc
         rc = machine_start_vcpus(machine, err);
     if (rc < 0)
         machine_take_back(machine);
+    else
+        machine->is_warm = true;
     return rc;
+}
+
+bool machine_is_warm(const struct machine *machine)
+{
+    return machine->is_warm;
 }
 
 void machine_leave_warm(struct machine *machine, const char *why)
 {
-    if (!machine->gmem || !gmem_is_reserved(machine->gmem))
+    if (!machine_is_warm(machine))
         return;
     log_info("The VM that --warm made is given up, and another is made: %s", why);
     machine_take_back(machine);
@@ -71,7 +78,7 @@ static const char *difference(const struct machine *machine, const struct machin
 struct gmem *machine_warm_memory(struct machine *machine, const struct machine_state *state,
                                  const struct cfg_machine *config)
 {
-    if (!machine->gmem)
+    if (!machine_is_warm(machine))
         return NULL;
     const char *why = difference(machine, state, config);
     if (why)

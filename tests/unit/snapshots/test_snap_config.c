@@ -368,9 +368,20 @@ static void test_snap_config_decode__vsock_without_path__refused(void **state)
 static void test_snap_config_decode__enum_out_of_range__refused(void **state)
 {
     (void)state;
-    vm.drives[0].io_engine = (enum cfg_io_engine)(CFG_IO_ENGINE_ASYNC + 1);
     encode();
+    bytes.data[find("io_engine") + strlen("io_engine")] = CFG_IO_ENGINE_ASYNC + 1;
     expect_refused("has a value that it cannot have");
+}
+
+static void test_snap_config_encode__enum_out_of_range__refused(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    struct bytes none = {0};
+    vm.drives[0].io_engine = (enum cfg_io_engine)(CFG_IO_ENGINE_ASYNC + 1);
+    assert_int_equal(snap_config_encode(&vm, &none.data, &none.len, &err), -EINVAL);
+    assert_non_null(strstr(err.msg, "a value that no snapshot may have"));
+    assert_null(none.data);
 }
 
 static void test_snap_config_decode__number_out_of_range__refused(void **state)
@@ -462,6 +473,7 @@ int main(void)
         TEST(test_snap_config_decode__required_text_missing__refused),
         TEST(test_snap_config_decode__vsock_without_path__refused),
         TEST(test_snap_config_decode__enum_out_of_range__refused),
+        TEST(test_snap_config_encode__enum_out_of_range__refused),
         TEST(test_snap_config_decode__number_out_of_range__refused),
         TEST(test_snap_config_decode__machine_that_no_request_could_make__refused),
         TEST(test_snap_config_decode__two_root_drives__refused),

@@ -210,12 +210,28 @@ static void test_snapf_is_state__magic__ours_or_the_references(void **state)
     free(file.data);
 }
 
+static void test_snapf_encode__value_that_cannot_be_read__refused_and_unchanged(void **state)
+{
+    (void)state;
+    uint8_t *bytes = NULL;
+    size_t len = 0;
+    struct err err = ERR_INIT;
+    content_fill(HV_IRQCHIP_SPLIT, &before);
+    before.samples_fixed_count = before.samples_count + 1;
+    assert_int_equal(snapf_encode(&before, &bytes, &len, &err), -EINVAL);
+    assert_non_null(strstr(err.msg, "a value that no snapshot may have"));
+    assert_null(bytes);
+    assert_int_equal(before.samples_fixed_count, before.samples_count + 1);
+    snapf_content_done(&before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_snapf_decode__encoded_with_full_irqchip__every_member_is_back),
         cmocka_unit_test(test_snapf_decode__encoded_with_split_irqchip__every_member_is_back),
         cmocka_unit_test(test_snapf_encode__larger_than_any_file__refused),
+        cmocka_unit_test(test_snapf_encode__value_that_cannot_be_read__refused_and_unchanged),
         cmocka_unit_test(test_snapf_decode__cut_off_anywhere__refused),
         cmocka_unit_test(test_snapf_decode__one_bit_flipped__refused),
         cmocka_unit_test(test_snapf_decode__foreign_file__not_ours),
