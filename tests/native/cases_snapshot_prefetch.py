@@ -5,6 +5,8 @@ import ctypes
 import mmap
 import os
 
+from cases_snapshot_refusals import NOT_JSON
+from cases_snapshot_uffd import handler
 from native import case, equal, skip, wait_until
 from snapshot_tools import MIB, PAGE, goes_on, load, load_body, saved, serve
 
@@ -74,6 +76,7 @@ def snapshot_prefetch_reads_what_the_guest_has_not_touched(t):
     forget(t)
     served, client = serve(t)
     client.put("/snapshot/load", body(False))
+    equal("threads that read ahead without it", [], [name for name in thread_names(served) if name == "fc_prefetch"])
     equal("pages in the cache without it", 0, cached(t))
     served.stop()
 
@@ -90,7 +93,13 @@ def snapshot_prefetch_beside_a_running_guest(t):
 
 @case
 def snapshot_prefetch_of_a_handler_is_refused(t):
-    served, client = serve(t)
-    whole = body(True, backend="Uffd", memory="v")
-    equal("status", 400, client.ask("PUT", "/snapshot/load", whole).status)
-    served.stop()
+    """Before the handler hears of it: the same process loads by it afterwards."""
+    last = saved(t)
+    with handler(t):
+        served, client = serve(t)
+        client.refused("PUT", "/snapshot/load", body(True, backend="Uffd", memory="v"), f"{NOT_JSON}mem_backend: prefetch is "
+                       "for backend_type File: a page-fault handler reads its file itself.")
+        equal("the handler has a message", False, os.path.exists(t.path("trace")))
+        client.put("/snapshot/load", body(False, backend="Uffd", memory="v", resume_vm=True))
+        goes_on(served, last)
+        served.stop()

@@ -21,6 +21,16 @@ def linked(t):
     return last
 
 
+def is_free(t, how):
+    """Would somebody else get the memory's lock now?"""
+    with open(t.path("memory"), "rb") as other:
+        try:
+            fcntl.flock(other, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
 def lives_on(served, client):
     client.state("Resumed")
     counts(served)
@@ -46,8 +56,11 @@ def snapshot_in_place_onto_the_memory_of_another_vm_is_refused(t):
     goes_on(clone, last)
     for vm in (stranger, clone):
         vm.stop()
-    client.state("Paused")  # the only one now
+    # The only one now. What was refused had to unlock the file, and has locked it again.
+    equal("free to write, to share", (False, True), (is_free(t, fcntl.LOCK_EX), is_free(t, fcntl.LOCK_SH)))
+    client.state("Paused")
     create(client, "state", "memory2", kind="Diff")
+    equal("free to write, to share", (False, True), (is_free(t, fcntl.LOCK_EX), is_free(t, fcntl.LOCK_SH)))
     last = numbers(served.vm.out)[-1]
     lives_on(served, client)
     again, _ = load(t)  # and what it had locked is free for others
