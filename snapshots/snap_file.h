@@ -26,6 +26,7 @@ struct snap_file {
     int fd;
     uint64_t size;
     bool merges;
+    bool had_old;    /* there was a file of that name */
     bool no_flush;   /* set by the caller, after it was opened: nothing is made durable */
     bool in_place;   /* else at temp_path */
     bool was_same;   /* in place: it was of the right size, and what is not written stays */

@@ -137,6 +137,27 @@ def snapshot_mixed_pair_is_refused(t):
 
 
 @case
+def snapshot_diff_that_was_not_merged_is_refused(t):
+    """By its pages: a diff beside its place has no stamp. Merged where its base is it loads, and by its stamp."""
+    served, client = boot(t, track_dirty_pages=True)
+    counts(served)
+    client.state("Paused")
+    create(client)
+    shutil.copy2(t.path("memory"), t.path("v"))
+    client.state("Resumed")
+    counts(served)
+    client.state("Paused")
+    create(client, "state2", "memory2", kind="Diff")
+    load_fails(t, load_body("state2", "memory2"), "a diff has to be merged onto its base first", part=True)
+    client.state("Resumed")
+    counts(served)
+    client.state("Paused")
+    create(client, "state", "memory2", kind="Diff")  # onto a diff, which stays one
+    load_fails(t, load_body("state", "memory2"), "a diff has to be merged onto its base first", part=True)
+    served.stop()
+
+
+@case
 def snapshot_memory_that_was_copied(t):
     """With its times, or without, which a load then reads pages of; also under its own name again."""
     last = saved(t)
