@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/log.h"
 
@@ -184,6 +185,54 @@ static int fail_unknown_drive(const struct cfg_vm *config, const char *drive_id,
                    drive_id, ids);
 }
 
+static bool is_same_file(const char *one, const char *other)
+{
+    struct stat a;
+    struct stat b;
+    return stat(one, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev &&
+           a.st_ino == b.st_ino;
+}
+
+static int fail_shared(const struct cfg_drive *drive, const char *whose, const char *id,
+                       struct err *err)
+{
+    return err_set(err, -EINVAL,
+                   "drive_overrides has the drive %s written to %s, which is %s%s: name a file of "
+                   "its own",
+                   drive->drive_id, drive->path_on_host, whose, id);
+}
+
+/* What a drive writes is nothing that this VM, or another of the snapshot, lives from. */
+static int check_own_file(const struct cfg_snapshot_load *load, const struct cfg_vm *config,
+                          const struct cfg_drive *drive, struct err *err)
+{
+    bool is_file = load->mem_backend.backend_type == CFG_MEM_BACKEND_FILE;
+    if (is_same_file(drive->path_on_host, load->snapshot_path))
+        return fail_shared(drive, "the snapshot's state file", "", err);
+    if (is_file && is_same_file(drive->path_on_host, load->mem_backend.backend_path))
+        return fail_shared(drive, "the snapshot's memory file", "", err);
+    for (uint32_t i = 0; i < config->drives_count; i++) {
+        const struct cfg_drive *other = &config->drives[i];
+        if (other != drive && is_same_file(drive->path_on_host, other->path_on_host))
+            return fail_shared(drive, "the file of the drive ", other->drive_id, err);
+    }
+    return 0;
+}
+
+/* Of those that the load names, when all of them are where they are to be. */
+static int check_own_files(const struct cfg_snapshot_load *load, const struct cfg_vm *config,
+                           struct err *err)
+{
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < config->drives_count; i++) {
+        const struct cfg_drive *drive = &config->drives[i];
+        const struct cfg_drive_override *override = snap_override_of_drive(load, drive->drive_id);
+        if (override && override->path_on_host && !drive->is_read_only)
+            rc = check_own_file(load, config, drive, err);
+    }
+    return rc;
+}
+
 static int override_drives(const struct cfg_snapshot_load *load, struct cfg_vm *config,
                            struct machine_state *state, struct err *err)
 {
@@ -201,7 +250,7 @@ static int override_drives(const struct cfg_snapshot_load *load, struct cfg_vm *
         if (device)
             override_limiter(&override->rate_limiter, &drive->rate_limiter, &device->u.blk.rl);
     }
-    return 0;
+    return check_own_files(load, config, err);
 }
 
 /* ------------------------------------------------------------------ the others, and all */

@@ -184,6 +184,23 @@ def snapshot_override_of_a_drive_that_is_not_there(t):
     served.stop()
 
 
+@case
+def snapshot_override_onto_what_others_live_from_is_refused(t):
+    """A drive that is written, onto the snapshot's files or another drive's; nothing changes."""
+    last = saved_with_drives(t)
+    before = [open(t.path(name), "rb").read() for name in ("state", "memory", "v")]
+    for path, whose in (("state", "the snapshot's state file"), ("memory", "the snapshot's memory file"),
+                        ("v", "the file of the drive base")):
+        load_fails(t, load_body(resume_vm=True, drive_overrides=[drive(path_on_host=path)]),
+                   f"{STATE_FAILED}drive_overrides has the drive d written to {path}, which is {whose}: name a file of "
+                   "its own")
+    equal("state, memory and base are as before", before,
+          [open(t.path(name), "rb").read() for name in ("state", "memory", "v")])
+    served, _ = load(t)
+    goes_on(served, last)
+    served.stop()
+
+
 OTHER_BASE = DEVICES_FAILED + ("Block: drive base: {} is not the file that it was when the snapshot was taken: its content "
                             "differs. Name that one, or say \"force\": true")
 COMPARED = "to have it compared"
