@@ -14,6 +14,8 @@ int blk_save(struct blk *blk, struct blk_state *ret_state, struct err *err)
     (void)pthread_mutex_lock(&blk->dev.lock);
     /* Whatever the cache type: the snapshot may outlive this host's memory. */
     int rc = blk_sync_file(blk);
+    /* That flush is taken back: the next snapshot of this pause starts the same request. */
+    blk_reap(blk);
     rl_save(&blk->rl, &ret_state->rl);
     ret_state->file_size = blk->disk.size;
     ret_state->read_only = blk->disk.read_only;

@@ -74,6 +74,17 @@ static void test_blk_save__unsafe_cache__flushed_all_the_same(void **state)
     assert_int_equal(fix.disk.flushes, flushes + 1);
 }
 
+/* Two snapshots of one pause start the same request: the engine must not have it any more. */
+static void test_blk_save__engine_that_completes_later__flush_is_taken_back(void **state)
+{
+    (void)state;
+    uint32_t flushes = fix.disk.flushes;
+    fix.disk.later = true;
+    save();
+    assert_int_equal(fix.disk.flushes, flushes + 1);
+    assert_int_equal(fix.disk.pending_count, 0);
+}
+
 static void test_blk_save__flush_fails__said(void **state)
 {
     (void)state;
@@ -169,6 +180,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_blk_save__disk__its_size_and_access),
         TEST(test_blk_save__unsafe_cache__flushed_all_the_same),
+        TEST(test_blk_save__engine_that_completes_later__flush_is_taken_back),
         TEST(test_blk_save__flush_fails__said),
         TEST(test_blk_restore__limiter_after_spending__goes_on_where_it_was),
         TEST(test_blk_restore__limiter_of_the_state__counts),
