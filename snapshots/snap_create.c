@@ -30,7 +30,6 @@ struct making {
     struct snap_file memory;
     struct snap_file state;
     struct snap_written written;
-    bool has_own_alone; /* the file that this VM lives from is locked for writing */
 };
 
 /* Asked before the files are opened, and after: a link may name what was not there. */
@@ -64,23 +63,17 @@ static int refuse_lost_base(const struct making *making, struct err *err)
                    making->memory.path);
 }
 
+/* Asked before the files are opened, so that nothing is made, and after, of what was opened. */
 static int refuse_own_files(const struct making *making, const struct cfg_vm *config,
                             struct err *err)
 {
     const struct gmem *gmem = machine_memory(making->machine);
-    int rc = snap_own_refuse(config, gmem, making->create->snapshot_path, "snapshot", err);
-    return rc < 0 ? rc
-                  : snap_own_refuse(config, gmem, making->create->mem_file_path, "memory", err);
-}
-
-/* Gives the file that this VM lives from back to all who do. */
-static void share_own(struct making *making)
-{
-    if (snap_lock_shared(gmem_file_fd(machine_memory(making->machine))) < 0)
-        log_error("snapshot: another process began to write the memory file that this VM lives "
-                  "from (%s): its memory changes. End it",
-                  making->memory.path);
-    making->has_own_alone = false;
+    int rc = snap_own_refuse(config, gmem, making->create->snapshot_path, making->state.fd,
+                             "snapshot", err);
+    if (rc == 0)
+        rc = snap_own_refuse(config, gmem, making->create->mem_file_path, making->memory.fd,
+                             "memory", err);
+    return rc;
 }
 
 /* What is written where it is changes the memory of whoever lives from it: that may be this VM, for
@@ -91,12 +84,9 @@ static int lock_in_place(struct making *making, struct err *err)
     if (!making->memory.in_place)
         return 0;
     bool is_own = gmem_is_mapped_from(gmem, making->memory.fd);
-    int rc = snap_lock_alone(is_own ? gmem_file_fd(gmem) : making->memory.fd);
-    making->has_own_alone = is_own && rc == 0;
+    int rc = snap_lock_write(making->memory.fd, is_own ? gmem_file_fd(gmem) : making->memory.fd);
     if (rc == 0)
         return 0;
-    if (is_own)
-        share_own(making); /* what failed has unlocked it */
     return err_set(err, rc,
                    "Cannot write the memory backing file in place: another VM lives from it, whose "
                    "memory would change, or another process writes it (%s). Name another path",
@@ -137,7 +127,7 @@ static int take_state(struct making *making, const struct cfg_vm *config, struct
     return rc < 0 ? rc : snap_host_describe(&content->info, err);
 }
 
-static int open_files(struct making *making, struct err *err)
+static int open_files(struct making *making, const struct cfg_vm *config, struct err *err)
 {
     uint64_t size = snap_memory_size(machine_memory(making->machine));
     bool merges = making->create->snapshot_type == CFG_SNAPSHOT_DIFF;
@@ -149,6 +139,8 @@ static int open_files(struct making *making, struct err *err)
     making->state.no_flush = making->memory.no_flush = making->create->no_flush;
     if (rc == 0)
         rc = refuse_same_file(making->create, err);
+    if (rc == 0)
+        rc = refuse_own_files(making, config, err);
     if (rc == 0)
         rc = refuse_lost_base(making, err);
     if (rc == 0)
@@ -173,18 +165,27 @@ static int write_state(struct making *making, struct err *err)
     return 0;
 }
 
+/* Will the file be all of the memory, and not a diff that is merged later? */
+static bool is_whole_memory(const struct making *making)
+{
+    const struct snap_file *memory = &making->memory;
+    if (making->create->snapshot_type == CFG_SNAPSHOT_FULL)
+        return true;
+    return memory->in_place && memory->was_same && snap_past_is_whole(making->past, memory->fd);
+}
+
 static int write_files(struct making *making, struct err *err)
 {
-    /* What fails leaves a part of the new memory there, onto which the next try has to go. */
-    if (making->memory.in_place)
-        snap_past_forget_samples(making->past);
+    bool is_whole = is_whole_memory(making); /* asked before it changes */
     int rc = snap_file_begin(&making->memory, &making->state, err);
+    if (rc == 0 && making->memory.in_place)
+        snap_past_begin(making->past, making->memory.fd);
     if (rc == 0)
         rc = snap_memory_write(making->machine, &making->memory, making->create->snapshot_type,
                                &making->written, err);
     if (rc == 0) {
         /* A crash may leave the time of what is not durable, without its pages. */
-        if (!making->create->no_flush)
+        if (is_whole && !making->create->no_flush)
             snap_stamp_set(making->memory.fd, &making->content.memory_stamp);
         rc = snap_file_place_memory(&making->memory, &making->state, err);
     }
@@ -205,7 +206,7 @@ static int make(struct making *making, const struct cfg_vm *config, struct err *
     if (rc == 0)
         rc = refuse_own_files(making, config, err);
     if (rc == 0)
-        rc = open_files(making, err);
+        rc = open_files(making, config, err);
     if (rc == 0)
         rc = take_state(making, config, err);
     return rc < 0 ? rc : write_files(making, err);
@@ -229,8 +230,6 @@ int snap_create(struct machine *machine, const struct cfg_vm *config,
     else
         snap_past_set(past, &making->content);
     snap_written_done(&making->written);
-    if (making->has_own_alone)
-        share_own(making);
     snap_file_drop(&making->memory);
     snap_file_drop(&making->state);
     snapf_content_done(&making->content);

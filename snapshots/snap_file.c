@@ -211,6 +211,7 @@ int snap_file_open(struct snap_file *ret_file, const char *path, const char *wha
     if (rc < 0)
         return fail(ret_file, "open", rc, err);
     bool exists = rc == 1;
+    ret_file->had_old = exists;
     rc = check_place(ret_file, exists ? &stat : NULL, err);
     if (rc < 0)
         return rc;
@@ -315,8 +316,10 @@ static void put_back(struct snap_file *memory, struct snap_file *state)
         return;
     if (has_name(memory)) { /* there was none, or it could not be kept */
         (void)unlink(memory->path);
-        (void)unlink(state->aside_path);
-        return;
+        if (memory->had_old) {
+            (void)unlink(state->aside_path);
+            return;
+        }
     }
     if (memory->is_swapped &&
         renameat2(AT_FDCWD, memory->temp_path, AT_FDCWD, memory->path, RENAME_EXCHANGE) < 0)
@@ -408,9 +411,8 @@ int snap_file_commit(struct snap_file *memory, struct snap_file *state, struct e
     int rc = sync_file(memory, err);
     if (rc == 0)
         rc = sync_file(state, err);
-    if (rc < 0)
-        return rc;
-    rc = take_names(memory, state, err);
+    if (rc == 0)
+        rc = take_names(memory, state, err);
     if (rc < 0)
         snap_file_undo(memory, state);
     else if (state->aside_path[0] != '\0')

@@ -3,6 +3,11 @@
  * The two files of a snapshot as a pair that a crash cannot mix: each is written beside its place
  * and takes it when both are durable, the memory first and the state last, with no state file
  * between them. Where a name cannot be replaced it is written in place. Thread: vmm.
+ *
+ * In this order: snap_file_open of both; snap_file_begin; the memory's bytes and stamp;
+ * snap_file_place_memory; the state's bytes; snap_file_commit; snap_file_drop of both. What fails
+ * from snap_file_begin to the state's last byte is followed by snap_file_undo; snap_file_commit
+ * undoes for itself.
  */
 #pragma once
 
@@ -21,6 +26,7 @@ struct snap_file {
     int fd;
     uint64_t size;
     bool merges;
+    bool had_old;    /* there was a file of that name */
     bool no_flush;   /* set by the caller, after it was opened: nothing is made durable */
     bool in_place;   /* else at temp_path */
     bool was_same;   /* in place: it was of the right size, and what is not written stays */

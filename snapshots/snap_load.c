@@ -94,7 +94,16 @@ static int open_memory(const char *path, uint64_t size, const struct snapf_stamp
 {
     struct stat stat;
     FD_AUTO int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0 || fstat(fd, &stat) < 0)
+    if (fd < 0)
+        return err_set(err, -errno, "Failed to load guest memory: %s (%s)", ERR_OS(errno), path);
+    /* Kept as long as the VM lives: nobody writes it where it is, from before it is looked at. */
+    int rc = snap_lock_live(fd);
+    if (rc < 0)
+        return err_set(err, rc,
+                       "Failed to load guest memory: another process is writing %s where it is. "
+                       "Load it when that has ended",
+                       path);
+    if (fstat(fd, &stat) < 0)
         return err_set(err, -errno, "Failed to load guest memory: %s (%s)", ERR_OS(errno), path);
     if (!S_ISREG(stat.st_mode))
         return err_set(err, -EINVAL, "Failed to load guest memory: it is no regular file (%s)",
@@ -105,13 +114,6 @@ static int open_memory(const char *path, uint64_t size, const struct snapf_stamp
             "Failed to restore guest memory: Total sum of memory regions exceeds largest "
             "possible file offset: %s has %lld bytes, expected %llu",
             path, (long long)stat.st_size, (unsigned long long)size);
-    /* Kept as long as the VM lives: nobody writes it where it is. */
-    int rc = snap_lock_shared(fd);
-    if (rc < 0)
-        return err_set(err, rc,
-                       "Failed to load guest memory: another process is writing %s where it is. "
-                       "Load it when that has ended",
-                       path);
     if ((uint64_t)stat.st_size > size)
         log_warn("The memory file %s has %lld bytes, and the snapshot's memory %llu: what is "
                  "behind them is not looked at",
@@ -156,8 +158,6 @@ static int map_file(const struct loading *loading, struct gmem *reserved, struct
         rc = name_pair(loading, snap_samples_check_file(fd, &loading->content, err), err);
     if (rc < 0)
         return rc;
-    if (loading->load->mem_backend.prefetch)
-        snap_prefetch_start(fd);
     enum gmem_backing backing =
         machine->huge_pages == CFG_HUGE_PAGES_TRANSPARENT ? GMEM_BACKING_THP : GMEM_BACKING_DEFAULT;
     struct gmem *gmem = reserved;
@@ -169,11 +169,15 @@ static int map_file(const struct loading *loading, struct gmem *reserved, struct
     loading->ops->mapped(loading->ctx, gmem, loading->load->mem_backend.backend_path);
     if (!is_stamped)
         rc = name_pair(loading, snap_samples_check(gmem, &loading->content, err), err);
-    if (rc == 0)
-        *ret_gmem = gmem;
-    else if (!reserved)
-        gmem_free(gmem);
-    return rc;
+    if (rc < 0) {
+        if (!reserved)
+            gmem_free(gmem);
+        return rc;
+    }
+    if (loading->load->mem_backend.prefetch)
+        snap_prefetch_start(gmem_file_fd(gmem), memory_size(state));
+    *ret_gmem = gmem;
+    return 0;
 }
 
 static int load_memory(struct loading *loading, struct gmem *reserved, struct gmem **ret_gmem,

@@ -38,8 +38,10 @@ MUST_CHECK int snap_memory_write(struct machine *machine, const struct snap_file
                                  enum cfg_snapshot_type type, struct snap_written *ret_written,
                                  struct err *err);
 
-/* Frees it. The snapshot failed: what was tracked is tracked again, for the next. */
+/* Frees it. One that is freed already is fine. */
 void snap_written_done(struct snap_written *written);
+
+/* The snapshot failed: what was tracked is tracked again, for the next. Frees it too. */
 void snap_written_give_back(struct gmem *gmem, struct snap_written *written);
 
 /* Samples of what a load relies on: the pages of the guest's clocks, of rings and of VMGenID, then
@@ -48,7 +50,8 @@ void snap_samples_take(const struct gmem *gmem, const struct snap_written *writt
                        struct snapf_content *content);
 
 /*
- * Is memory that is being loaded the state's? The pages that a load touches anyway are compared
+ * Is memory that is being loaded the state's? Asked when its file has not the state's stamp
+ * (snapshots/snap_stamp.h). The pages that a load touches anyway are compared
  * where they are mapped, the random ones as they are read from the file: a page fault costs more.
  * Return 0, -EINVAL with the page that differs, or -errno of the read.
  */

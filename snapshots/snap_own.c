@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/fd.h"
+
 /* As many as the process has room for without growing (fd_presize_table); files come early. */
 #define FDS_MAX 2048
 
@@ -17,6 +19,7 @@
 struct place {
     const char *path;
     const char *what;
+    int fd; /* FD_NONE: not opened yet */
     struct stat stat;
 };
 
@@ -57,7 +60,7 @@ static int refuse_open(const struct place *place, const struct gmem *gmem, struc
     bool is_memory = strcmp(place->what, "memory") == 0;
     for (int fd = 0; fd < FDS_MAX; fd++) {
         struct stat other;
-        if (fstat(fd, &other) < 0 || !is_it(place, &other))
+        if (fd == place->fd || fstat(fd, &other) < 0 || !is_it(place, &other))
             continue;
         if (!gmem_is_mapped_from(gmem, fd))
             return refuse(place,
@@ -71,12 +74,13 @@ static int refuse_open(const struct place *place, const struct gmem *gmem, struc
     return 0;
 }
 
-int snap_own_refuse(const struct cfg_vm *config, const struct gmem *gmem, const char *path,
+int snap_own_refuse(const struct cfg_vm *config, const struct gmem *gmem, const char *path, int fd,
                     const char *what, struct err *err)
 {
-    struct place place = {.path = path, .what = what};
-    if (stat(path, &place.stat) < 0 || !S_ISREG(place.stat.st_mode))
+    struct place place = {.path = path, .what = what, .fd = fd};
+    int rc = fd == FD_NONE ? stat(path, &place.stat) : fstat(fd, &place.stat);
+    if (rc < 0 || !S_ISREG(place.stat.st_mode))
         return 0; /* nothing, or what is refused anyway */
-    int rc = refuse_configured(&place, config, err);
+    rc = refuse_configured(&place, config, err);
     return rc < 0 ? rc : refuse_open(&place, gmem, err);
 }

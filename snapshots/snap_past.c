@@ -7,13 +7,17 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "snapshots/snap_stamp.h"
 
 void snap_past_set(struct snap_past *past, const struct snapf_content *content)
 {
     memcpy(past->id, content->id, sizeof(past->id));
+    past->stamp = content->memory_stamp;
+    past->has_begun = false;
     free(past->samples);
     past->samples = calloc(content->samples_count + 1, sizeof(*past->samples));
     past->samples_count = past->samples ? content->samples_count : 0;
@@ -27,9 +31,27 @@ void snap_past_done(struct snap_past *past)
     *past = (struct snap_past){0};
 }
 
-void snap_past_forget_samples(struct snap_past *past)
+void snap_past_begin(struct snap_past *past, int fd)
 {
-    past->samples_count = 0;
+    struct stat stat;
+    past->has_begun = fstat(fd, &stat) == 0;
+    if (!past->has_begun)
+        return;
+    past->begun_dev = stat.st_dev;
+    past->begun_ino = stat.st_ino;
+}
+
+static bool is_begun(const struct snap_past *past, int fd)
+{
+    struct stat stat;
+    return past->has_begun && fstat(fd, &stat) == 0 && stat.st_dev == past->begun_dev &&
+           stat.st_ino == past->begun_ino;
+}
+
+bool snap_past_is_whole(const struct snap_past *past, int fd)
+{
+    struct stat stat;
+    return fstat(fd, &stat) == 0 && snap_stamp_is(&stat, &past->stamp);
 }
 
 /* A file system that cannot say has data everywhere. */
@@ -75,6 +97,8 @@ int snap_past_check(const struct snap_past *past, const struct gmem *gmem,
                     const struct snap_file *memory, struct err *err)
 {
     int rc = 0;
+    if (is_begun(past, memory->fd))
+        return 0;
     for (uint32_t i = 0; rc == 0 && i < past->samples_count; i++) {
         const struct snapf_sample *sample = &past->samples[i];
         bool is_ours = sample->off % GMEM_PAGE_SIZE == 0 && sample->off < memory->size;

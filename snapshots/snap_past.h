@@ -5,6 +5,9 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <sys/types.h>
+
 #include "base/attr.h"
 #include "base/err.h"
 #include "snapshots/format/snapf.h"
@@ -16,15 +19,24 @@ struct snap_past {
     uint8_t id[SNAPF_ID_SIZE];
     uint32_t samples_count;
     struct snapf_sample *samples; /* heap: most monitors wait long for their first snapshot */
+    struct snapf_stamp stamp;     /* of its memory file; zero: that is a diff, or nobody knows */
+    /* A file that a snapshot has begun to change, and has not ended. */
+    bool has_begun;
+    dev_t begun_dev;
+    ino_t begun_ino;
 };
 
-/* This is the last one from now on; without memory for its samples, any file will do. */
+/* This is the last one from now on; without memory for its samples, any file will do. What was
+ * begun has ended. */
 void snap_past_set(struct snap_past *past, const struct snapf_content *content);
 /* Frees what it holds. */
 void snap_past_done(struct snap_past *past);
 
-/* The file that is its memory is about to change: until the next is set, any file will do. */
-void snap_past_forget_samples(struct snap_past *past);
+/* This file begins to change: should that fail, the next try goes onto it, whatever is there. */
+void snap_past_begin(struct snap_past *past, int fd);
+
+/* Is the file all of the last snapshot's memory, as nobody has changed it since? */
+bool snap_past_is_whole(const struct snap_past *past, int fd);
 
 /*
  * May a diff be merged into this file? What it holds of the sampled pages has to be as the last

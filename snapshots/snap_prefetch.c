@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -28,23 +29,30 @@ static void read_ahead(int fd, off_t from, off_t end)
                             POSIX_FADV_WILLNEED); /* advice: who takes it not reads when it must */
 }
 
+/* What is read: heap, the thread's. */
+struct prefetch {
+    int fd;
+    off_t size;
+};
+
 static void *prefetch_main(void *arg)
 {
-    int fd = (int)(intptr_t)arg;
+    struct prefetch *prefetch = arg;
     off_t hole = 0;
     (void)prctl(PR_SET_NAME, "fc_prefetch"); /* cannot fail */
-    for (;;) {
-        off_t data = lseek(fd, hole, SEEK_DATA);
-        hole = data < 0 ? -1 : lseek(fd, data, SEEK_HOLE);
+    while (hole < prefetch->size) {
+        off_t data = lseek(prefetch->fd, hole, SEEK_DATA);
+        hole = data < 0 || data >= prefetch->size ? -1 : lseek(prefetch->fd, data, SEEK_HOLE);
         if (hole < 0)
             break;
-        read_ahead(fd, data, hole);
+        read_ahead(prefetch->fd, data, hole < prefetch->size ? hole : prefetch->size);
     }
-    fd_close(&fd);
+    fd_close(&prefetch->fd);
+    free(prefetch);
     return NULL;
 }
 
-static int start(int fd)
+static int start(struct prefetch *prefetch)
 {
     pthread_attr_t attr;
     pthread_t thread;
@@ -55,25 +63,31 @@ static int start(int fd)
     if (rc == 0)
         rc = -pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     if (rc == 0)
-        rc = -pthread_create(&thread, &attr, prefetch_main, (void *)(intptr_t)fd);
+        rc = -pthread_create(&thread, &attr, prefetch_main, prefetch);
     (void)pthread_attr_destroy(&attr);
     return rc;
 }
 
-void snap_prefetch_start(int fd)
+void snap_prefetch_start(int fd, uint64_t size)
 {
     sigset_t all;
     sigset_t before;
-    int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    int rc = own < 0 ? -errno : 0;
+    struct prefetch *prefetch = calloc(1, sizeof(*prefetch));
+    int rc = prefetch ? 0 : -ENOMEM;
+    if (rc == 0) {
+        *prefetch = (struct prefetch){fcntl(fd, F_DUPFD_CLOEXEC, 0), (off_t)size};
+        rc = prefetch->fd < 0 ? -errno : 0;
+    }
     if (rc == 0) {
         (void)sigfillset(&all);
         (void)pthread_sigmask(SIG_SETMASK, &all, &before); /* cannot fail with these */
-        rc = start(own);
+        rc = start(prefetch);
         (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     }
     if (rc == 0)
         return;
-    fd_close(&own);
+    if (prefetch)
+        fd_close(&prefetch->fd);
+    free(prefetch);
     log_warn("The memory file is not read ahead: %s", ERR_OS(rc));
 }

@@ -5,7 +5,9 @@
  */
 #pragma once
 
-/* Has the file's data read ahead, its holes left out. fd: borrowed for the call. A helper thread
- * does it, which ends by itself; that it cannot be started is logged: the VM only waits for its
- * pages as without. */
-void snap_prefetch_start(int fd);
+#include <stdint.h>
+
+/* Has the data of the file's first `size` bytes read ahead, its holes left out. fd: borrowed for
+ * the call. A helper thread does it, which ends by itself; that it cannot be started is logged:
+ * the VM only waits for its pages as without. */
+void snap_prefetch_start(int fd, uint64_t size);

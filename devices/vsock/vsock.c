@@ -278,7 +278,8 @@ static int start_listening(struct vsock *vsock, struct err *err)
     int rc = loop_add(vsock->env.loop, &vsock->listener); /* silent until the driver is ready */
     if (rc == 0)
         return 0;
-    (void)unlink(vsock->uds_path); /* ours; the first failure is the one to tell */
+    struct err unlink_err = ERR_INIT; /* the first failure is the one to tell */
+    IGNORE_RESULT(vsock_unlink(vsock, &unlink_err));
     return err_set(err, rc, "watching %s: %s", vsock->uds_path, ERR_OS(rc));
 }
 

@@ -32,7 +32,7 @@ struct wire_header {
 };
 static_assert(sizeof(struct wire_header) == 48, "no padding");
 
-/* The file has these, in this order; vCPUs and devices as many as the machine section says. */
+/* The file has these, in this order; vCPUs and devices as many as INFO says. */
 enum section {
     SECTION_INFO,
     SECTION_CONFIG,

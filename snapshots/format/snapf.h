@@ -44,8 +44,8 @@ struct snapf_sample {
     uint8_t sum[CRYPTO_CHECKSUM_SIZE];
 };
 
-/* When the memory file was complete, by its time of last change (snapshots/snap_stamp.h); zero:
- * nobody knows. */
+/* The time of last change that the memory file was given when it was complete: the second before,
+ * and a random fraction (snapshots/snap_stamp.h); zero: it has no stamp. */
 struct snapf_stamp {
     uint64_t s;
     uint32_t ns;
@@ -58,7 +58,7 @@ struct snapf_content {
     size_t config_len;
     struct machine_state machine;
     uint32_t samples_count;
-    uint32_t samples_fixed_count; /* the first so many are no random pages: a load looks at all */
+    uint32_t samples_fixed_count; /* the first so many are no random pages (snap_memory.h) */
     struct snapf_sample samples[SNAPF_SAMPLES_MAX];
     uint8_t id[SNAPF_ID_SIZE];
     struct snapf_stamp memory_stamp;

@@ -25,11 +25,25 @@ struct merging {
     struct snaptool_output output; /* where one is asked for */
 };
 
+/* What is read stays as it is while it is open. */
+static int lock_source(const struct snaptool_file *file, struct err *err)
+{
+    int rc = snap_lock_live(file->fd);
+    return rc < 0 ? err_set(err, rc,
+                            "Cannot read " SNAPTOOL_PATH
+                            ": EBUSY: another process is writing it where it is. Try again when "
+                            "that has ended",
+                            file->path)
+                  : 0;
+}
+
 /* In place the base changes: nobody else may live from it or write it. It stays locked while it is
  * open. */
 static int lock_base(const struct merging *merging, struct err *err)
 {
-    int rc = merging->args->output ? 0 : snap_lock_alone(merging->base.fd);
+    if (merging->args->output)
+        return lock_source(&merging->base, err);
+    int rc = snap_lock_write(merging->base.fd, merging->base.fd);
     return rc < 0 ? err_set(err, rc,
                             "Cannot merge into " SNAPTOOL_PATH
                             ": EBUSY: a VM was loaded from it and its memory would change, or "
@@ -47,6 +61,8 @@ static int open_files(struct merging *merging, struct err *err)
         rc = lock_base(merging, err);
     if (rc == 0)
         rc = snaptool_file_open(&merging->diff, args->diff, false, err);
+    if (rc == 0 && !snaptool_file_is_same(&merging->base, &merging->diff))
+        rc = lock_source(&merging->diff, err);
     if (rc == 0 && args->state)
         rc = snaptool_state_read(args->state, &merging->content, err);
     if (rc == 0 && args->base_state)

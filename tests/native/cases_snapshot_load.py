@@ -69,11 +69,15 @@ def snapshot_state_file_that_is_damaged(t):
 
 @case
 def snapshot_state_file_of_a_newer_format(t):
+    """Another major, and a minor above this build's: each is named, before the checksum is looked at."""
     saved(t)
-    whole = bytearray(open(t.path("state"), "rb").read())
-    whole[8] += 1
-    t.write("state2", bytes(whole))
-    load_fails(t, load_body("state2"), READ_FAILED + "Invalid data version: the file has format v2.2.0", part=True)
+    whole = open(t.path("state"), "rb").read()
+    version = struct.unpack_from("<III", whole, 8)
+    for newer in ((version[0] + 1, *version[1:]), (version[0], version[1] + 1, version[2])):
+        t.write("state2", whole[:8] + struct.pack("<III", *newer) + whole[20:])
+        load_fails(t, load_body("state2"), READ_FAILED + "Invalid data version: the file has format "
+                   f"v{newer[0]}.{newer[1]}.{newer[2]}; this build reads v{version[0]}.0 to v{version[0]}.{version[1]}",
+                   part=True)
 
 
 @case
@@ -133,6 +137,27 @@ def snapshot_mixed_pair_is_refused(t):
 
 
 @case
+def snapshot_diff_that_was_not_merged_is_refused(t):
+    """By its pages: a diff beside its place has no stamp. Merged where its base is it loads, and by its stamp."""
+    served, client = boot(t, track_dirty_pages=True)
+    counts(served)
+    client.state("Paused")
+    create(client)
+    shutil.copy2(t.path("memory"), t.path("v"))
+    client.state("Resumed")
+    counts(served)
+    client.state("Paused")
+    create(client, "state2", "memory2", kind="Diff")
+    load_fails(t, load_body("state2", "memory2"), "a diff has to be merged onto its base first", part=True)
+    client.state("Resumed")
+    counts(served)
+    client.state("Paused")
+    create(client, "state", "memory2", kind="Diff")  # onto a diff, which stays one
+    load_fails(t, load_body("state", "memory2"), "a diff has to be merged onto its base first", part=True)
+    served.stop()
+
+
+@case
 def snapshot_memory_that_was_copied(t):
     """With its times, or without, which a load then reads pages of; also under its own name again."""
     last = saved(t)
@@ -145,6 +170,30 @@ def snapshot_memory_that_was_copied(t):
     served, _ = load(t)
     goes_on(served, last)
     served.stop()
+
+
+def change(t, name, page):
+    """By a few bytes; the file's time of change goes on."""
+    with open(t.path(name), "r+b") as file:
+        before = os.pread(file.fileno(), 16, page * PAGE + 100)
+        os.pwrite(file.fileno(), bytes(byte ^ 1 for byte in before), page * PAGE + 100)
+
+
+@case
+def snapshot_memory_with_its_stamp_is_not_compared(t):
+    """A sampled page is another (VMGenID's, which no guest of these reads): taken with the stamp, refused a nanosecond
+    later. So a load goes by the stamp, and by the whole of it."""
+    last = saved(t)
+    stat = os.stat(t.path("memory"))
+    page = samples(t, "state")[0][0]
+    change(t, "memory", page)
+    os.utime(t.path("memory"), ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    served, _ = load(t)
+    goes_on(served, last)
+    served.stop()
+    for ns in (1, -1, 1_000_000_000):
+        os.utime(t.path("memory"), ns=(stat.st_atime_ns, stat.st_mtime_ns + ns))
+        load_fails(t, load_body(), f"its page at byte {page * PAGE} ", part=True)
 
 
 @case
@@ -188,12 +237,16 @@ def snapshot_huge_pages_need_a_handler(t):
 
 
 @case
-def snapshot_state_with_swapped_page_is_refused_before_anything_runs(t):
-    """One changed page among those that every load looks at: the page of VMGenID."""
-    saved(t)
+def snapshot_memory_with_another_page_of_vmgenid_is_refused(t):
+    """One changed page, of those that a load without the stamp compares where they are mapped; a page that nobody vouches
+    for is not missed."""
+    last = saved(t)
+    vmgenid = samples(t, "state")[0][0]
     shutil.copyfile(t.path("memory"), t.path("memory2"))
-    with open(t.path("memory2"), "r+b") as file:
-        for page in range(32 * MIB // PAGE):
-            if os.pread(file.fileno(), PAGE, page * PAGE).strip(b"\0"):
-                os.pwrite(file.fileno(), b"changed", page * PAGE + 100)
-    load_fails(t, load_body(memory="memory2"), "its page at byte ", part=True)
+    unseen = next(page for page in range(16 * MIB // PAGE, 32 * MIB // PAGE) if page not in sum(samples(t, "state"), []))
+    change(t, "memory2", unseen)
+    served, _ = load(t, memory="memory2")
+    goes_on(served, last)
+    served.stop()
+    change(t, "memory2", vmgenid)
+    load_fails(t, load_body(memory="memory2"), f"its page at byte {vmgenid * PAGE} ", part=True)

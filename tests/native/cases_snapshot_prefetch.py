@@ -5,6 +5,8 @@ import ctypes
 import mmap
 import os
 
+from cases_snapshot_refusals import NOT_JSON
+from cases_snapshot_uffd import handler
 from native import case, equal, skip, wait_until
 from snapshot_tools import MIB, PAGE, goes_on, load, load_body, saved, serve
 
@@ -14,12 +16,12 @@ DATA_SIZE = MIB
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def cached(t):
+def cached(t, places=PLACES):
     """Pages of the data that the host's page cache has."""
     pages = (ctypes.c_ubyte * (DATA_SIZE // PAGE))()
     count = 0
     with open(t.path("memory"), "r+b") as file:
-        for place in PLACES:
+        for place in places:
             with mmap.mmap(file.fileno(), DATA_SIZE, offset=place) as mapped:
                 at = (ctypes.c_char * DATA_SIZE).from_buffer(mapped)
                 if LIBC.mincore(ctypes.byref(at), ctypes.c_size_t(DATA_SIZE), pages) != 0:
@@ -74,7 +76,24 @@ def snapshot_prefetch_reads_what_the_guest_has_not_touched(t):
     forget(t)
     served, client = serve(t)
     client.put("/snapshot/load", body(False))
+    equal("threads that read ahead without it", [], [name for name in thread_names(served) if name == "fc_prefetch"])
     equal("pages in the cache without it", 0, cached(t))
+    served.stop()
+
+
+@case
+def snapshot_prefetch_ends_with_the_guests_memory(t):
+    """What somebody has put behind it is not read."""
+    with_data(t)
+    with open(t.path("memory"), "r+b") as file:
+        file.seek(GUEST_MIB * MIB)
+        file.write(os.urandom(64 * MIB))
+    forget(t)
+    served, client = serve(t)
+    client.put("/snapshot/load", body(True))
+    wait_until("all of the data in the cache", lambda: cached(t) == ALL)
+    wait_until("the end of its thread", lambda: "fc_prefetch" not in thread_names(served))
+    equal("pages behind the memory in the cache", 0, cached(t, [(GUEST_MIB + 32) * MIB]))
     served.stop()
 
 
@@ -90,7 +109,13 @@ def snapshot_prefetch_beside_a_running_guest(t):
 
 @case
 def snapshot_prefetch_of_a_handler_is_refused(t):
-    served, client = serve(t)
-    whole = body(True, backend="Uffd", memory="v")
-    equal("status", 400, client.ask("PUT", "/snapshot/load", whole).status)
-    served.stop()
+    """Before the handler hears of it: the same process loads by it afterwards."""
+    last = saved(t)
+    with handler(t):
+        served, client = serve(t)
+        client.refused("PUT", "/snapshot/load", body(True, backend="Uffd", memory="v"), f"{NOT_JSON}mem_backend: prefetch is "
+                       "for backend_type File: a page-fault handler reads its file itself.")
+        equal("the handler has a message", False, os.path.exists(t.path("trace")))
+        client.put("/snapshot/load", body(False, backend="Uffd", memory="v", resume_vm=True))
+        goes_on(served, last)
+        served.stop()

@@ -4,6 +4,7 @@ itself has open is not written over."""
 
 import fcntl
 import os
+import struct
 import subprocess
 
 from cases_snap_tool import TOOL
@@ -11,6 +12,7 @@ from native import case, contains, equal
 from snapshot_tools import (CREATE_FAILED, MEMORY_FAILED, MIB, boot, counts, create, create_body, goes_on, load,
                             load_body, load_fails, numbers, saved, sha)
 
+LIFE, WRITER = 0, 1  # bytes of a memory file
 IN_PLACE = CREATE_FAILED + "Cannot write the memory backing file in place: another VM lives from it"
 
 
@@ -19,6 +21,21 @@ def linked(t):
     last = saved(t, track_dirty_pages=True)
     os.link(t.path("memory"), t.path("memory2"))
     return last
+
+
+def lock(file, kind, byte):
+    """One of the two locks of a memory file (docs/snapshots.md). Raises when somebody else has it otherwise."""
+    fcntl.fcntl(file, fcntl.F_OFD_SETLK, struct.pack("hhqqi", kind, os.SEEK_SET, byte, 1, 0))
+
+
+def is_free(t, kind):
+    """Would somebody else get the lock of those who live from the memory?"""
+    with open(t.path("memory"), "r+b") as other:
+        try:
+            lock(other, kind, LIFE)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def lives_on(served, client):
@@ -46,8 +63,11 @@ def snapshot_in_place_onto_the_memory_of_another_vm_is_refused(t):
     goes_on(clone, last)
     for vm in (stranger, clone):
         vm.stop()
-    client.state("Paused")  # the only one now
+    # The only one now. What was refused had to unlock the file, and has locked it again.
+    equal("free to write, to share", (False, True), (is_free(t, fcntl.F_WRLCK), is_free(t, fcntl.F_RDLCK)))
+    client.state("Paused")
     create(client, "state", "memory2", kind="Diff")
+    equal("free to write, to share", (False, True), (is_free(t, fcntl.F_WRLCK), is_free(t, fcntl.F_RDLCK)))
     last = numbers(served.vm.out)[-1]
     lives_on(served, client)
     again, _ = load(t)  # and what it had locked is free for others
@@ -75,12 +95,25 @@ def snapshot_by_its_name_over_the_memory_of_another_vm_is_fine(t):
 def snapshot_whose_memory_is_being_written_is_not_loaded(t):
     last = saved(t)
     with open(t.path("memory"), "r+b") as writer:
-        fcntl.flock(writer, fcntl.LOCK_EX)
+        lock(writer, fcntl.F_WRLCK, WRITER)
         load_fails(t, load_body(), MEMORY_FAILED + "Failed to load guest memory: another process is writing memory "
                    "where it is. Load it when that has ended")
     served, _ = load(t)
     goes_on(served, last)
     served.stop()
+
+
+@case
+def snapshot_memory_that_somebody_reads_is_loaded(t):
+    """Whoever may only read the file keeps no load out, whatever he locks."""
+    last = saved(t)
+    with open(t.path("memory"), "rb") as reader:
+        for byte in (LIFE, WRITER):
+            lock(reader, fcntl.F_RDLCK, byte)
+        fcntl.flock(reader, fcntl.LOCK_EX)
+        served, _ = load(t)
+        goes_on(served, last)
+        served.stop()
 
 
 @case

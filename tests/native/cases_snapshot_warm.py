@@ -17,9 +17,10 @@ def shape(t, mem=32, vcpus=1, **more):
 
 
 def threads(served):
+    """Names and numbers of the vCPUs' threads; KVM may have one, too."""
     tasks = f"/proc/{served.pid}/task"
-    names = [open(f"{tasks}/{task}/comm", encoding="ascii").read().strip() for task in os.listdir(tasks)]
-    return sorted(name for name in names if name.startswith("fc_vcpu"))  # KVM may have one, too
+    names = [(open(f"{tasks}/{task}/comm", encoding="ascii").read().strip(), int(task)) for task in os.listdir(tasks)]
+    return sorted((name, task) for name, task in names if name.startswith("fc_vcpu"))
 
 
 def warm(t, *args, **fields):
@@ -61,8 +62,9 @@ def warm_vm_with_two_vcpus_and_dirty_tracking(t):
     create(client)
     last = numbers(served.vm.out)[-1]
     served.stop()
-    served, client, _ = into_warm(t, load_body(resume_vm=True, track_dirty_pages=True), vcpus=2, track_dirty_pages=True)
+    served, client, before = into_warm(t, load_body(resume_vm=True, track_dirty_pages=True), vcpus=2, track_dirty_pages=True)
     goes_on(served, last)
+    equal("threads", before, threads(served))
     client.state("Paused")
     create(client, "state2", "memory2", "Diff")
     equal("data of the diff is small", True, os.stat(t.path("memory2")).st_blocks * 512 < 1 << 20)
@@ -88,9 +90,10 @@ def warm_vm_of_another_shape_makes_way(t):
                               ("the snapshot has another mem_size_mib", {"mem": 64}, ()),
                               ("the load asks for another track_dirty_pages", {"track_dirty_pages": True}, ()),
                               ("the snapshot has the other --irqchip", {}, ("--irqchip", "full"))):
-        served, _, _ = into_warm(t, body, *args, **fields)
+        served, _, before = into_warm(t, body, *args, **fields)
         goes_on(served, last)
-        equal("vCPU threads", ["fc_vcpu 0"], threads(served))
+        equal("vCPU threads", ["fc_vcpu 0"], [name for name, _ in threads(served)])
+        equal("threads that waited and are there still", set(), set(before) & set(threads(served)))
         contains("log", GIVEN_UP + why, t.log)
         served.stop()
 

@@ -80,6 +80,8 @@ MUST_CHECK int hv_vm_save(struct hv_vm *vm, struct hv_vm_state *ret_state, struc
  */
 MUST_CHECK int hv_vm_restore(struct hv_vm *vm, const struct hv_vm_state *state, bool realtime,
                              struct err *err);
+/* Does the state say what the host's time was as the clock was read? KVM tells it where the host's
+ * clock is its TSC. Pure. */
 bool hv_vm_state_has_realtime(const struct hv_vm_state *state);
 
 /* KVM's dirty log of memory slot `slot` since the last call, one bit a page as gmem_dirty_take.

@@ -134,6 +134,7 @@ struct machine {
     int kernel_fd;
     int initrd_fd;
     bool is_warm; /* machine_warm has made it, and nothing was loaded yet */
+    uint8_t warm_vmgenid[ARCH_VMGENID_SIZE]; /* drawn ahead; taken once */
 
     /* How the guest learns of a restore. */
     struct machine_generation generation;

@@ -23,7 +23,7 @@
 
 #define MACHINE_STATE_DEVICES_MAX LAYOUT_VIRTIO_DEVICES_MAX
 
-/* The order of device_classes (vmm/machine/place.c); also the numbers in a state file. */
+/* The order of machine_classes (vmm/machine/classes.c); also the numbers in a state file. */
 enum machine_device_kind {
     MACHINE_DEVICE_BLK = 1,
     MACHINE_DEVICE_NET = 2,

@@ -122,7 +122,9 @@ static int next_generation(struct machine *machine, const struct machine_generat
 {
     uint8_t id[ARCH_VMGENID_SIZE];
     machine->generation = *generation;
-    if (getrandom(id, sizeof(id), 0) != sizeof(id))
+    if (machine_is_warm(machine))
+        memcpy(id, machine->warm_vmgenid, sizeof(id));
+    else if (getrandom(id, sizeof(id), 0) != sizeof(id))
         return err_set(err, -errno, "getrandom for VMGenID: %s", ERR_OS(errno));
     int rc = arch_generation_next(machine->gmem, &generation->place, id, err);
     if (rc == 0)

@@ -160,11 +160,12 @@ static int settle(struct vcpu *vcpu, struct err *err)
 }
 
 /* Sleeps while the machine is paused, if it is. has_run: KVM may have begun something. Returns 1:
- * it was; 0; or negative. */
+ * it was, or stops; 0; or negative. */
 static int rest(struct vcpu *vcpu, bool has_run, struct err *err)
 {
+    /* Who ends a pause to stop says so before: nobody enters the guest between the two. */
     if (!atomic_load_explicit(&vcpu->machine->pausing, memory_order_acquire))
-        return 0;
+        return atomic_load_explicit(&vcpu->machine->stopping, memory_order_acquire);
     int rc = has_run ? settle(vcpu, err) : 0;
     if (rc < 0)
         return rc;

@@ -5,6 +5,7 @@
  * back. Thread: vmm.
  */
 #include <errno.h>
+#include <sys/random.h>
 
 #include "base/log.h"
 #include "vmm/machine/machine_int.h"
@@ -37,6 +38,9 @@ int machine_warm(struct machine *machine, const struct cfg_machine *shape, struc
         rc = machine_connect_legacy(machine, err);
     if (rc == 0)
         rc = machine_start_vcpus(machine, err);
+    if (rc == 0 && getrandom(machine->warm_vmgenid, sizeof(machine->warm_vmgenid), 0) !=
+                       sizeof(machine->warm_vmgenid))
+        rc = err_set(err, -errno, "getrandom for VMGenID: %s", ERR_OS(errno));
     if (rc < 0)
         machine_take_back(machine);
     else

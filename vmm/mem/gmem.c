@@ -221,8 +221,12 @@ int gmem_fill(struct gmem *gmem, int *fd, enum gmem_backing backing, struct err 
         struct gmem_region *region = &gmem->regions[i];
         int rc = *fd == FD_NONE ? region_fill_zero(region, backing, err)
                                 : region_map_file(region, *fd, off, backing, err);
-        if (rc < 0)
+        if (rc < 0) {
+            /* What failed may have left nothing there, which others would be mapped to. */
+            (void)mmap(region->host, region->size, PROT_NONE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
             return rc;
+        }
         off += region->size; /* mapped: no overflow */
     }
     gmem->open_count = gmem->regions_count;

@@ -4,6 +4,7 @@
  * thread.
  */
 #include "snapshots/snap_past.h"
+#include "snapshots/snap_stamp.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -128,14 +129,38 @@ static void test_snap_past_check__there_was_none__passes(void **state)
     assert_int_equal(check(&err), 0);
 }
 
-static void test_snap_past_forget_samples__other_content__passes(void **state)
+static void test_snap_past_begin__that_file_again__passes_until_one_has_ended(void **state)
 {
     (void)state;
     struct err err;
-    snap_past_forget_samples(&fix.past);
+    snap_past_begin(&fix.past, fix.memory.fd);
     fill(SAMPLE_OFF, 3);
     assert_int_equal(check(&err), 0);
     assert_int_equal(fix.past.id[0], 7);
+    snap_past_set(&fix.past, &fix.content);
+    assert_int_equal(check(&err), -EINVAL);
+}
+
+static void test_snap_past_begin__another_file__is_compared(void **state)
+{
+    (void)state;
+    struct err err;
+    FD_AUTO int begun = memfd_create("begun", MFD_CLOEXEC);
+    assert_true(begun >= 0);
+    snap_past_begin(&fix.past, begun);
+    fill(SAMPLE_OFF, 3);
+    assert_int_equal(check(&err), -EINVAL);
+}
+
+static void test_snap_past_is_whole__stamp__until_it_is_written_to(void **state)
+{
+    (void)state;
+    assert_false(snap_past_is_whole(&fix.past, fix.memory.fd)); /* it has none */
+    snap_stamp_set(fix.memory.fd, &fix.content.memory_stamp);
+    snap_past_set(&fix.past, &fix.content);
+    assert_true(snap_past_is_whole(&fix.past, fix.memory.fd));
+    fill(SAMPLE_OFF, 1);
+    assert_false(snap_past_is_whole(&fix.past, fix.memory.fd));
 }
 
 /* An untracked diff has every page in memory: only what it leaves alone has to match. */
@@ -171,7 +196,9 @@ int main(void)
         TEST(test_snap_past_check__holes__pass),
         TEST(test_snap_past_check__other_content__names_page_and_file),
         TEST(test_snap_past_check__there_was_none__passes),
-        TEST(test_snap_past_forget_samples__other_content__passes),
+        TEST(test_snap_past_begin__that_file_again__passes_until_one_has_ended),
+        TEST(test_snap_past_begin__another_file__is_compared),
+        TEST(test_snap_past_is_whole__stamp__until_it_is_written_to),
         TEST(test_snap_past_check__untracked__pages_in_memory_need_not_match),
         TEST(test_snap_past_check__unreadable__said),
     };
