@@ -17,9 +17,6 @@
 
 #include "base/ck.h"
 
-/* Entries of the fd table when the limit is absent or absurd (cli.md A.2). */
-#define FD_TABLE_ENTRIES 2048u
-
 /* First buffer for a file that does not tell its size (pipes, /proc). */
 #define FD_READ_START_SIZE 4096u
 
@@ -114,6 +111,17 @@ int fd_pwrite_full(int fd, const void *buf, size_t len, uint64_t off)
         len -= (size_t)done;
     }
     return 0;
+}
+
+bool fd_is_same_file(const struct stat *one, const struct stat *other)
+{
+    return one->st_dev == other->st_dev && one->st_ino == other->st_ino;
+}
+
+bool fd_is_file_at(const struct stat *file, const char *path)
+{
+    struct stat other;
+    return path && stat(path, &other) == 0 && fd_is_same_file(file, &other);
 }
 
 int fd_fill_standard(void)

@@ -5,14 +5,19 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "base/attr.h"
 #include "base/err.h"
 
 enum { FD_NONE = -1 };
+
+/* Entries of the fd table when the limit is absent or absurd (cli.md A.2). */
+#define FD_TABLE_ENTRIES 2048u
 
 /* Closes *fd when it is open and sets it to FD_NONE. errno is preserved. */
 void fd_close(int *fd);
@@ -40,6 +45,12 @@ MUST_CHECK int fd_write_full(int fd, const void *buf, size_t len);
 
 /* The same at offset `off`. Returns 0 or -errno. */
 MUST_CHECK int fd_pwrite_full(int fd, const void *buf, size_t len, uint64_t off);
+
+/* Are these of one file, by whatever name it was found? */
+bool fd_is_same_file(const struct stat *one, const struct stat *other);
+
+/* Is that file what has this name? path: NULL: no. */
+bool fd_is_file_at(const struct stat *file, const char *path);
 
 /* Opens /dev/null for each of fds 0-2 that is closed, so that no file of ours gets their number and
  * with it what is meant for the console. Call first. Returns 0 or -errno. */

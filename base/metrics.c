@@ -184,9 +184,7 @@ int metrics_net_of(const char *id, struct metrics_net **ret_net)
 static bool is_file(int fd, const char *path)
 {
     struct stat open_st;
-    struct stat path_st;
-    return fd != FD_NONE && fstat(fd, &open_st) == 0 && stat(path, &path_st) == 0 &&
-           open_st.st_dev == path_st.st_dev && open_st.st_ino == path_st.st_ino;
+    return fd != FD_NONE && fstat(fd, &open_st) == 0 && fd_is_file_at(&open_st, path);
 }
 
 static int open_locked(const char *path, struct err *err)

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/clock.h"
+#include "base/fd.h"
 #include "base/le.h"
 #include "base/log.h"
 
@@ -34,19 +34,10 @@
 
 static int read_at(int fd, uint64_t off, uint8_t *bytes, size_t len)
 {
-    while (len > 0) {
-        ssize_t n = pread(fd, bytes, len, (off_t)off);
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        if (n == 0)
-            return -EIO; /* it became shorter */
-        if (n < 0)
-            continue;
-        bytes += n;
-        off += (uint64_t)n;
-        len -= (size_t)n;
-    }
-    return 0;
+    ssize_t got = fd_pread_full(fd, bytes, len, off);
+    if (got < 0)
+        return (int)got;
+    return (size_t)got == len ? 0 : -EIO; /* it became shorter */
 }
 
 /* A file that is no longer than the parts: all of it. */

@@ -36,10 +36,9 @@ struct making {
 static int refuse_same_file(const struct cfg_snapshot_create *create, struct err *err)
 {
     struct stat state;
-    struct stat memory;
     bool same = snap_file_is_same_place(create->snapshot_path, create->mem_file_path);
-    if (stat(create->snapshot_path, &state) == 0 && stat(create->mem_file_path, &memory) == 0)
-        same |= state.st_dev == memory.st_dev && state.st_ino == memory.st_ino;
+    if (stat(create->snapshot_path, &state) == 0)
+        same |= fd_is_file_at(&state, create->mem_file_path);
     if (same)
         return err_set(err, -EINVAL,
                        "snapshot_path and mem_file_path are the same file: %s. Name two",

@@ -76,8 +76,7 @@ static void print_all(FILE *out, const struct snapf_content *content, const stru
                   SHOWN(known(content->info.cpu)));
     (void)fprintf(out, "vCPUs: %u\nmemory: %llu MiB\nirqchip: %s\nsampled pages: %u\n",
                   content->machine.vcpus_count, (unsigned long long)config->machine.mem_size_mib,
-                  content->machine.vm.irqchip == HV_IRQCHIP_FULL ? "full" : "split",
-                  content->samples_count);
+                  hv_irqchip_name(content->machine.vm.irqchip), content->samples_count);
     print_id(out, "id", content->id);
     print_id(out, "id of the one before", content->predecessor);
     print_devices(out, config);

@@ -142,7 +142,6 @@ bool snap_file_is_same_place(const char *one, const char *other)
 {
     char dir[SNAP_PATH_MAX_SIZE];
     struct stat of_one;
-    struct stat of_other;
     if (strcmp(one + dir_len(one), other + dir_len(other)) != 0)
         return false;
     if (dir_len(one) > sizeof(dir) - sizeof(".") || dir_len(other) > sizeof(dir) - sizeof("."))
@@ -151,8 +150,7 @@ bool snap_file_is_same_place(const char *one, const char *other)
     if (stat(dir, &of_one) < 0)
         return false;
     (void)snprintf(dir, sizeof(dir), "%.*s.", (int)dir_len(other), other);
-    return stat(dir, &of_other) == 0 && of_one.st_dev == of_other.st_dev &&
-           of_one.st_ino == of_other.st_ino;
+    return fd_is_file_at(&of_one, dir);
 }
 
 /* What has the name. Returns 1, 0 when it is free, or -errno. */

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/fd.h"
 #include "base/log.h"
 
 #define IDS_MAX_SIZE 512u
@@ -187,10 +188,8 @@ static int fail_unknown_drive(const struct cfg_vm *config, const char *drive_id,
 
 static bool is_same_file(const char *one, const char *other)
 {
-    struct stat a;
-    struct stat b;
-    return stat(one, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev &&
-           a.st_ino == b.st_ino;
+    struct stat file;
+    return stat(one, &file) == 0 && fd_is_file_at(&file, other);
 }
 
 static int fail_shared(const struct cfg_drive *drive, const char *whose, const char *id,

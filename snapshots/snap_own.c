@@ -12,9 +12,6 @@
 
 #include "base/fd.h"
 
-/* As many as the process has room for without growing (fd_presize_table); files come early. */
-#define FDS_MAX 2048
-
 /* A path that a snapshot is to have. */
 struct place {
     const char *path;
@@ -22,17 +19,6 @@ struct place {
     int fd; /* FD_NONE: not opened yet */
     struct stat stat;
 };
-
-static bool is_it(const struct place *place, const struct stat *other)
-{
-    return place->stat.st_dev == other->st_dev && place->stat.st_ino == other->st_ino;
-}
-
-static bool is_at(const struct place *place, const char *path)
-{
-    struct stat other;
-    return path && stat(path, &other) == 0 && is_it(place, &other);
-}
 
 static int refuse(const struct place *place, const char *as, const char *id, struct err *err)
 {
@@ -45,12 +31,12 @@ static int refuse(const struct place *place, const char *as, const char *id, str
 static int refuse_configured(const struct place *place, const struct cfg_vm *config,
                              struct err *err)
 {
-    if (is_at(place, config->boot_source.kernel_image_path))
+    if (fd_is_file_at(&place->stat, config->boot_source.kernel_image_path))
         return refuse(place, "this VM's kernel", "", err);
-    if (is_at(place, config->boot_source.initrd_path))
+    if (fd_is_file_at(&place->stat, config->boot_source.initrd_path))
         return refuse(place, "this VM's initrd", "", err);
     for (uint32_t i = 0; i < config->drives_count; i++)
-        if (is_at(place, config->drives[i].path_on_host))
+        if (fd_is_file_at(&place->stat, config->drives[i].path_on_host))
             return refuse(place, "the file of this VM's drive ", config->drives[i].drive_id, err);
     return 0;
 }
@@ -58,9 +44,10 @@ static int refuse_configured(const struct place *place, const struct cfg_vm *con
 static int refuse_open(const struct place *place, const struct gmem *gmem, struct err *err)
 {
     bool is_memory = strcmp(place->what, "memory") == 0;
-    for (int fd = 0; fd < FDS_MAX; fd++) {
+    /* As many as the process has room for without growing (fd_presize_table); files come early. */
+    for (int fd = 0; fd < (int)FD_TABLE_ENTRIES; fd++) {
         struct stat other;
-        if (fd == place->fd || fstat(fd, &other) < 0 || !is_it(place, &other))
+        if (fd == place->fd || fstat(fd, &other) < 0 || !fd_is_same_file(&place->stat, &other))
             continue;
         if (!gmem_is_mapped_from(gmem, fd))
             return refuse(place,

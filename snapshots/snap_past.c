@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -33,19 +32,13 @@ void snap_past_done(struct snap_past *past)
 
 void snap_past_begin(struct snap_past *past, int fd)
 {
-    struct stat stat;
-    past->has_begun = fstat(fd, &stat) == 0;
-    if (!past->has_begun)
-        return;
-    past->begun_dev = stat.st_dev;
-    past->begun_ino = stat.st_ino;
+    past->has_begun = fstat(fd, &past->begun) == 0;
 }
 
 static bool is_begun(const struct snap_past *past, int fd)
 {
     struct stat stat;
-    return past->has_begun && fstat(fd, &stat) == 0 && stat.st_dev == past->begun_dev &&
-           stat.st_ino == past->begun_ino;
+    return past->has_begun && fstat(fd, &stat) == 0 && fd_is_same_file(&stat, &past->begun);
 }
 
 bool snap_past_is_whole(const struct snap_past *past, int fd)

@@ -6,7 +6,7 @@
 #pragma once
 
 #include <stdbool.h>
-#include <sys/types.h>
+#include <sys/stat.h>
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -22,8 +22,7 @@ struct snap_past {
     struct snapf_stamp stamp;     /* of its memory file; zero: that is a diff, or nobody knows */
     /* A file that a snapshot has begun to change, and has not ended. */
     bool has_begun;
-    dev_t begun_dev;
-    ino_t begun_ino;
+    struct stat begun;
 };
 
 /* This is the last one from now on; without memory for its samples, any file will do. What was

@@ -11,6 +11,7 @@ LIMITS = {
     "api-dirty": 150,  # KiB private dirty with the API's thread, one request answered, no VM yet
     "api-threads": 2,  # and one for each vCPU
     "load-syscalls": 48,  # that the first KVM_RUN waits for, from PUT /snapshot/load on: 41 to 46, by who sleeps when
+    "warm-dirty": 240,  # KiB private dirty of a process with --warm that waits, the heap of its load included
     "warm-syscalls": 27,  # the same from a process with --warm: 24 to 26
     "snapshot-disk": 1 << 20,  # bytes on disk of a 128 MiB tiny guest's snapshot
     "clone-dirty": 250,  # KiB private dirty of an idle clone of it, its RAM included, loaded by the command line

@@ -220,6 +220,15 @@ def idle_clone(args, directory, files):
             process.kill()
 
 
+def idle_warm(args, directory, files):
+    """Private memory of a process with --warm that waits, KiB."""
+    os.sync()  # as idle_clone
+    with serving(args, directory, more=("--warm", files["shape"])) as vm:
+        await_thread(vm.pid, "fc_vcpu 0")
+        time.sleep(0.1)
+        return rollup(vm.pid)
+
+
 def rollup(pid):
     with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as f:
         rows = re.findall(r"^(\w+): +(\d+) kB", f.read(), re.MULTILINE)

@@ -56,8 +56,7 @@ int snaptool_file_open(struct snaptool_file *ret_file, const char *path, bool wr
     ret_file->size = (uint64_t)stat.st_size;
     ret_file->allocated = (uint64_t)stat.st_blocks * BLOCK_SIZE;
     ret_file->mode = stat.st_mode;
-    ret_file->dev = stat.st_dev;
-    ret_file->ino = stat.st_ino;
+    ret_file->stat = stat;
     ret_file->fd = fd_steal(&fd);
     return 0;
 }
@@ -69,7 +68,7 @@ void snaptool_file_close(struct snaptool_file *file)
 
 bool snaptool_file_is_same(const struct snaptool_file *file, const struct snaptool_file *other)
 {
-    return file->dev == other->dev && file->ino == other->ino;
+    return fd_is_same_file(&file->stat, &other->stat);
 }
 
 int snaptool_file_next(const struct snaptool_file *file, uint64_t off,

@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
+#include <sys/stat.h>
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -21,8 +21,7 @@ struct snaptool_file {
     uint64_t size;      /* when it was opened; what is added later is not looked at */
     uint64_t allocated; /* bytes that the file system has given it */
     mode_t mode;
-    dev_t dev;
-    ino_t ino;
+    struct stat stat; /* as it was opened */
 };
 
 /* A run of bytes that is no hole. */

@@ -70,13 +70,6 @@ static int open_files(struct merging *merging, struct err *err)
     return rc;
 }
 
-static bool is_at(const struct stat *file, const char *path)
-{
-    struct stat other;
-    return path && stat(path, &other) == 0 && file->st_dev == other.st_dev &&
-           file->st_ino == other.st_ino;
-}
-
 /* The output replaces what has its name: that must be none of the sources but the base. */
 static int check_output(const struct merging *merging, struct err *err)
 {
@@ -84,8 +77,8 @@ static int check_output(const struct merging *merging, struct err *err)
     struct stat output;
     if (!args->output || stat(args->output, &output) < 0)
         return 0;
-    bool is_source = output.st_dev == merging->diff.dev && output.st_ino == merging->diff.ino;
-    if (is_source || is_at(&output, args->state) || is_at(&output, args->base_state))
+    if (fd_is_same_file(&output, &merging->diff.stat) || fd_is_file_at(&output, args->state) ||
+        fd_is_file_at(&output, args->base_state))
         return err_set(err, -EINVAL,
                        "Cannot make " SNAPTOOL_PATH
                        ": EINVAL: it is the diff or a state file. Name another "

@@ -105,8 +105,7 @@ int snaptool_vm_state(const struct snaptool_args *args, struct err *err)
         return rc;
     const struct machine_state *machine = &content->machine;
     (void)printf("vcpus: %u\nirqchip: %s\nkvm clock: %llu ns\n", machine->vcpus_count,
-                 machine->vm.irqchip == HV_IRQCHIP_FULL ? "full" : "split",
-                 (unsigned long long)machine->vm.clock.clock);
+                 hv_irqchip_name(machine->vm.irqchip), (unsigned long long)machine->vm.clock.clock);
     for (uint32_t i = 0; i < machine->regions_count; i++)
         (void)printf("memory: base 0x%llx, size 0x%llx\n",
                      (unsigned long long)machine->regions[i].base.v,

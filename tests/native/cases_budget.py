@@ -11,7 +11,7 @@ import subprocess
 from native import BINARY, ROOT, Mismatch, case, equal, is_static_build, skip, wait_until
 
 BUDGETS = ("syscalls", "kvm-calls", "dirty", "binary", "api-syscalls", "api-dirty",
-           "load-syscalls", "warm-syscalls", "snapshot-disk", "clone-dirty")
+           "load-syscalls", "warm-dirty", "warm-syscalls", "snapshot-disk", "clone-dirty")
 
 
 def need_release_build():

@@ -67,7 +67,8 @@ static NO_INLINE int answer_query(const struct app_args *args, const char *progr
     return say(text, EXIT_CODE_OK);
 }
 
-static int run_describe(const char *path)
+/* Out of line, too: with it comes all that decodes a snapshot. */
+static NO_INLINE int run_describe(const char *path)
 {
     struct err err = ERR_INIT;
     uint32_t version[3];

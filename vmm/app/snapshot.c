@@ -6,12 +6,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 
-#include "api/decode.h"
 #include "base/fd.h"
 #include "snapshots/format/snapf.h"
+#include "vmm/app/body.h"
 
 #define WHAT_FILE_HOLDS                                                                            \
     "FILE holds the JSON body of PUT /snapshot/load, as in {\"snapshot_path\": \"state\", "        \
@@ -32,8 +31,6 @@ static bool is_state_file(const char *path)
 
 int app_snapshot_request_load(const char *path, struct cfg_snapshot_load *ret_load, struct err *err)
 {
-    char *text;
-    size_t len;
     if (path[0] == '\0')
         return err_set(err, -EINVAL, "--load-snapshot: the path is empty; " WHAT_FILE_HOLDS);
     if (is_state_file(path))
@@ -41,21 +38,17 @@ int app_snapshot_request_load(const char *path, struct cfg_snapshot_load *ret_lo
                        "--load-snapshot %s: that is a snapshot's state file; " WHAT_FILE_HOLDS
                        ". Name a file with such a body",
                        path);
-    int rc = fd_read_file(path, APP_SNAPSHOT_FILE_MAX_SIZE, &text, &len, err);
+    int rc = app_body_load("--load-snapshot", path, &cfg_object_snapshot_load, ret_load, err);
     if (rc == -EFBIG)
         return err_set(err, rc,
                        "--load-snapshot: Cannot read %s: it is larger than the limit of %u "
                        "bytes; " WHAT_FILE_HOLDS,
-                       path, APP_SNAPSHOT_FILE_MAX_SIZE);
+                       path, APP_BODY_MAX_SIZE);
     if (rc < 0)
-        return err_prefix(err, "--load-snapshot: ");
-    rc = api_decode_text(&cfg_object_snapshot_load, text, len, APP_SNAPSHOT_FILE_MAX_SIZE, ret_load,
-                         err);
-    free(text);
-    if (rc == 0) {
-        rc = cfg_snapshot_load_settle(ret_load, err);
-        if (rc < 0)
-            cfg_object_done(&cfg_object_snapshot_load, ret_load);
-    }
-    return rc < 0 ? err_prefix(err, "--load-snapshot %s: ", path) : 0;
+        return rc;
+    rc = cfg_snapshot_load_settle(ret_load, err);
+    if (rc == 0)
+        return 0;
+    cfg_object_done(&cfg_object_snapshot_load, ret_load);
+    return err_prefix(err, "--load-snapshot %s: ", path);
 }

@@ -8,8 +8,6 @@
 #include "base/err.h"
 #include "vmm/config/cfg.h"
 
-#define APP_SNAPSHOT_FILE_MAX_SIZE 65536u
-
 /* Reads it and decodes it as the request's body would be. Returns 0 with *ret_load (settled; the
  * caller releases it by cfg_object_snapshot_load), or -EINVAL, -EFBIG, -ENOMEM or -errno of
  * open/read, each with a sentence. */

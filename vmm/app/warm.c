@@ -5,12 +5,8 @@
 #include "vmm/app/warm.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
-#include "api/decode.h"
-#include "base/fd.h"
-
-#define FILE_MAX_SIZE 65536u
+#include "vmm/app/body.h"
 
 static int check(const struct cfg_machine *shape, struct err *err)
 {
@@ -24,14 +20,9 @@ static int check(const struct cfg_machine *shape, struct err *err)
 
 int app_warm_load(const char *path, struct cfg_machine *ret_shape, struct err *err)
 {
-    char *text;
-    size_t len;
-    int rc = fd_read_file(path, FILE_MAX_SIZE, &text, &len, err);
+    int rc = app_body_load("--warm", path, &cfg_object_machine, ret_shape, err);
     if (rc < 0)
-        return err_prefix(err, "--warm: ");
-    rc = api_decode_text(&cfg_object_machine, text, len, FILE_MAX_SIZE, ret_shape, err);
-    free(text);
-    if (rc == 0)
-        rc = check(ret_shape, err);
+        return rc;
+    rc = check(ret_shape, err);
     return rc < 0 ? err_prefix(err, "--warm %s: ", path) : 0;
 }

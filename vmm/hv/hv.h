@@ -25,6 +25,12 @@
 
 enum hv_irqchip { HV_IRQCHIP_SPLIT, HV_IRQCHIP_FULL };
 
+/* As --irqchip names it. */
+static inline const char *hv_irqchip_name(enum hv_irqchip irqchip)
+{
+    return irqchip == HV_IRQCHIP_FULL ? "full" : "split";
+}
+
 /* /dev/kvm. In the caller's storage; fds start at FD_NONE. Thread: vmm. */
 struct hv {
     int fd;

@@ -13,11 +13,10 @@
 /* The guest has the one it booted with; it cannot be given another. */
 static void warn_of_irqchip(const struct machine *machine, enum hv_irqchip irqchip)
 {
-    static const char *const names[] = {[HV_IRQCHIP_SPLIT] = "split", [HV_IRQCHIP_FULL] = "full"};
     const struct machine_options *options = &machine->options;
     if (options->irqchip_is_asked && options->irqchip != irqchip)
         log_warn("--irqchip %s is ignored: the snapshot's guest has the %s irqchip and keeps it",
-                 names[options->irqchip], names[irqchip]);
+                 hv_irqchip_name(options->irqchip), hv_irqchip_name(irqchip));
 }
 
 static int restore_vm(struct machine *machine, const struct machine_state *state,

@@ -544,7 +544,7 @@ bool gmem_is_mapped_from(const struct gmem *gmem, int fd)
     struct stat ours;
     struct stat other;
     return gmem->file_fd != FD_NONE && fstat(gmem->file_fd, &ours) == 0 && fstat(fd, &other) == 0 &&
-           ours.st_dev == other.st_dev && ours.st_ino == other.st_ino;
+           fd_is_same_file(&ours, &other);
 }
 
 /* Pages that the file has data for; its holes are zero. A file system that cannot say so has data

@@ -320,6 +320,34 @@ static void test_clock_real__two_reads__go_forward(void **state)
     assert_true(clock_process_cpu_ns() >= cpu_ns);
 }
 
+static void test_fd_pwrite_full__offset__bytes_there_and_position_kept(void **state)
+{
+    (void)state;
+    char got[8] = {0};
+    FD_AUTO int fd = memfd_create("file", MFD_CLOEXEC);
+    assert_int_equal(fd_pwrite_full(fd, "abc", 3, 2), 0);
+    assert_int_equal(read(fd, got, sizeof(got)), 5);
+    assert_memory_equal(got, "\0\0abc", 5);
+}
+
+static void test_fd_pwrite_full__cannot_be_written__errno(void **state)
+{
+    (void)state;
+    FD_AUTO int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    assert_int_equal(fd_pwrite_full(fd, "abc", 3, 0), -EBADF);
+}
+
+static void test_fd_is_file_at__same_other_and_none__told_apart(void **state)
+{
+    (void)state;
+    struct stat null;
+    assert_int_equal(stat("/dev/null", &null), 0);
+    assert_true(fd_is_file_at(&null, "/dev/../dev/null"));
+    assert_false(fd_is_file_at(&null, "/dev/zero"));
+    assert_false(fd_is_file_at(&null, "/dev/there-is-no-such"));
+    assert_false(fd_is_file_at(&null, NULL));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -337,6 +365,9 @@ int main(void)
         cmocka_unit_test(test_fd_read_file__size_unknown__read_to_end_or_limit),
         cmocka_unit_test(test_fd_read_file__empty_file__empty_text),
         cmocka_unit_test(test_fd_read_file__absent_or_directory__sentence_with_path),
+        cmocka_unit_test(test_fd_pwrite_full__offset__bytes_there_and_position_kept),
+        cmocka_unit_test(test_fd_pwrite_full__cannot_be_written__errno),
+        cmocka_unit_test(test_fd_is_file_at__same_other_and_none__told_apart),
         cmocka_unit_test(test_fd_presize_table__any_limit__no_fd_left_or_lost),
         cmocka_unit_test(test_fd_presize_table__low_soft_limit__raised),
         cmocka_unit_test(test_fd_fill_standard__closed_ones__are_dev_null),

@@ -3,6 +3,7 @@
  * News posted to a loop by other threads. The main thread runs the loop.
  */
 #include <pthread.h>
+#include <stdlib.h>
 
 #include "tests/unit/unit.h"
 #include "vmm/loop/loop.h"
@@ -11,7 +12,7 @@ struct news {
     struct loop_post post;
     struct loop *loop;
     unsigned calls;
-    bool remove; /* itself, in the callback */
+    struct news *removes; /* in the callback; NULL: nobody */
     bool stop;
 };
 
@@ -19,8 +20,8 @@ static void on_news(struct loop_post *post)
 {
     struct news *news = post->ctx;
     news->calls++;
-    if (news->remove)
-        loop_post_remove(news->loop, post);
+    if (news->removes)
+        loop_post_remove(news->loop, &news->removes->post);
     if (news->stop)
         loop_stop(news->loop);
 }
@@ -68,13 +69,33 @@ static void test_loop_post__removes_itself__others_still_called(void **state)
     struct news second;
     news_init(&first, *state);
     news_init(&second, *state);
-    second.remove = true; /* the one looked at first */
+    second.removes = &second; /* the one looked at first */
     loop_post(*state, &second.post);
     loop_post(*state, &first.post);
     assert_int_equal(loop_turn(*state, 0), 2);
     loop_post(*state, &second.post);
     assert_int_equal(loop_turn(*state, 0), 0);
     assert_int_equal(second.calls, 1);
+}
+
+/* What is removed may be gone from memory: nobody looks at it again. */
+static void test_loop_post__removes_the_next__that_is_left_out(void **state)
+{
+    struct news first;
+    struct news third;
+    struct news *second = malloc(sizeof(*second));
+    assert_non_null(second);
+    news_init(&first, *state);
+    news_init(second, *state);
+    news_init(&third, *state);
+    third.removes = second;
+    loop_post(*state, &third.post);
+    loop_post(*state, &second->post);
+    loop_post(*state, &first.post);
+    assert_int_equal(loop_turn(*state, 0), 2);
+    assert_int_equal(second->calls, 0);
+    assert_int_equal(first.calls, 1);
+    free(second);
 }
 
 static void test_loop_post__made_before_a_stop__delivered_by_the_next_run(void **state)
@@ -118,6 +139,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_loop_post__several_before_a_turn__one_call),
         TEST(test_loop_post__removes_itself__others_still_called),
+        TEST(test_loop_post__removes_the_next__that_is_left_out),
         TEST(test_loop_post__made_before_a_stop__delivered_by_the_next_run),
         TEST(test_loop_post__from_another_thread__wakes_the_loop),
     };

@@ -240,6 +240,46 @@ static void test_snap_file_commit__old_state_cannot_go__old_memory_stays(void **
     assert_int_equal(names_count(), 2);
 }
 
+/* Its memory has another name, and is not touched. */
+static void test_snap_file_commit__state_cannot_be_renamed__old_state_is_back(void **state)
+{
+    (void)state;
+    struct err err;
+    make_file(fix.state_path, OLD_STATE);
+    open_both();
+    write_both();
+    assert_int_equal(unlink(fix.state.temp_path), 0);
+    assert_int_equal(commit(&err), -ENOENT);
+    assert_non_null(strstr(err.msg, "Cannot perform rename on the snapshot backing file: "));
+    expect_text(fix.state_path, OLD_STATE);
+    assert_false(exists(fix.memory_path));
+    drop_both();
+    assert_int_equal(names_count(), 1);
+}
+
+/* A state that is written where it is says nothing that may not be there. */
+static void test_snap_file_commit__memory_is_not_durable__state_in_place_is_empty(void **state)
+{
+    (void)state;
+    struct err err;
+    int pipe_fds[2];
+    char link_path[80];
+    (void)snprintf(link_path, sizeof(link_path), "%s.link", fix.state_path);
+    make_file(fix.state_path, OLD_STATE);
+    assert_int_equal(link(fix.state_path, link_path), 0);
+    open_both();
+    write_both();
+    assert_int_equal(pipe(pipe_fds), 0);
+    assert_true(dup2(pipe_fds[1], fix.memory.fd) >= 0); /* that cannot be made durable */
+    assert_int_equal(commit(&err), -EINVAL);
+    assert_int_equal(size_of(fix.state_path), 0);
+    assert_false(exists(fix.memory_path));
+    drop_both();
+    fd_close(&pipe_fds[0]);
+    fd_close(&pipe_fds[1]);
+    assert_int_equal(names_count(), 2);
+}
+
 static void test_snap_file_open__hard_link__written_in_place(void **state)
 {
     (void)state;
@@ -451,6 +491,8 @@ int main(void)
         TEST(test_snap_file_drop__never_opened__fine),
         TEST(test_snap_file_commit__memory_cannot_be_renamed__old_state_is_back),
         TEST(test_snap_file_commit__old_state_cannot_go__old_memory_stays),
+        TEST(test_snap_file_commit__state_cannot_be_renamed__old_state_is_back),
+        TEST(test_snap_file_commit__memory_is_not_durable__state_in_place_is_empty),
         TEST(test_snap_file_open__hard_link__written_in_place),
         TEST(test_snap_file_open__symbolic_link__its_target_is_written),
         TEST(test_snap_file_open__link_to_nothing__its_target_is_made),
