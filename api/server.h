@@ -21,7 +21,7 @@ struct api_server_options {
     size_t body_max_size;    /* --http-api-max-payload-size */
     struct api_identity identity;
     struct thread_entry entry; /* of the server's thread */
-    bool scrapes; /* not the API: GET /metrics alone; on a thread "fc_metrics" */
+    bool scrapes;              /* not the API: GET /metrics alone; on a thread "fc_metrics" */
 };
 
 /*

@@ -40,7 +40,7 @@ MUST_CHECK int sec_compiler_add(struct sec_compiler *compiler, uint32_t action, 
 MUST_CHECK int sec_compiler_finish(struct sec_compiler *compiler, struct sec_compiled *ret_compiled,
                                    struct err *err);
 
-/* One of the built-in filters, from the table. A filter that narrows leaves to SEC_FILTER_START what
- * that checks already. Returns as the above. */
+/* One of the built-in filters, from the table. A filter that narrows leaves to SEC_FILTER_START
+ * what that checks already. Returns as the above. */
 MUST_CHECK int sec_compile_rules(enum sec_filter which, struct sec_compiled *ret_compiled,
                                  struct err *err);

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Filters from a file that mayfly-seccomp has compiled. The format (docs/seccomp.md), numbers in
- * little-endian:
- *   8 bytes "MAYFLYSC", u32 version 1, u32 number of filters, u64 size of all in bytes, u64 checksum
- *   of what follows (FNV-1a, 64 bits), then for each filter 8 bytes name (NUL-padded), u32 number of
- *   instructions, u32 zero, and the instructions, 8 bytes each as the kernel takes them.
+ * Filters from a file that mayfly-seccomp has compiled. Thread: main, at start. Spec:
+ * docs/seccomp.md, "The file".
  */
 #include "jailer/seccomp/custom.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * seccomp filters of the monitor's threads. The tables (table.c) are compiled at build time: what is
- * here only installs. Filters add up: a thread inherits its maker's, a call has to pass all of them.
- * Spec: cli.md H; seccomp(2).
+ * seccomp filters of the monitor's threads. The tables (table.c) are compiled at build time: what
+ * is here only installs. Filters add up: a thread inherits its maker's, a call has to pass all of
+ * them. Spec: cli.md H; seccomp(2).
  */
 #pragma once
 

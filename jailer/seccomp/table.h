@@ -30,7 +30,8 @@ struct sec_check {
 
 #define SEC_CHECKS_MAX 6
 
-/* One permission: a call whose arguments pass all checks. Several rules for one call: any of them. */
+/* One permission: a call whose arguments pass all checks. Several rules for one call: any of
+ * them. */
 struct sec_rule {
     const char *call;  /* its name */
     const char *label; /* what its checks stand for; NULL: there are none */

@@ -43,7 +43,8 @@ FAULTS = [
 REFUSED = [
     ("metadata", ["--metadata", "f"],
      "Unable to open or read from the mmds content file: Cannot open f: No such file or directory (os error 2)"),
-    ("seccomp_filter", ["--seccomp-filter", "f"], "--seccomp-filter is not yet supported by this build"),
+    ("seccomp_filter", ["--seccomp-filter", "f"],
+     "Seccomp error: Filter deserialization failed: Cannot open f: No such file or directory (os error 2)"),
     ("irqchip", ["--irqchip", "apic"], "Invalid value for irqchip: apic. Possible values: split, full"),
     ("payload_size", ["--http-api-max-payload-size", "x"],
      "'http-api-max-payload-size' parameter expected to be of 'usize' type."),

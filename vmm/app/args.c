@@ -17,7 +17,8 @@
 struct option {
     const char *name;
     bool takes_value;
-    size_t off; /* of a `const char *` or a `bool` in struct app_args */
+    bool is_list; /* of struct app_landlock_paths: may be given more than once */
+    size_t off;   /* of a `const char *` or a `bool` in struct app_args */
     const char *fallback;
     const char *requires; /* option that must be there too */
     const char *or_else;  /* or this one; NULL: only that */
@@ -27,16 +28,20 @@ struct option {
 
 #define VALUE(n, member, def, req, excl, text)                                                     \
     {                                                                                              \
-        n, true, offsetof(struct app_args, member), def, req, NULL, excl, text                     \
+        n, true, false, offsetof(struct app_args, member), def, req, NULL, excl, text              \
     }
 #define FLAG(n, member, req, excl, text)                                                           \
     {                                                                                              \
-        n, false, offsetof(struct app_args, member), NULL, req, NULL, excl, text                   \
+        n, false, false, offsetof(struct app_args, member), NULL, req, NULL, excl, text            \
+    }
+#define LIST(n, member, excl, text)                                                                \
+    {                                                                                              \
+        n, true, true, offsetof(struct app_args, member), NULL, NULL, NULL, excl, text             \
     }
 #define FLAG_NOT(n, member, excl, text) FLAG(n, member, NULL, excl, text)
 #define FLAG_OR(n, member, req, or, text)                                                          \
     {                                                                                              \
-        n, false, offsetof(struct app_args, member), NULL, req, or, NULL, text                     \
+        n, false, false, offsetof(struct app_args, member), NULL, req, or, NULL, text              \
     }
 
 /* Text of a macro that is a number. */
@@ -45,6 +50,9 @@ struct option {
 
 /* Alphabetical: requirements are checked in this order (cli.md A.1). */
 static const struct option options[] = {
+    LIST(
+        "allow-path", allow_paths, "no-landlock",
+        "Directory or file that this process may use, and no others; may be given more than once."),
     VALUE("api-sock", api_sock, "/run/firecracker.socket", NULL, NULL,
           "Path to the Unix socket of the API."),
     FLAG("boot-timer", boot_timer, NULL, NULL, "Log how long the guest's boot took."),
@@ -119,8 +127,15 @@ static bool *flag_slot(struct app_args *args, const struct option *option)
     return (bool *)((char *)args + option->off);
 }
 
+static struct app_landlock_paths *list_slot(struct app_args *args, const struct option *option)
+{
+    return (struct app_landlock_paths *)(void *)((char *)args + option->off);
+}
+
 static bool given(struct app_args *args, const struct option *option)
 {
+    if (option->is_list)
+        return list_slot(args, option)->count > 0;
     return option->takes_value ? *value_slot(args, option) != NULL : *flag_slot(args, option);
 }
 
@@ -140,6 +155,16 @@ static bool short_circuit(int argc, char *const *argv, struct app_args *args)
     return args->help || args->version;
 }
 
+static int add_to_list(struct app_landlock_paths *list, const char *value,
+                       const struct option *option, struct err *err)
+{
+    if (list->count == APP_LANDLOCK_PATHS_MAX)
+        return err_set(err, -EINVAL, "The argument '%s' was provided more than %u times.",
+                       option->name, APP_LANDLOCK_PATHS_MAX);
+    list->paths[list->count++] = value;
+    return 0;
+}
+
 static int parse_one(int argc, char *const *argv, int *idx, struct app_args *args, struct err *err)
 {
     const char *word = argv[*idx];
@@ -153,7 +178,7 @@ static int parse_one(int argc, char *const *argv, int *idx, struct app_args *arg
                        "Found argument '%s' which wasn't expected, or isn't valid in this context.",
                        log_quote(shown, strlen(shown), quoted, sizeof(quoted)));
     }
-    if (given(args, option))
+    if (!option->is_list && given(args, option))
         return err_set(err, -EINVAL, "The argument '%s' was provided more than once.",
                        option->name);
     if (!option->takes_value) {
@@ -163,7 +188,10 @@ static int parse_one(int argc, char *const *argv, int *idx, struct app_args *arg
     if (*idx + 1 >= argc || strncmp(argv[*idx + 1], "--", 2) == 0)
         return err_set(err, -EINVAL, "The argument '%s' requires a value, but none was supplied.",
                        option->name);
-    *value_slot(args, option) = argv[++*idx];
+    const char *value = argv[++*idx];
+    if (option->is_list)
+        return add_to_list(list_slot(args, option), value, option, err);
+    *value_slot(args, option) = value;
     return 0;
 }
 
@@ -218,7 +246,7 @@ int app_args_parse(int argc, char *const *argv, struct app_args *ret_args, struc
     if (rc < 0)
         return rc;
     for (size_t i = 0; i < ARRAY_LEN(options); i++)
-        if (options[i].takes_value && !given(&args, &options[i]))
+        if (options[i].takes_value && !options[i].is_list && !given(&args, &options[i]))
             *value_slot(&args, &options[i]) = options[i].fallback;
     *ret_args = args;
     return 0;

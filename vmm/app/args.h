@@ -10,6 +10,7 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "vmm/app/landlock.h"
 
 /* Values as given; NULL: absent (defaults are in the table and filled in). Borrowed from argv. */
 struct app_args {
@@ -32,6 +33,7 @@ struct app_args {
     const char *load_snapshot;
     const char *irqchip; /* no default in the table: whoever asks is told when it is not so */
     const char *warm;
+    struct app_landlock_paths allow_paths;
     bool no_api;
     bool show_level;
     bool show_log_origin;

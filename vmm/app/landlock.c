@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Landlock (landlock(7)). The numbers of rights are the kernel's; Debian 12's header ends at those of
- * Linux 6.1.
+ * Landlock (landlock(7)). The numbers of rights are the kernel's; Debian 12's header ends at those
+ * of Linux 6.1.
  */
 #include "vmm/app/landlock.h"
 

@@ -185,7 +185,8 @@ static int start(const struct app_args *args, struct console *console, struct er
                     .no_seccomp = args->no_seccomp,
                     .seccomp_audit = args->seccomp_audit,
                     .no_landlock = args->no_landlock,
-                    .require_landlock = args->require_landlock},
+                    .require_landlock = args->require_landlock,
+                    .paths = args->allow_paths},
         .prometheus_path = args->prometheus_path,
         .start_times = {args->start_time_us, args->start_time_cpu_us, args->parent_cpu_time_us},
     };

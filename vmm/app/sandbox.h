@@ -46,8 +46,8 @@ struct thread_entry app_sandbox_api(struct app_sandbox *sandbox);
 struct thread_entry app_sandbox_vcpu(struct app_sandbox *sandbox);
 struct thread_entry app_sandbox_helper(struct app_sandbox *sandbox);
 
-/* A guest runs, or is loaded: all threads are there, and the vmm thread keeps what it needs from now
- * on. Ends the process where that fails. Later calls do nothing. Thread: vmm. */
+/* A guest runs, or is loaded: all threads are there, and the vmm thread keeps what it needs from
+ * now on. Ends the process where that fails. Later calls do nothing. Thread: vmm. */
 void app_sandbox_narrow(struct app_sandbox *sandbox);
 
 /* Says in the sentence of what failed that --allow-path may be why. Any thread. */

@@ -8,9 +8,6 @@
 /* The category of them all. */
 #define CFG_UNSUPPORTED "The requested operation is not supported: "
 
-/* The ending of what a later build brings; who says it puts a full stop behind it or not. */
-#define CFG_NOT_BUILT_YET "not yet supported by this build"
-
 /* Devices that are not in the model. */
 #define CFG_NOT_IN_MODEL " is not part of this VMM's device model"
 #define CFG_NO_BALLOON "virtio-balloon" CFG_NOT_IN_MODEL "."

@@ -47,8 +47,8 @@ struct machine_options {
     int console_out_fd;    /* serial output; borrowed, non-blocking */
     const struct clock *clock;
     struct loop *loop;
-    const char *vm_id;          /* whose session tokens the metadata service takes */
-    uint64_t metadata_max_size; /* bytes of the compact document */
+    const char *vm_id;              /* whose session tokens the metadata service takes */
+    uint64_t metadata_max_size;     /* bytes of the compact document */
     struct thread_entry vcpu_entry; /* of each vCPU's thread */
     /* The guest ended; called once, on the loop. reason: the sentence of an error; borrowed. */
     void (*on_end)(void *ctx, enum machine_end end, const struct err *reason);
