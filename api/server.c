@@ -240,6 +240,7 @@ static void *thread_main(void *arg)
 
     (void)pthread_setname_np(pthread_self(), name);
     log_name_thread(name);
+    thread_enter(&server->options.entry);
     if (!server->options.scrapes)
         log_info("API server started.");
     if (loop_run(server->loop, &err) < 0)

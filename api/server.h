@@ -9,6 +9,7 @@
 #include "api/reply.h"
 #include "base/attr.h"
 #include "base/err.h"
+#include "base/thread.h"
 #include "vmm/ctl/mailbox.h"
 
 #define API_CONNECTIONS_MAX 10u
@@ -19,6 +20,7 @@ struct api_server_options {
     const char *socket_path; /* bound, unless a listening socket was inherited (LISTEN_FDS) */
     size_t body_max_size;    /* --http-api-max-payload-size */
     struct api_identity identity;
+    struct thread_entry entry; /* of the server's thread */
     bool scrapes; /* not the API: GET /metrics alone; on a thread "fc_metrics" */
 };
 

@@ -112,6 +112,11 @@ void log_name_thread(const char *name)
     thread_name = name;
 }
 
+const char *log_thread_name(void)
+{
+    return thread_name ? thread_name : "-";
+}
+
 int log_level_from_name(const char *name, enum log_level *ret_level)
 {
     static const struct {
@@ -195,7 +200,7 @@ static bool module_passes(const char *path)
 static size_t head_put(char *buf, size_t size, enum log_level level, const char *path, int line)
 {
     struct log_settings shown = log_get();
-    const char *thread = thread_name ? thread_name : "-";
+    const char *thread = log_thread_name();
     size_t len = log_time_put(buf, size);
     int n = snprintf(buf + len, size - len, " [%s:%.*s%s%s", state.id, LOG_THREAD_MAX_LEN, thread,
                      shown.show_level ? ":" : "", shown.show_level ? level_name(level) : "");

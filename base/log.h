@@ -62,6 +62,9 @@ MUST_CHECK int log_open(const char *path, struct err *err);
  * ever. */
 void log_name_thread(const char *name);
 
+/* That name, or "-". Safe in a signal's handler. */
+const char *log_thread_name(void);
+
 /* "Off|Trace|Debug|Info|Warn|Warning|Error", any case. Returns 0 with *ret_level, or -EINVAL. */
 MUST_CHECK int log_level_from_name(const char *name, enum log_level *ret_level);
 

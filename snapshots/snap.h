@@ -22,6 +22,8 @@ struct snap_stage_ops {
     void (*mapped)(void *ctx, const struct gmem *gmem, const char *path);
     /* As in struct snap_watch_news, with the thread of that. */
     void (*handler_ended)(void *ctx, bool ends, const struct err *why);
+    /* What the threads that a load makes do first (base/thread.h), on them. */
+    void (*enter_thread)(void *ctx);
 };
 
 /*

@@ -174,8 +174,9 @@ static int map_file(const struct loading *loading, struct gmem *reserved, struct
             gmem_free(gmem);
         return rc;
     }
+    const struct thread_entry entry = {loading->ops->enter_thread, loading->ctx};
     if (loading->load->mem_backend.prefetch)
-        snap_prefetch_start(gmem_file_fd(gmem), memory_size(state));
+        snap_prefetch_start(gmem_file_fd(gmem), memory_size(state), &entry);
     *ret_gmem = gmem;
     return 0;
 }
@@ -183,7 +184,8 @@ static int map_file(const struct loading *loading, struct gmem *reserved, struct
 static int load_memory(struct loading *loading, struct gmem *reserved, struct gmem **ret_gmem,
                        struct err *err)
 {
-    const struct snap_watch_news news = {loading->ctx, loading->ops->handler_ended};
+    const struct snap_watch_news news = {
+        {loading->ops->enter_thread, loading->ctx}, loading->ctx, loading->ops->handler_ended};
     if (loading->load->mem_backend.backend_type == CFG_MEM_BACKEND_UFFD)
         return snap_uffd_create(&loading->load->mem_backend, &loading->content.machine,
                                 &loading->config.machine, &news, reserved, ret_gmem,

@@ -33,6 +33,7 @@ static void read_ahead(int fd, off_t from, off_t end)
 struct prefetch {
     int fd;
     off_t size;
+    struct thread_entry entry;
 };
 
 static void *prefetch_main(void *arg)
@@ -40,6 +41,7 @@ static void *prefetch_main(void *arg)
     struct prefetch *prefetch = arg;
     off_t hole = 0;
     (void)prctl(PR_SET_NAME, "fc_prefetch"); /* cannot fail */
+    thread_enter(&prefetch->entry);
     while (hole < prefetch->size) {
         off_t data = lseek(prefetch->fd, hole, SEEK_DATA);
         hole = data < 0 || data >= prefetch->size ? -1 : lseek(prefetch->fd, data, SEEK_HOLE);
@@ -68,18 +70,19 @@ static int start(struct prefetch *prefetch)
     return rc;
 }
 
-void snap_prefetch_start(int fd, uint64_t size)
+void snap_prefetch_start(int fd, uint64_t size, const struct thread_entry *entry)
 {
     sigset_t all;
     sigset_t before;
     struct prefetch *prefetch = calloc(1, sizeof(*prefetch));
     int rc = prefetch ? 0 : -ENOMEM;
     if (rc == 0) {
-        *prefetch = (struct prefetch){fcntl(fd, F_DUPFD_CLOEXEC, 0), (off_t)size};
+        *prefetch = (struct prefetch){fcntl(fd, F_DUPFD_CLOEXEC, 0), (off_t)size, *entry};
         rc = prefetch->fd < 0 ? -errno : 0;
     }
     if (rc == 0) {
         (void)sigfillset(&all);
+        (void)sigdelset(&all, SIGSYS);                     /* as in snap_watch.c */
         (void)pthread_sigmask(SIG_SETMASK, &all, &before); /* cannot fail with these */
         rc = start(prefetch);
         (void)pthread_sigmask(SIG_SETMASK, &before, NULL);

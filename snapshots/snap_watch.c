@@ -194,6 +194,7 @@ static void *watch_main(void *arg)
     struct snap_watch *watch = arg;
     (void)prctl(PR_SET_NAME, "fc_uffd"); /* cannot fail */
     log_name_thread("fc_uffd");
+    thread_enter(&watch->news.entry);
     if (wait_for_end(watch) && (phase_of(watch) == PHASE_LOADED || outlives_load(watch)))
         tell(watch);
     return NULL;
@@ -235,6 +236,7 @@ static int start_thread(struct snap_watch *watch)
         return rc;
     rc = -pthread_attr_setstacksize(&attr, STACK_SIZE);
     (void)sigfillset(&all);
+    (void)sigdelset(&all, SIGSYS); /* a call that is not allowed is to be told as on any thread */
     (void)pthread_sigmask(SIG_SETMASK, &all, &before); /* cannot fail with these */
     if (rc == 0)
         rc = -pthread_create(&watch->thread, &attr, watch_main, watch);

@@ -9,12 +9,14 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "base/thread.h"
 #include "vmm/mem/gmem.h"
 
 struct snap_watch;
 
 /* Where news of the handler goes. Thread: the watch's own. */
 struct snap_watch_news {
+    struct thread_entry entry; /* of the thread */
     void *ctx;
     /* Once, after the load: it has ended. ends: the process is to end, too. why: the sentence. */
     void (*ended)(void *ctx, bool ends, const struct err *why);

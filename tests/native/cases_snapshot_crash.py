@@ -49,9 +49,9 @@ def calls_of_create(t, kind):
     return found
 
 
-def begin(t):
+def begin(t, *args):
     """A VM loaded from the pair `state2` and `memory2`, that counted and is paused."""
-    served, client = load(t, state="state2", memory="memory2", track_dirty_pages=True)
+    served, client = load(t, *args, state="state2", memory="memory2", track_dirty_pages=True)
     counts(served)
     client.state("Paused")
     return served, client
@@ -129,7 +129,7 @@ def failing(kind, error):
             if name == "pwrite64" and number not in (first[name], dict(calls)[name]):
                 continue  # the first and the last say it
             restore_pair(t)
-            served, client = begin(t)
+            served, client = begin(t, "--no-seccomp")  # which would see what strace puts in a failing call's place
             what = f"{error} at {name} {number}"
             with traced(t, served, f"{name}:error={error}:when={number}"):
                 reply = client.ask("PUT", "/snapshot/create", create_body(kind=kind))

@@ -33,6 +33,7 @@ struct option {
     {                                                                                              \
         n, false, offsetof(struct app_args, member), NULL, req, NULL, excl, text                   \
     }
+#define FLAG_NOT(n, member, excl, text) FLAG(n, member, NULL, excl, text)
 #define FLAG_OR(n, member, req, or, text)                                                          \
     {                                                                                              \
         n, false, offsetof(struct app_args, member), NULL, req, or, NULL, text                     \
@@ -73,17 +74,22 @@ static const struct option options[] = {
     VALUE("module", module, NULL, NULL, NULL, "Log only lines of files with this path prefix."),
     FLAG_OR("no-api", no_api, "config-file", "load-snapshot",
             "Run without the API; needs --config-file or --load-snapshot."),
-    FLAG("no-seccomp", no_seccomp, NULL, NULL,
-         "Run without seccomp filters, as this build always does."),
+    FLAG("no-landlock", no_landlock, NULL, NULL, "Run without Landlock."),
+    FLAG("no-seccomp", no_seccomp, NULL, NULL, "Run without seccomp filters."),
     VALUE("parent-cpu-time-us", parent_cpu_time_us, NULL, NULL, NULL,
           "CPU time of the parent (microseconds), set by the jailer."),
     VALUE("prometheus-path", prometheus_path, NULL, NULL, NULL,
           "File for the metrics as Prometheus text, or unix:PATH for a socket that serves it."),
     FLAG("probe", probe, NULL, NULL, "Say whether this host's KVM can run Linux, and exit."),
+    FLAG_NOT("require-landlock", require_landlock, "no-landlock",
+             "End where the kernel has no Landlock."),
     FLAG("resume", resume, "load-snapshot", NULL,
          "Run what --load-snapshot loads, as resume_vm does."),
-    VALUE("seccomp-filter", seccomp_filter, NULL, NULL, "no-seccomp",
-          "Path to a file with seccomp filters. Refused by this build."),
+    FLAG_NOT("seccomp-audit", seccomp_audit, "no-seccomp",
+             "Forbid nothing: the kernel logs what the filters would forbid."),
+    VALUE(
+        "seccomp-filter", seccomp_filter, NULL, NULL, "no-seccomp",
+        "Path to a file of mayfly-seccomp with filters that take the place of the built-in ones."),
     FLAG("show-level", show_level, NULL, NULL, "Show the level in log lines."),
     FLAG("show-log-origin", show_log_origin, NULL, NULL, "Show file and line in log lines."),
     FLAG("snapshot-version", snapshot_version, NULL, NULL, "Print the snapshot format's version."),

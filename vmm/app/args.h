@@ -37,6 +37,9 @@ struct app_args {
     bool show_log_origin;
     bool boot_timer;
     bool no_seccomp;
+    bool seccomp_audit;
+    bool no_landlock;
+    bool require_landlock;
     bool enable_pci;
     bool version;
     bool snapshot_version;

@@ -26,7 +26,6 @@
 #include "vmm/app/run.h"
 #include "vmm/app/signals.h"
 #include "vmm/app/version.h"
-#include "vmm/config/cfg_refusal.h"
 #include "vmm/machine/probe.h"
 
 static void complain(const char *text)
@@ -156,14 +155,6 @@ static int fail_arguments(const struct err *err)
     return fail(&wrapped, EXIT_CODE_ARG_PARSING);
 }
 
-/* Refuses what a later issue brings, so that nobody runs with less than was asked. */
-static int refuse_unsupported(const struct app_args *args, struct err *err)
-{
-    if (args->seccomp_filter)
-        return err_set(err, -ENOTSUP, "--seccomp-filter is " CFG_NOT_BUILT_YET);
-    return 0;
-}
-
 /* name: NULL: it was not given. */
 static int irqchip_from_name(const char *name, enum hv_irqchip *ret_irqchip, struct err *err)
 {
@@ -200,14 +191,17 @@ static int start(const struct app_args *args, struct console *console, struct er
         .metadata_path = args->metadata,
         .metadata_max_size = number_of(args->mmds_size_limit ? args->mmds_size_limit
                                                              : args->http_api_max_payload_size),
+        .sandbox = {.seccomp_filter = args->seccomp_filter,
+                    .no_seccomp = args->no_seccomp,
+                    .seccomp_audit = args->seccomp_audit,
+                    .no_landlock = args->no_landlock,
+                    .require_landlock = args->require_landlock},
         .prometheus_path = args->prometheus_path,
         .start_times = {args->start_time_us, args->start_time_cpu_us, args->parent_cpu_time_us},
     };
     int rc = irqchip_from_name(args->irqchip, &options.irqchip, err);
     if (rc == 0)
         rc = app_args_check_numbers(args, err);
-    if (rc == 0)
-        rc = refuse_unsupported(args, err);
     if (rc < 0)
         return rc;
     /* Last: what is open is flushed, whatever happens. */

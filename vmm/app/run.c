@@ -36,6 +36,9 @@ struct run {
     struct api_server *server;
     struct api_server *scrape; /* NULL: no socket for metrics */
     struct app_flush flush;
+    struct app_sandbox sandbox;
+    bool has_vm; /* that runs or is paused */
+    bool threads_are_made;
     struct cfg_vm *config;    /* of the file, until the VM is started */
     struct ctl_action *load;  /* of --load-snapshot, until it is carried out; NULL: none */
     struct cfg_machine shape; /* of --warm */
@@ -55,9 +58,19 @@ static void on_end(void *ctx, enum machine_end end, const struct err *reason)
     loop_stop(run->loop);
 }
 
+/* When all threads are there and there is a VM. The guest has its first turn meanwhile, and the vmm
+ * thread has read nothing of it. */
+static void narrow(struct run *run)
+{
+    if (run->threads_are_made && run->has_vm)
+        app_sandbox_narrow(&run->sandbox);
+}
+
 static void on_state(void *ctx, enum ctl_state state)
 {
     struct run *run = ctx;
+    run->has_vm = state != CTL_STATE_NOT_STARTED;
+    narrow(run);
     if (run->mailbox)
         ctl_state_publish(run->mailbox, state);
     app_flush_on_state(&run->flush, state);
@@ -78,6 +91,12 @@ static void on_mapped(void *ctx, const struct gmem *gmem, const char *path)
 {
     (void)ctx; /* signals are the process's */
     app_signals_name_memory(gmem, path);
+}
+
+static void on_explain(void *ctx, struct err *err)
+{
+    const struct run *run = ctx;
+    app_sandbox_explain(&run->sandbox, err);
 }
 
 /* Without the vmm thread, which may wait for a page: what ends the process is all here. */
@@ -151,6 +170,7 @@ static int make_ctl(struct run *run, struct err *err)
                 .loop = run->loop,
                 .vm_id = run->options->api.identity.id,
                 .metadata_max_size = run->options->metadata_max_size,
+                .vcpu_entry = app_sandbox_vcpu(&run->sandbox),
                 .on_end = on_end,
                 .ctx = run,
             },
@@ -159,7 +179,9 @@ static int make_ctl(struct run *run, struct err *err)
                   .state = on_state,
                   .lost = on_lost,
                   .mapped = on_mapped,
-                  .handler_ended = on_handler_ended},
+                  .handler_ended = on_handler_ended,
+                  .explain = on_explain,
+                  .helper_entry = app_sandbox_helper(&run->sandbox)},
     };
     rc = ctl_create(&options, &run->ctl, err);
     if (rc == 0 && run->server)
@@ -331,9 +353,11 @@ static int start_from_snapshot(struct run *run, struct err *err)
 /* Binds before all that takes time, so that nobody polls for long; answers once the thread runs. */
 static int open_api(struct run *run, struct err *err)
 {
-    if (!run->options->api.socket_path)
+    struct api_server_options options = run->options->api;
+    if (!options.socket_path)
         return 0;
-    int rc = api_server_open(&run->options->api, &run->server, err);
+    options.entry = app_sandbox_api(&run->sandbox);
+    int rc = api_server_open(&options, &run->server, err);
     if (rc == 0)
         metrics_phase_reached(METRICS_PHASE_SOCKET);
     return rc;
@@ -388,6 +412,7 @@ static int open_prometheus(const struct run *run, struct err *err)
 static int start_scrape(struct run *run, struct err *err)
 {
     const struct api_server_options options = {.socket_path = scrape_path(run->options),
+                                               .entry = app_sandbox_api(&run->sandbox),
                                                .scrapes = true};
     if (!options.socket_path)
         return 0;
@@ -409,6 +434,8 @@ static int start_api(struct run *run, struct err *err)
 
 static int run_loop(struct run *run, struct err *err)
 {
+    run->threads_are_made = true;
+    narrow(run);
     int rc = loop_run(run->loop, err);
     if (rc == 0 && run->end == MACHINE_END_ERROR)
         rc = err->code < 0 ? err->code : -EIO;
@@ -419,6 +446,8 @@ int app_run(const struct app_run_options *options, struct err *err)
 {
     struct run run = {.options = options, .err = err};
     int rc = app_signals_install(options->console, err);
+    if (rc == 0)
+        rc = app_sandbox_start(&run.sandbox, &options->sandbox, err);
     if (rc == 0 && options->config_path)
         rc = load_config(&run, err);
     if (rc == 0)
@@ -449,6 +478,8 @@ int app_run(const struct app_run_options *options, struct err *err)
         rc = prepare(&run, err);
     if (rc == 0)
         rc = run_loop(&run, err);
+    if (rc < 0)
+        app_sandbox_explain(&run.sandbox, err);
     app_flush_now(); /* however it ended */
     if (run.flush.has_run)
         log_info("Killing vCPU threads");
@@ -464,5 +495,6 @@ int app_run(const struct app_run_options *options, struct err *err)
     ctl_free(run.ctl);
     ctl_mailbox_free(run.mailbox);
     loop_free(run.loop);
+    app_sandbox_done(&run.sandbox);
     return rc;
 }

@@ -11,6 +11,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "devices/backend/console.h"
+#include "vmm/app/sandbox.h"
 #include "vmm/hv/hv.h"
 
 /* What whoever started us has measured, in µs as decimal text; NULL: not given (cli.md A.2). */
@@ -33,7 +34,8 @@ struct app_run_options {
     struct app_start_times start_times; /* checked numbers */
     const char *metadata_path;          /* NULL: none */
     uint64_t metadata_max_size;         /* bytes of the compact document */
-    const char *prometheus_path;        /* a file, or "unix:" and a socket's path; NULL: none */
+    struct app_sandbox_options sandbox;
+    const char *prometheus_path; /* a file, or "unix:" and a socket's path; NULL: none */
 };
 
 /* Returns 0 when the guest ended itself, or -errno with the sentence of cli.md B or of what the

@@ -11,10 +11,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "jailer/seccomp/sec.h"
 #include "vmm/app/exit_code.h"
 
 /* The one thing a handler must find: what to give back to the terminal. Set once before any
@@ -128,9 +130,19 @@ static void on_fatal(int signum, siginfo_t *info, void *context)
 static void on_sigsys(int signum, siginfo_t *info, void *context)
 {
     enum { SI_CODE_SECCOMP = 1 }; /* SYS_SECCOMP */
-    (void)context;                /* registers are not looked at */
+    const ucontext_t *user = context;
     metric_store(&metrics.seccomp.num_faults, 1);
     tell_cause(signum, info);
+    if (info->si_code == SI_CODE_SECCOMP)
+        log_error(
+            "The thread %s made the system call %s (number %d, arguments 0x%llx, 0x%llx, "
+            "0x%llx), which its seccomp filter does not allow. If that is a fault of this "
+            "program, and no attack, please report this line; --seccomp-audit runs on and has "
+            "the kernel log such calls.",
+            log_thread_name(), sec_call_name(info->si_syscall), info->si_syscall,
+            (unsigned long long)user->uc_mcontext.gregs[REG_RDI],
+            (unsigned long long)user->uc_mcontext.gregs[REG_RSI],
+            (unsigned long long)user->uc_mcontext.gregs[REG_RDX]);
     log_error("Shutting down VM after intercepting signal %d, code %d.", signum, info->si_code);
     if (info->si_code != SI_CODE_SECCOMP)
         app_signals_end_now(EXIT_CODE_UNEXPECTED);

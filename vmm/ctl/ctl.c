@@ -89,7 +89,10 @@ static int carry_out(struct ctl *ctl, struct ctl_action *action, struct err *err
     if (!rule->handler)
         return 0;
     int rc = rule->handler(ctl, action, err);
-    return rc < 0 ? err_prefix(err, "%s", rule->category) : 0;
+    if (rc == 0)
+        return 0;
+    ctl->options.hooks.explain(ctl->options.hooks.ctx, err);
+    return err_prefix(err, "%s", rule->category);
 }
 
 void ctl_do(void *ctx, struct ctl_action *action, struct ctl_reply *ret_reply)

@@ -9,6 +9,7 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "base/thread.h"
 #include "vmm/config/cfg.h"
 #include "vmm/ctl/action.h"
 #include "vmm/machine/machine.h"
@@ -38,6 +39,9 @@ struct ctl_hooks {
     /* The page-fault handler of the guest's memory has ended. ends: the process is to end, too; the
      * vmm thread may wait for a page that never comes. why: the sentence. Thread: fc_uffd. */
     void (*handler_ended)(void *ctx, bool ends, const struct err *why);
+    /* An action has failed: what the owner's restrictions have to do with it may be added. */
+    void (*explain)(void *ctx, struct err *err);
+    struct thread_entry helper_entry; /* of the threads that a load makes */
 };
 
 struct ctl_options {

@@ -63,10 +63,16 @@ static void on_handler_ended(void *ctx, bool ends, const struct err *why)
     ctl->options.hooks.handler_ended(ctl->options.hooks.ctx, ends, why);
 }
 
+static void enter_thread(void *ctx)
+{
+    const struct ctl *ctl = ctx;
+    thread_enter(&ctl->options.hooks.helper_entry);
+}
+
 static int load(struct ctl *ctl, const struct cfg_snapshot_load *load, struct err *err)
 {
-    static const struct snap_stage_ops ops = {load_drive, load_nic, load_vsock, on_mapped,
-                                              on_handler_ended};
+    static const struct snap_stage_ops ops = {load_drive, load_nic,         load_vsock,
+                                              on_mapped,  on_handler_ended, enter_thread};
     uint64_t start_ns = clock_mono_ns();
     metrics_phase_reached(METRICS_PHASE_CONFIG);
     int rc = machine_set_serial(ctl->machine, &ctl->serial, err);

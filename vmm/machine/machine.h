@@ -21,6 +21,7 @@
 #include "base/attr.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/thread.h"
 #include "vmm/config/cfg.h"
 #include "vmm/hv/hv.h"
 #include "vmm/loop/loop.h"
@@ -48,6 +49,7 @@ struct machine_options {
     struct loop *loop;
     const char *vm_id;          /* whose session tokens the metadata service takes */
     uint64_t metadata_max_size; /* bytes of the compact document */
+    struct thread_entry vcpu_entry; /* of each vCPU's thread */
     /* The guest ended; called once, on the loop. reason: the sentence of an error; borrowed. */
     void (*on_end)(void *ctx, enum machine_end end, const struct err *reason);
     void *ctx;

@@ -188,6 +188,7 @@ static void *vcpu_main(void *arg)
     bool has_run = false;
 
     log_name_thread(vcpu->name);
+    thread_enter(&machine->options.vcpu_entry);
     while (!atomic_load_explicit(&machine->stopping, memory_order_acquire)) {
         int rc = rest(vcpu, has_run, &err);
         if (rc == 0) {

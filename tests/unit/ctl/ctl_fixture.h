@@ -68,6 +68,12 @@ static inline void hook_mapped(void *ctx, const struct gmem *gmem, const char *p
     (void)path;
 }
 
+static inline void hook_explain(void *ctx, struct err *err)
+{
+    (void)ctx; /* nothing restricts these tests */
+    (void)err; /* stays as it is */
+}
+
 static inline void hook_handler_ended(void *ctx, bool ends, const struct err *why)
 {
     (void)ctx;
@@ -104,7 +110,8 @@ static inline void fixture_init(struct fixture *fixture, const char *kvm_path)
                   .state = hook_state,
                   .lost = hook_lost,
                   .mapped = hook_mapped,
-                  .handler_ended = hook_handler_ended},
+                  .handler_ended = hook_handler_ended,
+                  .explain = hook_explain},
     };
     assert_int_equal(ctl_create(&options, &fixture->ctl, &err), 0);
 }
