@@ -85,6 +85,24 @@ def probe_answers_in_one_line(t):
 
 
 @case
+def check_host_says_each_setting_and_its_fix(t):
+    end = t.run("--check-host")
+    heads = [line for line in end.out.splitlines() if not line.startswith("        ")]
+    equal("settings", ["KSM", "SMT", "nx_huge_pages", "cgroup v2", "swap", "mitigations", "/dev/kvm", "Landlock",
+                       "user namespaces", "unprivileged BPF", "huge pages"], [line[8:26].strip() for line in heads])
+    advised = sum(line.startswith("advise ") for line in heads)
+    equal("lines of what is advised", 2 * advised, end.out.count("\n        cost: ") + end.out.count("\n        fix:  "))
+    equal("exit status", 1 if advised else 0, end.status)
+
+
+@case
+def check_host_without_its_files_is_no_good_host(t):
+    end = t.run("--check-host", prefix=in_mount_namespace("mount -t tmpfs none /sys"))
+    equal("exit status", 1, end.status)
+    contains("stdout", "advise  SMT               there is no /sys/devices/system/cpu/smt/active\n", end.out)
+
+
+@case
 def address_space_too_small_for_the_guest(t):
     if not is_static_build():
         skip("sanitizers need address space themselves")

@@ -205,7 +205,8 @@ def snapshot_decides_about_the_irqchip(t):
 @case
 def text_that_cannot_be_printed_is_a_failure(t):
     saved(t)
-    for args in (("--describe-snapshot", "state"), ("--version",), ("--snapshot-version",), ("--help",), ("--probe",)):
+    for args in (("--describe-snapshot", "state"), ("--version",), ("--snapshot-version",), ("--help",), ("--probe",),
+                 ("--check-host",)):
         with open("/dev/full", "w", encoding="utf-8") as full:
             end = t.run(*args, stdout=full, may_leave=MAY_LEAVE)
         equal(f"stderr of {args}", "Error: Cannot write to standard output: No space left on device (os error 28) "

@@ -56,6 +56,8 @@ static const struct option options[] = {
     VALUE("api-sock", api_sock, "/run/firecracker.socket", NULL, NULL,
           "Path to the Unix socket of the API."),
     FLAG("boot-timer", boot_timer, NULL, NULL, "Log how long the guest's boot took."),
+    FLAG("check-host", check_host, NULL, NULL,
+         "Say whether this host is set up for tenants who do not trust each other, and exit."),
     VALUE("config-file", config_file, NULL, NULL, "warm",
           "Path to a JSON file that describes the VM to boot at start."),
     VALUE("describe-snapshot", describe_snapshot, NULL, NULL, NULL,

@@ -46,6 +46,7 @@ struct app_args {
     bool version;
     bool snapshot_version;
     bool help;
+    bool check_host;
     bool probe;
     bool resume;
 };

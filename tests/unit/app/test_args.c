@@ -109,6 +109,7 @@ static void test_app_args_parse__every_flag__is_set(void **state)
         {"--boot-timer", offsetof(struct app_args, boot_timer)},
         {"--enable-pci", offsetof(struct app_args, enable_pci)},
         {"--no-seccomp", offsetof(struct app_args, no_seccomp)},
+        {"--check-host", offsetof(struct app_args, check_host)},
         {"--probe", offsetof(struct app_args, probe)},
         {"--show-level", offsetof(struct app_args, show_level)},
         {"--show-log-origin", offsetof(struct app_args, show_log_origin)},
