@@ -8,13 +8,11 @@
 #include <stdio.h>
 
 #include "base/fd.h"
+#include "base/version.h"
 #include "snapshots/format/snapf.h"
 #include "snapshots/tool/args.h"
 #include "snapshots/tool/commands.h"
 #include "snapshots/tool/fail.h"
-
-/* The Firecracker release whose clients work unchanged (vmm/app/version.h). */
-#define API_LEVEL "1.16.1"
 
 /* The editor's status for a wrong command line is what its clients know. */
 enum { EXIT_FAILED = 1, EXIT_EDITOR_USAGE = 2 };
@@ -22,7 +20,7 @@ enum { EXIT_FAILED = 1, EXIT_EDITOR_USAGE = 2 };
 static int print_program_version(bool is_editor)
 {
     if (is_editor)
-        (void)printf("snapshot-editor v" API_LEVEL "\n");
+        (void)printf("snapshot-editor v" VERSION_API_LEVEL "\n");
     else
         (void)printf("mayfly-snap v" MAYFLY_VERSION " (snapshot format v%u.%u.%u)\n", SNAPF_MAJOR,
                      SNAPF_MINOR, SNAPF_PATCH);

@@ -5,51 +5,29 @@
 #include "vmm/app/args.h"
 
 #include <errno.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
 
-#include "base/ck.h"
+#include "base/cmdline.h"
 #include "base/http/http.h"
-#include "base/log.h"
-#include "base/utf8.h"
 
-struct option {
-    const char *name;
-    bool takes_value;
-    bool is_list; /* of struct app_landlock_paths: may be given more than once */
-    size_t off;   /* of a `const char *` or a `bool` in struct app_args */
-    const char *fallback;
-    const char *requires; /* option that must be there too */
-    const char *or_else;  /* or this one; NULL: only that */
-    const char *excludes; /* option that must not be there */
-    const char *help;
-};
-
+#define OPTION(n, k, member, def, req, or, excl, text)                                             \
+    {                                                                                              \
+        .name = (n), .kind = (k), .off = offsetof(struct app_args, member), .fallback = (def),     \
+        .requires = (req), .or_else = (or), .excludes = (excl), .help = (text)                     \
+    }
 #define VALUE(n, member, def, req, excl, text)                                                     \
-    {                                                                                              \
-        n, true, false, offsetof(struct app_args, member), def, req, NULL, excl, text              \
-    }
+    OPTION(n, CMDLINE_VALUE, member, def, req, NULL, excl, text)
+#define LIST(n, member, excl, text) OPTION(n, CMDLINE_LIST, member, NULL, NULL, NULL, excl, text)
 #define FLAG(n, member, req, excl, text)                                                           \
-    {                                                                                              \
-        n, false, false, offsetof(struct app_args, member), NULL, req, NULL, excl, text            \
-    }
-#define LIST(n, member, excl, text)                                                                \
-    {                                                                                              \
-        n, true, true, offsetof(struct app_args, member), NULL, NULL, NULL, excl, text             \
-    }
+    OPTION(n, CMDLINE_FLAG, member, NULL, req, NULL, excl, text)
 #define FLAG_NOT(n, member, excl, text) FLAG(n, member, NULL, excl, text)
-#define FLAG_OR(n, member, req, or, text)                                                          \
-    {                                                                                              \
-        n, false, false, offsetof(struct app_args, member), NULL, req, or, NULL, text              \
-    }
+#define FLAG_OR(n, member, req, or, text) OPTION(n, CMDLINE_FLAG, member, NULL, req, or, NULL, text)
 
 /* Text of a macro that is a number. */
 #define NUMBER_TEXT(number) NUMBER_TEXT_(number)
 #define NUMBER_TEXT_(number) #number
 
 /* Alphabetical: requirements are checked in this order (cli.md A.1). */
-static const struct option options[] = {
+static const struct cmdline_option options[] = {
     LIST(
         "allow-path", allow_paths, "no-landlock",
         "Directory or file that this process may use, and no others; may be given more than once."),
@@ -111,161 +89,16 @@ static const struct option options[] = {
           "once, for a snapshot to be loaded into."),
 };
 
-static const struct option *option_find(const char *name)
-{
-    for (size_t i = 0; i < ARRAY_LEN(options); i++)
-        if (strcmp(options[i].name, name) == 0)
-            return &options[i];
-    return NULL;
-}
-
-static const char **value_slot(struct app_args *args, const struct option *option)
-{
-    return (const char **)(void *)((char *)args + option->off);
-}
-
-static bool *flag_slot(struct app_args *args, const struct option *option)
-{
-    return (bool *)((char *)args + option->off);
-}
-
-static struct app_landlock_paths *list_slot(struct app_args *args, const struct option *option)
-{
-    return (struct app_landlock_paths *)(void *)((char *)args + option->off);
-}
-
-static bool given(struct app_args *args, const struct option *option)
-{
-    if (option->is_list)
-        return list_slot(args, option)->count > 0;
-    return option->takes_value ? *value_slot(args, option) != NULL : *flag_slot(args, option);
-}
-
-static bool given_by_name(struct app_args *args, const char *name)
-{
-    const struct option *option = option_find(name);
-    return option && given(args, option);
-}
-
-/* --help and --version short-circuit everything, faults included. */
-static bool short_circuit(int argc, char *const *argv, struct app_args *args)
-{
-    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        args->help |= strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0;
-        args->version |= strcmp(argv[i], "--version") == 0;
-    }
-    return args->help || args->version;
-}
-
-static int add_to_list(struct app_landlock_paths *list, const char *value,
-                       const struct option *option, struct err *err)
-{
-    if (list->count == APP_LANDLOCK_PATHS_MAX)
-        return err_set(err, -EINVAL, "The argument '%s' was provided more than %u times.",
-                       option->name, APP_LANDLOCK_PATHS_MAX);
-    list->paths[list->count++] = value;
-    return 0;
-}
-
-static int parse_one(int argc, char *const *argv, int *idx, struct app_args *args, struct err *err)
-{
-    const char *word = argv[*idx];
-    bool dashed = strncmp(word, "--", 2) == 0;
-    const struct option *option = dashed ? option_find(word + 2) : NULL;
-    char quoted[128];
-
-    if (!option) {
-        const char *shown = dashed ? word + 2 : word;
-        return err_set(err, -EINVAL,
-                       "Found argument '%s' which wasn't expected, or isn't valid in this context.",
-                       log_quote(shown, strlen(shown), quoted, sizeof(quoted)));
-    }
-    if (!option->is_list && given(args, option))
-        return err_set(err, -EINVAL, "The argument '%s' was provided more than once.",
-                       option->name);
-    if (!option->takes_value) {
-        *flag_slot(args, option) = true;
-        return 0;
-    }
-    if (*idx + 1 >= argc || strncmp(argv[*idx + 1], "--", 2) == 0)
-        return err_set(err, -EINVAL, "The argument '%s' requires a value, but none was supplied.",
-                       option->name);
-    const char *value = argv[++*idx];
-    if (option->is_list)
-        return add_to_list(list_slot(args, option), value, option, err);
-    *value_slot(args, option) = value;
-    return 0;
-}
-
-/* Does an option that was given need this one, and no other? */
-static bool is_needed(struct app_args *args, const char *name)
-{
-    for (size_t i = 0; i < ARRAY_LEN(options); i++)
-        if (options[i].requires && !options[i].or_else && given(args, &options[i]) &&
-            strcmp(options[i].requires, name) == 0)
-            return true;
-    return false;
-}
-
-/* Which of the two that would do is named: the one without which another option makes no sense. */
-static const char *missing_name(struct app_args *args, const struct option *option)
-{
-    bool is_other = option->or_else && is_needed(args, option->or_else);
-    return is_other ? option->or_else : option->requires;
-}
-
-static int check_relations(struct app_args *args, struct err *err)
-{
-    for (size_t i = 0; i < ARRAY_LEN(options); i++) {
-        const struct option *option = &options[i];
-        if (!given(args, option))
-            continue;
-        if (option->requires && !given_by_name(args, option->requires) &&
-            !(option->or_else && given_by_name(args, option->or_else)))
-            return err_set(err, -EINVAL, "Argument '%s' required, but not found.",
-                           missing_name(args, option));
-        if (option->excludes && given_by_name(args, option->excludes))
-            return err_set(err, -EINVAL,
-                           "Argument '%s' cannot be used together with argument '%s'.",
-                           option->excludes, option->name);
-    }
-    return 0;
-}
+static const struct cmdline cmdline = {options, ARRAY_LEN(options)};
 
 int app_args_parse(int argc, char *const *argv, struct app_args *ret_args, struct err *err)
 {
     struct app_args args = {0};
-    if (short_circuit(argc, argv, &args)) {
+    int rest; /* words behind "--" mean nothing here */
+    int rc = cmdline_parse(&cmdline, argc, argv, &args, &rest, err);
+    if (rc == 0)
         *ret_args = args;
-        return 0;
-    }
-    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        int rc = parse_one(argc, argv, &i, &args, err);
-        if (rc < 0)
-            return rc;
-    }
-    int rc = check_relations(&args, err);
-    if (rc < 0)
-        return rc;
-    for (size_t i = 0; i < ARRAY_LEN(options); i++)
-        if (options[i].takes_value && !options[i].is_list && !given(&args, &options[i]))
-            *value_slot(&args, &options[i]) = options[i].fallback;
-    *ret_args = args;
-    return 0;
-}
-
-static bool is_u64(const char *text)
-{
-    uint64_t value = 0;
-    const char *c = text + (*text == '+');
-    if (!*c)
-        return false;
-    for (; *c; c++) {
-        if (*c < '0' || *c > '9' || !ck_mul(value, 10, &value) ||
-            !ck_add(value, (uint64_t)(*c - '0'), &value))
-            return false;
-    }
-    return true;
+    return rc;
 }
 
 int app_args_check_numbers(const struct app_args *args, struct err *err)
@@ -282,7 +115,7 @@ int app_args_check_numbers(const struct app_args *args, struct err *err)
         {"start-time-us", args->start_time_us, "u64"},
     };
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
-        if (numbers[i].text && !is_u64(numbers[i].text))
+        if (numbers[i].text && !cmdline_is_u64(numbers[i].text))
             return err_set(err, -EINVAL, "'%s' parameter expected to be of '%s' type.",
                            numbers[i].name, numbers[i].type);
     return 0;
@@ -290,47 +123,5 @@ int app_args_check_numbers(const struct app_args *args, struct err *err)
 
 size_t app_args_help(char *buf, size_t size)
 {
-    size_t len = 0;
-    const int name_width = 60;
-    for (size_t i = 0; i < ARRAY_LEN(options); i++) {
-        const struct option *option = &options[i];
-        char name[96];
-        if (option->takes_value)
-            (void)snprintf(name, sizeof(name), "--%s <%s>", option->name, option->name);
-        else
-            (void)snprintf(name, sizeof(name), "--%s", option->name);
-        char *at = len < size ? buf + len : NULL;
-        size_t left = len < size ? size - len : 0;
-        int wrote =
-            snprintf(at, left, "  %-*s%s%s%s%s\n", name_width, name, option->help,
-                     option->fallback ? " [default: \"" : "",
-                     option->fallback ? option->fallback : "", option->fallback ? "\"]" : "");
-        len += wrote > 0 ? (size_t)wrote : 0;
-    }
-    return len;
-}
-
-int app_id_validate(const char *id, struct err *err)
-{
-    size_t len = strlen(id);
-    if (len < 1 || len > LOG_ID_MAX_LEN)
-        return err_set(
-            err, -EINVAL,
-            "Invalid instance ID: Invalid len (%zu);  the length must be between 1 and %u", len,
-            LOG_ID_MAX_LEN);
-    for (size_t off = 0, position = 0; off < len; position++) {
-        uint32_t c = 0;
-        int size = utf8_decode(id + off, len - off, &c);
-        if (size <= 0)
-            return err_set(err, -EINVAL,
-                           "Invalid instance ID: Invalid char (\\x%02x) at position %zu: not UTF-8",
-                           (unsigned char)id[off], position);
-        if (!utf8_is_alphanumeric(c) && c != '-') {
-            bool shown = (c >= ' ' && c < 0x7f) || c >= 0xa0;
-            return err_set(err, -EINVAL, "Invalid instance ID: Invalid char (%.*s) at position %zu",
-                           shown ? size : 1, shown ? id + off : "?", position);
-        }
-        off += (size_t)size;
-    }
-    return 0;
+    return cmdline_help(&cmdline, buf, size);
 }

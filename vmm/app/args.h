@@ -9,8 +9,8 @@
 #include <stddef.h>
 
 #include "base/attr.h"
+#include "base/cmdline.h"
 #include "base/err.h"
-#include "vmm/app/landlock.h"
 
 /* Values as given; NULL: absent (defaults are in the table and filled in). Borrowed from argv. */
 struct app_args {
@@ -33,7 +33,7 @@ struct app_args {
     const char *load_snapshot;
     const char *irqchip; /* no default in the table: whoever asks is told when it is not so */
     const char *warm;
-    struct app_landlock_paths allow_paths;
+    struct cmdline_list allow_paths;
     bool no_api;
     bool show_level;
     bool show_log_origin;
@@ -66,11 +66,3 @@ MUST_CHECK int app_args_check_numbers(const struct app_args *args, struct err *e
 /* Writes the help text behind the program line into buf (cut when too small). Returns its full
  * length. */
 size_t app_args_help(char *buf, size_t size);
-
-/*
- * Checks an instance id (cli.md A.2): 1..64 bytes of UTF-8, of which each character is a letter or
- * digit of any script or '-'. What passes needs no escapes in JSON. Returns 0 or -EINVAL with the
- * reference's sentence, whose position counts characters; where it has none, because its arguments
- * cannot be but UTF-8, with one of the same shape.
- */
-MUST_CHECK int app_id_validate(const char *id, struct err *err);

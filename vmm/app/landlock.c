@@ -80,17 +80,16 @@ static int allow(int ruleset_fd, int abi, const char *path)
                : 0;
 }
 
-static int allow_paths(int ruleset_fd, int abi, const struct app_landlock_paths *paths,
-                       struct err *err)
+static int allow_paths(int ruleset_fd, int abi, const struct cmdline_list *paths, struct err *err)
 {
     static const char *const devices[] = {"/dev/kvm", "/dev/net/tun", "/dev/userfaultfd"};
     for (uint32_t i = 0; i < paths->count; i++) {
-        int rc = allow(ruleset_fd, abi, paths->paths[i]);
+        int rc = allow(ruleset_fd, abi, paths->values[i]);
         if (rc < 0)
             return err_set(err, rc,
                            "--allow-path %s: %s (%s). It has to be there when this process "
                            "starts, and a directory or a file that may be opened.",
-                           paths->paths[i], ERR_OS(rc), err_name(rc));
+                           paths->values[i], ERR_OS(rc), err_name(rc));
     }
     for (size_t i = 0; i < ARRAY_LEN(devices); i++) {
         int rc = allow(ruleset_fd, abi, devices[i]);
@@ -108,8 +107,7 @@ static int restrict_self(int ruleset_fd, struct err *err)
 }
 
 /* Returns 0 with *ret_fd, or -errno with the sentence. */
-static int open_of_vmm(int abi, const struct app_landlock_paths *paths, int *ret_fd,
-                       struct err *err)
+static int open_of_vmm(int abi, const struct cmdline_list *paths, int *ret_fd, struct err *err)
 {
     FD_AUTO int fd = open_ruleset(abi);
     if (fd < 0)
@@ -124,8 +122,7 @@ static int open_of_vmm(int abi, const struct app_landlock_paths *paths, int *ret
     return rc;
 }
 
-int app_landlock_start(struct app_landlock *ret, const struct app_landlock_paths *paths,
-                       struct err *err)
+int app_landlock_start(struct app_landlock *ret, const struct cmdline_list *paths, struct err *err)
 {
     long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     if (abi <= 0 && (errno == ENOSYS || errno == EOPNOTSUPP))

@@ -10,14 +10,8 @@
 #include <stdint.h>
 
 #include "base/attr.h"
+#include "base/cmdline.h"
 #include "base/err.h"
-
-/* Directories of --allow-path. */
-#define APP_LANDLOCK_PATHS_MAX 32u
-struct app_landlock_paths {
-    const char *paths[APP_LANDLOCK_PATHS_MAX]; /* borrowed */
-    uint32_t count;                            /* 0: any path */
-};
 
 struct app_landlock {
     int abi;     /* 0: the kernel has none */
@@ -26,12 +20,12 @@ struct app_landlock {
 
 /*
  * Restricts the calling thread, and all that it makes, to what the vmm thread needs: all of the
- * file system (or `paths`, and the device nodes of KVM, TAPs and userfaultfd) but for executing,
+ * file system (or `paths`, if there are any, and the device nodes of KVM, TAPs and userfaultfd) but for executing,
  * making device nodes, and links and renames from one directory into another. ret: zeroed but for
  * none_fd; app_landlock_done. Returns 1, 0 where the kernel has no Landlock, or -errno with the
  * sentence: of an open of a path, or of landlock(7). Thread: main.
  */
-MUST_CHECK int app_landlock_start(struct app_landlock *ret, const struct app_landlock_paths *paths,
+MUST_CHECK int app_landlock_start(struct app_landlock *ret, const struct cmdline_list *paths,
                                   struct err *err);
 
 /* Takes all rights to files from the calling thread. Returns 0 or -errno with the sentence. */

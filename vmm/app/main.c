@@ -12,9 +12,11 @@
 #include <unistd.h>
 
 #include "base/attr.h"
+#include "base/cmdline.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/version.h"
 #include "devices/backend/console.h"
 #include "snapshots/format/snapf.h"
 #include "snapshots/snap.h"
@@ -185,7 +187,7 @@ static int start(const struct app_args *args, struct console *console, struct er
         .irqchip_is_asked = args->irqchip != NULL,
         .api = {.socket_path = args->no_api ? NULL : args->api_sock,
                 .body_max_size = (size_t)number_of(args->http_api_max_payload_size),
-                .identity = {.id = args->id, .version = APP_API_LEVEL}},
+                .identity = {.id = args->id, .version = VERSION_API_LEVEL}},
         .console = console,
         .boot_timer = args->boot_timer,
         .metadata_path = args->metadata,
@@ -196,7 +198,7 @@ static int start(const struct app_args *args, struct console *console, struct er
                     .seccomp_audit = args->seccomp_audit,
                     .no_landlock = args->no_landlock,
                     .require_landlock = args->require_landlock,
-                    .paths = args->allow_paths},
+                    .allow_paths = args->allow_paths},
         .prometheus_path = args->prometheus_path,
         .start_times = {args->start_time_us, args->start_time_cpu_us, args->parent_cpu_time_us},
     };
@@ -220,7 +222,7 @@ int main(int argc, char **argv)
 {
     struct app_args args;
     struct err err = ERR_INIT;
-    const char *program = app_program_name(argv[0]);
+    const char *program = cmdline_program_name(argv[0], "mayfly");
 
     /* The threads allocate rarely, the vCPUs' never: an arena for each would only cost memory, and
      * the API's first reply the time to make it. */
@@ -241,7 +243,7 @@ int main(int argc, char **argv)
     if (args.describe_snapshot)
         return run_describe(args.describe_snapshot);
 
-    if (app_id_validate(args.id, &err) < 0) {
+    if (cmdline_check_id(args.id, &err) < 0) {
         log_init("anonymous-instance");
         return fail(&err, EXIT_CODE_GENERIC);
     }

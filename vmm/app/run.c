@@ -120,7 +120,7 @@ static int apply_logger(void *ctx, const struct cfg_logger *logger, struct err *
 /* What each line says of this VM. They stay for the process's life, as the metrics do. */
 static int label_metrics(const struct run *run, const struct cfg_metrics *config, struct err *err)
 {
-    const char *id = run->options->api.identity.id; /* needs no escapes: app_id_validate */
+    const char *id = run->options->api.identity.id; /* needs no escapes: cmdline_check_id */
     char *labels = NULL;
     int len = asprintf(&labels, "%s%s%s%s%s%s", config->emit_id ? "\"id\":\"" : "",
                        config->emit_id ? id : "", config->emit_id ? "\"," : "",

@@ -76,10 +76,10 @@ static int start_landlock(struct app_sandbox *sandbox, struct err *err)
     const struct app_sandbox_options *options = sandbox->options;
     if (options->no_landlock)
         return 0;
-    int rc = app_landlock_start(&sandbox->landlock, &options->paths, err);
+    int rc = app_landlock_start(&sandbox->landlock, &options->allow_paths, err);
     if (rc != 0)
         return rc < 0 ? rc : 0;
-    if (options->require_landlock || options->paths.count > 0)
+    if (options->require_landlock || options->allow_paths.count > 0)
         return err_set(
             err, -ENOSYS,
             "This kernel has no Landlock, which %s asks for. Linux 5.13 or later has it "
@@ -193,14 +193,14 @@ void app_sandbox_narrow(struct app_sandbox *sandbox)
 
 void app_sandbox_explain(const struct app_sandbox *sandbox, struct err *err)
 {
-    const struct app_landlock_paths *paths = &sandbox->options->paths;
+    const struct cmdline_list *paths = &sandbox->options->allow_paths;
     if (err->code != -EACCES || paths->count == 0 || sandbox->options->no_landlock)
         return;
     struct err seen = *err;
     (void)err_set(err, seen.code,
                   "%s (--allow-path leaves this process %s%s: name the directory by another "
                   "--allow-path, or check the file's mode)",
-                  seen.msg, paths->paths[0], paths->count > 1 ? " and others" : "");
+                  seen.msg, paths->values[0], paths->count > 1 ? " and others" : "");
 }
 
 void app_sandbox_done(struct app_sandbox *sandbox)

@@ -20,8 +20,8 @@ struct app_sandbox_options {
     bool no_seccomp;
     bool seccomp_audit; /* what a filter forbids is logged by the kernel, and happens */
     bool no_landlock;
-    bool require_landlock; /* a kernel without it is a failure */
-    struct app_landlock_paths paths;
+    bool require_landlock;           /* a kernel without it is a failure */
+    struct cmdline_list allow_paths; /* none: any path */
 };
 
 /* Lives as long as the process; shared by its threads, which only read it. */

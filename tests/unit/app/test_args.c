@@ -268,14 +268,14 @@ static void check_ids(const struct id_row *rows, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         struct err err = ERR_INIT;
-        assert_int_equal(app_id_validate(rows[i].id, &err), rows[i].sentence ? -EINVAL : 0);
+        assert_int_equal(cmdline_check_id(rows[i].id, &err), rows[i].sentence ? -EINVAL : 0);
         assert_string_equal(err.msg, rows[i].sentence ? rows[i].sentence : "");
     }
 }
 
 #define LETTERS_8 "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4" /* 16 bytes */
 
-static void test_app_id_validate__rules__of_the_reference(void **state)
+static void test_cmdline_check_id__rules__of_the_reference(void **state)
 {
     (void)state;
     static const char longest[] =
@@ -307,7 +307,7 @@ static void test_app_id_validate__rules__of_the_reference(void **state)
     check_ids(rows, ARRAY_LEN(rows));
 }
 
-static void test_app_id_validate__not_utf8__refused_with_its_byte(void **state)
+static void test_cmdline_check_id__not_utf8__refused_with_its_byte(void **state)
 {
     (void)state;
     static const struct id_row rows[] = {
@@ -342,8 +342,8 @@ int main(void)
         cmocka_unit_test(test_app_args_parse__help_or_version__win_over_faults),
         cmocka_unit_test(test_app_args_check_numbers__decimal_below_2_to_64__taken),
         cmocka_unit_test(test_app_args_help__any_size__full_length_and_no_overrun),
-        cmocka_unit_test(test_app_id_validate__rules__of_the_reference),
-        cmocka_unit_test(test_app_id_validate__not_utf8__refused_with_its_byte),
+        cmocka_unit_test(test_cmdline_check_id__rules__of_the_reference),
+        cmocka_unit_test(test_cmdline_check_id__not_utf8__refused_with_its_byte),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

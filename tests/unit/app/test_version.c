@@ -5,10 +5,11 @@
 #include <string.h>
 
 #include "base/attr.h"
+#include "base/cmdline.h"
 #include "tests/unit/unit.h"
 #include "vmm/app/version.h"
 
-static void test_app_program_name__path__last_component(void **state)
+static void test_cmdline_program_name__path__last_component(void **state)
 {
     (void)state;
     static const struct {
@@ -20,7 +21,7 @@ static void test_app_program_name__path__last_component(void **state)
         {"", "mayfly"},       {NULL, "mayfly"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        assert_string_equal(app_program_name(rows[i].argv0), rows[i].name);
+        assert_string_equal(cmdline_program_name(rows[i].argv0, "mayfly"), rows[i].name);
 }
 
 static void test_app_version_line__called_firecracker__answers_like_it(void **state)
@@ -48,7 +49,7 @@ static void test_app_version_line__own_name__own_version_and_api_level(void **st
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_app_program_name__path__last_component),
+        cmocka_unit_test(test_cmdline_program_name__path__last_component),
         cmocka_unit_test(test_app_version_line__called_firecracker__answers_like_it),
         cmocka_unit_test(test_app_version_line__own_name__own_version_and_api_level),
     };
