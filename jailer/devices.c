@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Directories and device nodes in the jail, the monitor's own (cli.md I.2, steps 10 and 11). What
+ * is there must be what would be made.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "jailer/jail.h"
+
+#define MISC_MAJOR 10u
+
+/* A directory of mode 0700. ret_fd: it, opened. path: for sentences. */
+static int own_directory(struct jail *jail, int dir_fd, const char *name, const char *path,
+                         int *ret_fd, struct err *err)
+{
+    bool made = mkdirat(dir_fd, name, 0700) == 0;
+    int rc = made || errno == EEXIST ? 0 : -errno;
+    if (made)
+        rc = jail_undo_note(&jail->undo, dir_fd, name, true, err);
+    if (rc < 0)
+        return err_set(err, rc, "Failed to create directory %s: %s", path, ERR_OS(rc));
+    FD_AUTO int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fchmod(fd, 0700) < 0 || fchown(fd, jail->uid, jail->gid) < 0)
+        return err_set(err, -errno,
+                       "Failed to change permissions and ownership of %s in the jail: %s (%s)",
+                       path, ERR_OS(errno), err_name(errno));
+    *ret_fd = fd_steal(&fd);
+    return 0;
+}
+
+static bool is_node(const struct jail *jail, int dir_fd, const char *name, dev_t dev)
+{
+    struct stat st;
+    return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISCHR(st.st_mode) &&
+           st.st_rdev == dev && (st.st_mode & 07777) == 0600 && st.st_uid == jail->uid &&
+           st.st_gid == jail->gid;
+}
+
+/* path: for sentences. */
+static int make_node(struct jail *jail, int dir_fd, const char *name, const char *path, dev_t dev,
+                     struct err *err)
+{
+    mode_t before = umask(0);
+    int rc = mknodat(dir_fd, name, S_IFCHR | 0600, dev) < 0 ? -errno : 0;
+    (void)umask(before);
+    if (rc == -EEXIST && is_node(jail, dir_fd, name, dev))
+        return 0; /* of an earlier run, as it has to be */
+    if (rc < 0)
+        return err_set(err, rc, "Failed to create %s via mknod inside the jail: %s", path,
+                       ERR_OS(rc));
+    rc = jail_undo_note(&jail->undo, dir_fd, name, false, err);
+    if (rc == 0 && fchownat(dir_fd, name, jail->uid, jail->gid, AT_SYMLINK_NOFOLLOW) < 0)
+        rc = err_set(err, -errno, "Failed to change owner of %s in the jail: %s", path,
+                     ERR_OS(errno));
+    return rc;
+}
+
+static void make_urandom(struct jail *jail, int dev_fd)
+{
+    struct err err = ERR_INIT;
+    if (make_node(jail, dev_fd, "urandom", "/dev/urandom", makedev(1, 9), &err) == 0)
+        return;
+    (void)printf("Warning! Could not create /dev/urandom device inside jailer: %s.\n"
+                 "MMDS version 2 will not be available to use.\n",
+                 err.msg);
+}
+
+int jail_make_devices(struct jail *jail, struct err *err)
+{
+    FD_AUTO int root_fd = FD_NONE;
+    FD_AUTO int dev_fd = FD_NONE;
+    FD_AUTO int net_fd = FD_NONE;
+    FD_AUTO int run_fd = FD_NONE;
+    int rc = own_directory(jail, AT_FDCWD, "/", "/", &root_fd, err);
+    if (rc == 0)
+        rc = own_directory(jail, root_fd, "dev", "/dev", &dev_fd, err);
+    if (rc == 0)
+        rc = own_directory(jail, dev_fd, "net", "/dev/net", &net_fd, err);
+    if (rc == 0)
+        rc = own_directory(jail, root_fd, "run", "/run", &run_fd, err);
+    if (rc == 0)
+        rc = make_node(jail, net_fd, "tun", "/dev/net/tun", makedev(MISC_MAJOR, 200), err);
+    if (rc == 0)
+        rc = make_node(jail, dev_fd, "kvm", "/dev/kvm", makedev(MISC_MAJOR, 232), err);
+    if (rc == 0)
+        make_urandom(jail, dev_fd);
+    if (rc == 0 && jail->userfault_minor >= 0)
+        rc = make_node(jail, dev_fd, "userfaultfd", "/dev/userfaultfd",
+                       makedev(MISC_MAJOR, (unsigned)jail->userfault_minor), err);
+    return rc;
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Closing descriptors, and keeping some.
+ */
+#include "jailer/fds.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/close_range.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/cmdline.h"
+#include "base/fd.h"
+
+#define FIRST_FD 3
+#define NAME_SIZE_MAX 64u
+
+struct kept {
+    int fds[CMDLINE_LIST_MAX];
+    unsigned count;
+};
+
+static bool is_name(const char *text)
+{
+    size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
+    return len > 0 && len <= NAME_SIZE_MAX && text[len] == '\0';
+}
+
+/* N or N=NAME. Returns the number, or -EINVAL. */
+static int parse_one(const char *text, struct err *err)
+{
+    size_t digits = strspn(text, "0123456789");
+    bool good = digits > 0 && digits <= 6 &&
+                (text[digits] == '\0' || (text[digits] == '=' && is_name(text + digits + 1)));
+    if (!good)
+        return err_set(err, -EINVAL,
+                       "--keep-fd %.80s: N or N=NAME is expected, a descriptor's number and a name "
+                       "of up to 64 letters, digits, '.', '_' and '-'",
+                       text);
+    int fd = (int)strtol(text, NULL, 10);
+    if (fd < FIRST_FD)
+        return err_set(err, -EINVAL, "--keep-fd %.80s: 0, 1 and 2 are kept anyway", text);
+    return fd;
+}
+
+static bool has_option(int fd, int option, int wanted)
+{
+    int value = -1;
+    socklen_t len = sizeof(value);
+    return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 && value == wanted;
+}
+
+static int check_type(int fd, struct err *err)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return err_set(err, -errno, "--keep-fd %d: %s: nothing was inherited under this number", fd,
+                       ERR_OS(errno));
+    if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(10, 200))
+        return 0;
+    if (has_option(fd, SO_DOMAIN, AF_UNIX) && has_option(fd, SO_TYPE, SOCK_STREAM) &&
+        has_option(fd, SO_ACCEPTCONN, 1))
+        return 0;
+    return err_set(err, -EINVAL,
+                   "--keep-fd %d is %s: a TAP (/dev/net/tun) or a listening stream socket of "
+                   "AF_UNIX is expected",
+                   fd,
+                   S_ISSOCK(st.st_mode)   ? "another kind of socket"
+                   : S_ISREG(st.st_mode)  ? "a file"
+                   : S_ISDIR(st.st_mode)  ? "a directory"
+                   : S_ISFIFO(st.st_mode) ? "a pipe"
+                   : S_ISCHR(st.st_mode)  ? "another character device"
+                                          : "something else");
+}
+
+static int find_kept(int argc, char *const *argv, struct kept *kept, struct err *err)
+{
+    for (int i = 1; i + 1 < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--keep-fd") != 0)
+            continue;
+        int fd = parse_one(argv[++i], err);
+        if (fd >= 0 && kept->count == CMDLINE_LIST_MAX)
+            return 0; /* the parser says so */
+        int rc = fd < 0 ? fd : check_type(fd, err);
+        for (unsigned k = 0; k < kept->count && rc == 0; k++)
+            if (kept->fds[k] == fd)
+                rc = err_set(err, -EINVAL, "--keep-fd %d was given more than once", fd);
+        if (rc < 0)
+            return rc;
+        kept->fds[kept->count++] = fd;
+    }
+    return 0;
+}
+
+/* Moves all of them beyond where they end up, and then there. */
+static int renumber(struct kept *kept)
+{
+    for (unsigned i = 0; i < kept->count; i++) {
+        kept->fds[i] = fcntl(kept->fds[i], F_DUPFD_CLOEXEC, FIRST_FD + (int)CMDLINE_LIST_MAX);
+        if (kept->fds[i] < 0)
+            return -errno;
+    }
+    for (unsigned i = 0; i < kept->count; i++)
+        if (dup2(kept->fds[i], FIRST_FD + (int)i) < 0) /* stays open across exec */
+            return -errno;
+    return 0;
+}
+
+int jail_close_fds(int argc, char *const *argv, unsigned *ret_kept, struct err *err)
+{
+    struct kept kept = {.count = 0};
+    int rc = find_kept(argc, argv, &kept, err);
+    if (rc == 0) {
+        rc = renumber(&kept);
+        if (rc < 0)
+            return err_set(err, rc, "--keep-fd: %s", ERR_OS(rc));
+    }
+    if (rc < 0)
+        return rc;
+    if (syscall(SYS_close_range, FIRST_FD + kept.count, UINT_MAX, CLOSE_RANGE_UNSHARE) < 0)
+        return err_set(
+            err, -errno,
+            "close_range, which closes what the jailer inherited: %s. Linux 5.9 or later "
+            "is needed.",
+            ERR_OS(errno));
+    *ret_kept = kept.count;
+    return 0;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One jail: what was asked for, checked; what has been made. The steps in their order are main.c's;
+ * a file a step. Thread: main, the only one; behind a fork the child that goes on. Spec: cli.md I.
+ */
+#pragma once
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "jailer/args.h"
+#include "jailer/cgroup.h"
+#include "jailer/undo.h"
+
+struct jail {
+    const struct jail_args *args;
+    char exec_path[PATH_MAX]; /* canonical */
+    const char *exec_name;    /* its last component, in exec_path */
+    char base_path[PATH_MAX]; /* canonical */
+    char root_path[PATH_MAX]; /* base/exec_name/id/root */
+    uint32_t uid;
+    uint32_t gid;
+    struct jail_limits limits;
+    struct jail_cgroups cgroups;
+    int userfault_minor;    /* of /dev/userfaultfd; -1: the host has none */
+    int root_fd;            /* the jail's root */
+    int tree_fd;            /* a mount of the executable, for the jail; FD_NONE: it is copied */
+    int null_fd;            /* the host's /dev/null, with --daemonize */
+    unsigned kept_fds;      /* descriptors from 3 on that the monitor gets */
+    uint64_t start_us;      /* monotonic, at the jailer's own start */
+    uint64_t forked_cpu_us; /* CPU time of jailer processes before this one */
+    bool is_bound;          /* the executable, over its place */
+    bool is_inside;         /* the jail's root is the root */
+    struct jail_undo undo;
+};
+
+/* Judges what was asked for, in the reference's order; nothing is changed. jail: zeroed, its fds
+ * FD_NONE. Returns 0 or -errno with the sentence. */
+MUST_CHECK int jail_check(struct jail *jail, const struct jail_args *args, struct err *err);
+
+/* Directories down to the jail's root. */
+MUST_CHECK int jail_make_tree(struct jail *jail, struct err *err);
+
+/* The monitor's file in the jail: a place for its inode to be bound to, or a copy. */
+MUST_CHECK int jail_place_executable(struct jail *jail, struct err *err);
+
+/* The network namespace and limits, by which the monitor will be bound. */
+MUST_CHECK int jail_join_netns(const struct jail *jail, struct err *err);
+MUST_CHECK int jail_set_limits(const struct jail *jail, struct err *err);
+
+/* A mount namespace whose root is the jail's. */
+MUST_CHECK int jail_enter_root(struct jail *jail, struct err *err);
+
+/* Takes the executable's mount away again, which would hold its place. */
+void jail_leave_root(const struct jail *jail);
+
+/* Directories and device nodes in it. */
+MUST_CHECK int jail_make_devices(struct jail *jail, struct err *err);
+
+/* Becomes the monitor: in the background, in a PID namespace, as asked for; writes the pid file.
+ * Returns only -errno with the sentence: in the process that is to tell it. */
+MUST_CHECK int jail_run(struct jail *jail, int argc, char *const *argv, struct err *err);

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The network namespace and the resource limits (cli.md I.2, steps 5 and 6).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "jailer/jail.h"
+
+int jail_join_netns(const struct jail *jail, struct err *err)
+{
+    const char *path = jail->args->netns;
+    if (!path)
+        return 0;
+    FD_AUTO int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_set(err, -errno, "Failed to open file %s: %s", path, ERR_OS(errno));
+    if (setns(fd, CLONE_NEWNET) < 0)
+        return err_set(err, -errno, "Failed to join network namespace: netns: %s (%s)",
+                       ERR_OS(errno), path);
+    return 0;
+}
+
+static int set_limit(int resource, const char *name, uint64_t value, struct err *err)
+{
+    const struct rlimit limit = {.rlim_cur = value, .rlim_max = value};
+    if (setrlimit((__rlimit_resource_t)resource, &limit) == 0)
+        return 0;
+    return err_set(err, -errno, "Failed to set limit for resource: %s=%llu: %s (%s)", name,
+                   (unsigned long long)value, ERR_OS(errno), err_name(errno));
+}
+
+int jail_set_limits(const struct jail *jail, struct err *err)
+{
+    int rc = set_limit(RLIMIT_NOFILE, "no-file", jail->limits.no_file, err);
+    if (rc == 0 && jail->limits.has_fsize)
+        rc = set_limit(RLIMIT_FSIZE, "fsize", jail->limits.fsize, err);
+    return rc;
+}

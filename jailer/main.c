@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mayfly-jailer: shuts a monitor in and becomes it. The steps and their order are the reference's
+ * (cli.md I.2). One thread.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/version.h"
+#include "jailer/args.h"
+#include "jailer/fds.h"
+#include "jailer/jail.h"
+
+/* The sentence, and once more as clients look for it. */
+static int fail(const struct err *err)
+{
+    (void)fprintf(stderr, "%s\nError: %s\n", err->msg, err->msg);
+    return EXIT_FAILURE;
+}
+
+static int answer_query(const struct jail_args *args, const char *program)
+{
+    char text[8192];
+    bool is_reference = strcmp(program, "jailer") == 0;
+    if (is_reference)
+        (void)printf("Jailer v" VERSION_API_LEVEL "\n\n");
+    else
+        (void)printf("Mayfly jailer v" MAYFLY_VERSION " (Firecracker API v" VERSION_API_LEVEL
+                     ")\n\n");
+    if (args->help) {
+        (void)jail_args_help(text, sizeof(text));
+        (void)printf("optional arguments:\n%s", text);
+    }
+    return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int open_null(struct jail *jail, struct err *err)
+{
+    if (!jail->args->daemonize)
+        return 0;
+    jail->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    return jail->null_fd < 0
+               ? err_set(err, -errno, "Failed to open file /dev/null: %s", ERR_OS(errno))
+               : 0;
+}
+
+/* Returns only when a step failed, and then nothing of the jail is left that was not there. */
+static int build(struct jail *jail, int argc, char *const *argv, struct err *err)
+{
+    int rc = jail_make_tree(jail, err);
+    if (rc == 0)
+        rc = jail_place_executable(jail, err);
+    if (rc == 0)
+        rc = jail_join_netns(jail, err);
+    if (rc == 0)
+        rc = jail_set_limits(jail, err);
+    if (rc == 0)
+        rc = jail_cgroups_make(&jail->cgroups, &jail->undo, err);
+    if (rc == 0)
+        rc = open_null(jail, err);
+    if (rc == 0)
+        rc = jail_enter_root(jail, err);
+    if (rc == 0)
+        rc = jail_make_devices(jail, err);
+    if (rc == 0)
+        rc = jail_run(jail, argc, argv, err);
+    jail_leave_root(jail);
+    jail_undo_run(&jail->undo);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    static struct jail jail; /* too large for a frame */
+    struct jail_args args;
+    struct err err = ERR_INIT;
+    jail = (struct jail){.root_fd = FD_NONE, .tree_fd = FD_NONE, .null_fd = FD_NONE};
+    jail.start_us = clock_mono_ns() / NS_PER_US;
+    if (fd_fill_standard() < 0)
+        return EXIT_FAILURE; /* there is nowhere to say why */
+    if (clearenv() != 0 || jail_close_fds(argc, argv, &jail.kept_fds, &err) < 0)
+        return fail(&err);
+    if (jail_args_parse(argc, argv, &args, &err) < 0)
+        return fail(&err);
+    if (args.help || args.version)
+        return answer_query(&args, cmdline_program_name(argv[0], "mayfly-jailer"));
+    if (jail_check(&jail, &args, &err) < 0)
+        return fail(&err);
+    if (geteuid() != 0) {
+        (void)err_set(&err, -EPERM,
+                      "The jailer has to be started by root: it makes namespaces, device nodes and "
+                      "cgroups. This is user %u.",
+                      geteuid());
+        return fail(&err);
+    }
+    (void)build(&jail, argc, argv, &err);
+    return fail(&err);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The directories of a jail (cli.md I.3): made, or taken as they are found; a symbolic link among
+ * them is refused.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "jailer/jail.h"
+
+/* Opens `name` in *dir_fd, makes it if need be, and leaves it in *dir_fd. */
+static int step_into(struct jail *jail, int *dir_fd, const char *name, struct err *err)
+{
+    int made = mkdirat(*dir_fd, name, 0755) == 0;
+    if (!made && errno != EEXIST)
+        return err_set(err, -errno, "Failed to create directory %s, on the way to %s: %s", name,
+                       jail->root_path, ERR_OS(errno));
+    int rc = made ? jail_undo_note(&jail->undo, *dir_fd, name, true, err) : 0;
+    if (rc < 0)
+        return rc;
+    int fd = openat(*dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return err_set(err, -errno,
+                       "%s, on the way to %s, is no directory that can be opened: %s (%s). Who put "
+                       "a link or a file there?",
+                       name, jail->root_path, ERR_OS(errno), err_name(errno));
+    fd_close(dir_fd);
+    *dir_fd = fd;
+    return 0;
+}
+
+int jail_make_tree(struct jail *jail, struct err *err)
+{
+    FD_AUTO int dir_fd = open(jail->base_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir_fd < 0)
+        return err_set(err, -errno, "%s cannot be opened: %s", jail->base_path, ERR_OS(errno));
+    int rc = step_into(jail, &dir_fd, jail->exec_name, err);
+    if (rc == 0)
+        rc = step_into(jail, &dir_fd, jail->args->id, err);
+    if (rc == 0)
+        rc = step_into(jail, &dir_fd, "root", err);
+    if (rc == 0)
+        jail->root_fd = fd_steal(&dir_fd);
+    return rc;
+}
