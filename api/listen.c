@@ -47,7 +47,8 @@ static bool has_option(int fd, int option, int wanted)
     return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 && value == wanted;
 }
 
-/* The first socket of `count` inherited descriptors: TAPs may be among them. FD_NONE: none is one. */
+/* The first socket of `count` inherited descriptors: TAPs may be among them. FD_NONE: none is
+ * one. */
 static int find_inherited(long count)
 {
     for (int fd = LISTEN_FIRST_FD; fd < LISTEN_FIRST_FD + count; fd++) {
