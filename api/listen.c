@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -17,6 +18,8 @@
 
 /* The first fd that is handed over (sd_listen_fds(3)). */
 #define LISTEN_FIRST_FD 3
+/* As many as a jailer hands over (jailer/fds.c), and more. */
+#define LISTEN_FDS_MAX 64
 
 /* Bytes of a path without its NUL: 107. */
 #define LISTEN_PATH_MAX_LEN (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
@@ -44,10 +47,20 @@ static bool has_option(int fd, int option, int wanted)
     return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 && value == wanted;
 }
 
-static int take_inherited(struct err *err)
+/* The first socket of `count` inherited descriptors: TAPs may be among them. FD_NONE: none is
+ * one. */
+static int find_inherited(long count)
 {
-    int fd = LISTEN_FIRST_FD;
+    for (int fd = LISTEN_FIRST_FD; fd < LISTEN_FIRST_FD + count; fd++) {
+        struct stat st;
+        if (fstat(fd, &st) < 0 || S_ISSOCK(st.st_mode))
+            return fd;
+    }
+    return FD_NONE;
+}
 
+static int take_inherited(int fd, struct err *err)
+{
     if (!has_option(fd, SO_DOMAIN, AF_UNIX) || !has_option(fd, SO_TYPE, SOCK_STREAM) ||
         !has_option(fd, SO_ACCEPTCONN, 1))
         return err_set(err, -EINVAL,
@@ -100,7 +113,9 @@ int api_listen_open(const struct api_server_options *options, struct err *err)
 {
     if (options->scrapes)
         return bind_path("metrics", options->socket_path, err);
-    if (env_number("LISTEN_FDS") > 0 && env_number("LISTEN_PID") == getpid())
-        return take_inherited(err);
+    long count = env_number("LISTEN_PID") == getpid() ? env_number("LISTEN_FDS") : 0;
+    int fd = find_inherited(count < LISTEN_FDS_MAX ? count : LISTEN_FDS_MAX);
+    if (fd >= 0)
+        return take_inherited(fd, err);
     return bind_path("API", options->socket_path, err);
 }

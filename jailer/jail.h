@@ -32,6 +32,7 @@ struct jail {
     unsigned kept_fds;      /* descriptors from 3 on that the monitor gets */
     uint64_t start_us;      /* monotonic, at the jailer's own start */
     uint64_t forked_cpu_us; /* CPU time of jailer processes before this one */
+    bool is_rooted;         /* the root is bound onto itself */
     bool is_bound;          /* the executable, over its place */
     bool is_inside;         /* the jail's root is the root */
     struct jail_undo undo;
@@ -54,7 +55,7 @@ MUST_CHECK int jail_set_limits(const struct jail *jail, struct err *err);
 /* A mount namespace whose root is the jail's. */
 MUST_CHECK int jail_enter_root(struct jail *jail, struct err *err);
 
-/* Takes the executable's mount away again, which would hold its place. */
+/* Takes this namespace's mounts away again that would hold what is to be removed. */
 void jail_leave_root(const struct jail *jail);
 
 /* Directories and device nodes in it. */

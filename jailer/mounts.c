@@ -39,13 +39,15 @@ static int bind_executable(struct jail *jail, struct err *err)
     return 0;
 }
 
+/* What fails here is named when its place cannot be removed. */
 void jail_leave_root(const struct jail *jail)
 {
-    char path[PATH_MAX + NAME_MAX];
-    (void)snprintf(path, sizeof(path), "%s/%s", jail->is_inside ? "" : jail->root_path,
-                   jail->exec_name);
-    if (jail->is_bound)
-        (void)umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW); /* else its place stays, and is named */
+    char path[NAME_MAX + 2];
+    (void)snprintf(path, sizeof(path), "/%s", jail->exec_name);
+    if (jail->is_inside && jail->is_bound)
+        (void)umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW);
+    else if (!jail->is_inside && jail->is_rooted)
+        (void)umount2(jail->root_path, MNT_DETACH | UMOUNT_NOFOLLOW);
 }
 
 int jail_enter_root(struct jail *jail, struct err *err)
@@ -56,6 +58,7 @@ int jail_enter_root(struct jail *jail, struct err *err)
         return fail("Failed to change the propagation type to slave, of", "/", err);
     if (mount(jail->root_path, jail->root_path, NULL, MS_BIND | MS_REC, NULL) < 0)
         return fail("Failed to bind mount the jail root directory", jail->root_path, err);
+    jail->is_rooted = true;
     if (chdir(jail->root_path) < 0)
         return fail("Failed to change current directory to", jail->root_path, err);
     int rc = bind_executable(jail, err);

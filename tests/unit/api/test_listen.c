@@ -142,6 +142,24 @@ static int listen_in_child(const char *path, int fd, const char *count, int env_
     _exit(got == 3 ? 0 : 1);
 }
 
+/* The socket is the second of two descriptors, behind a device: is it found? */
+static int listen_behind_device_in_child(const char *path, int fd)
+{
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid > 0)
+        return child_status(pid);
+    struct err err = ERR_INIT;
+    FD_AUTO int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (dup2(fd, 10) < 0)
+        _exit(102);
+    inherit(null_fd, "2", 0);
+    if (dup2(10, 4) < 0)
+        _exit(103);
+    _exit(listen_at(path, &err) == 4 ? 0 : 1);
+}
+
 static void test_api_listen_open__inherited__taken_when_it_is_meant_for_us(void **state)
 {
     (void)state;
@@ -162,6 +180,7 @@ static void test_api_listen_open__inherited__taken_when_it_is_meant_for_us(void 
 
     assert_int_equal(listen_in_child(unused, fd, "1", 0), 0);
     assert_int_equal(listen_in_child(unused, fd, "2", 0), 0);
+    assert_int_equal(listen_behind_device_in_child(unused, fd), 0);
     assert_int_equal(access(unused, F_OK), -1);
     assert_int_equal(listen_in_child(unused, plain[0], "1", 0), 2);
     /* Meant for another process, or nothing at all: the path is bound. */

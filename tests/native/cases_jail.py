@@ -1,0 +1,439 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The jailer: layout, identity, refusals (cli.md I; rows 83-96 of clients.md)."""
+
+import os
+import shutil
+import socket
+import stat
+import subprocess
+
+from jail_tools import GID, JAILER, PROBE, UID, Jail, is_private, listing, mounts, probe, refused
+from native import BINARY, case, contains, equal, guest, lacks, wait_until
+
+
+@case
+def jail_runs_the_program_as_that_user_in_its_root(t):
+    jail = Jail(t)
+    done = jail.run(monitor=("--api-sock", "/run/x"), env={"SECRET": "1", "LD_PRELOAD": "/x.so"})
+    equal("exit status, stderr", (0, ""), (done.returncode, done.stderr))
+    seen = probe(done.stdout)
+    equal("ids", (f"{UID} {UID} {UID}", f"{GID} {GID} {GID}", "0"), (seen["uids"], seen["gids"], seen["groups"]))
+    equal("environment", [], seen["env"])
+    equal("working directory", "/", seen["cwd"])
+    equal("root", {"dev", "run", "probe", "probe.pid"}, set(seen["root"].split()))
+    equal("comm", "probe", seen["comm"])
+    equal("fds", "0 1 2", seen["fds"])
+    equal("first words", ["/probe", "--id", "vm-1", "--start-time-us"], seen["argv"][:4])
+    equal("names of times", ["--start-time-cpu-us", "--parent-cpu-time-us"], [seen["argv"][5], seen["argv"][7]])
+    equal("words of the user", ["--api-sock", "/run/x"], seen["argv"][9:])
+    equal("limit of files", "2048 2048", seen["no_file"])
+
+
+@case
+def jail_layout_is_the_reference_s(t):
+    jail = Jail(t)
+    before = mounts()
+    equal("exit status", 0, jail.run().returncode)
+    equal("mounts of the host", before, mounts())
+    for name in ("", "dev", "dev/net", "run"):
+        st = os.stat(jail.path(name))
+        equal(f"owner and mode of /{name}", (UID, GID, True), (st.st_uid, st.st_gid, is_private(jail.path(name))))
+    for name, number in (("dev/kvm", (10, 232)), ("dev/net/tun", (10, 200)), ("dev/urandom", (1, 9))):
+        st = os.stat(jail.path(name))
+        equal(f"/{name}", (True, number, UID, GID, 0o600),
+              (stat.S_ISCHR(st.st_mode), (os.major(st.st_rdev), os.minor(st.st_rdev)), st.st_uid, st.st_gid,
+               stat.S_IMODE(st.st_mode)))
+    misc = dict(reversed(line.split()) for line in open("/proc/misc", encoding="ascii"))
+    equal("/dev/userfaultfd", "userfaultfd" in misc, os.path.exists(jail.path("dev/userfaultfd")))
+
+
+@case
+def jail_binds_a_root_owned_program_that_not_even_root_there_can_change(t):
+    jail = Jail(t)
+    size = os.path.getsize(PROBE)
+    done = jail.run(uid="0", gid="0", monitor=("probe-write",))
+    seen = probe(done.stdout)
+    equal("changes", ("EROFS", "EROFS", "EROFS", "EBUSY"),
+          (seen["open"], seen["chmod"], seen["chown"], seen["unlink"]))
+    equal("mount is ro, nosuid, nodev", "1", seen["restricted"])
+    equal("size in the host's view of the jail", 0, os.path.getsize(jail.path("probe")))
+    st = os.stat(jail.exec_file)
+    equal("the program itself", (size, 0o755, 0), (st.st_size, stat.S_IMODE(st.st_mode), st.st_uid))
+
+
+@case
+def jail_copies_a_program_that_others_may_change(t):
+    jail = Jail(t, owner=1234)
+    seen = probe(jail.run().stdout)
+    equal("ids", f"{UID} {UID} {UID}", seen["uids"])
+    st = os.stat(jail.path("probe"))
+    equal("the copy", (os.path.getsize(PROBE), UID, GID, 0o755),
+          (st.st_size, st.st_uid, st.st_gid, stat.S_IMODE(st.st_mode)))
+
+
+@case
+def jail_follows_a_link_to_the_program_and_has_its_name(t):
+    jail = Jail(t)
+    os.symlink(jail.exec_file, t.path("link"))
+    equal("exit status", 0, jail.run(exec_file=t.path("link")).returncode)
+    equal("directories", ["probe"], os.listdir(jail.base))
+
+
+@case
+def jail_pid_file_is_the_monitor_s_own(t):
+    jail = Jail(t)
+    process = jail.start(monitor=("probe-sleep",))
+    equal("pid", process.pid, jail.pid())
+    jail.kill()
+
+
+@case
+def jail_with_new_pid_ns_writes_the_pid_that_the_host_sees(t):
+    jail = Jail(t)
+    out = open(t.path("out"), "w+", encoding="ascii")
+    process = jail.start("--new-pid-ns", monitor=("probe-sleep",), stdout=out)
+    equal("exit status of the jailer", 0, process.wait(20))
+    pid = jail.pid()
+    status = open(f"/proc/{pid}/status", encoding="ascii").read()
+    equal("pids", [str(pid), "1"], next(line for line in status.splitlines() if line.startswith("NSpid")).split()[1:])
+    wait_until("the probe's words", lambda: "end 1" in open(t.path("out"), encoding="ascii").read())
+    equal("pid inside", "1", probe(open(t.path("out"), encoding="ascii").read())["pid"])
+    jail.kill()
+    out.close()
+
+
+@case
+def jail_daemonized_is_in_a_session_without_leading_it(t):
+    jail = Jail(t)
+    process = jail.start("--daemonize", monitor=("probe-sleep",))
+    equal("exit status of the jailer", 0, process.wait(20))
+    pid = jail.pid()
+    equal("another process", True, pid != process.pid)
+    equal("session", (True, True), (os.getsid(pid) != os.getsid(0), os.getsid(pid) != pid))
+    equal("standard streams", {"/dev/null"}, {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in range(3)})
+    jail.kill()
+
+
+@case
+def jail_daemonized_in_a_pid_ns_is_process_1(t):
+    jail = Jail(t)
+    equal("exit status of the jailer", 0, jail.start("--daemonize", "--new-pid-ns", monitor=("probe-sleep",)).wait(20))
+    status = open(f"/proc/{jail.pid()}/status", encoding="ascii").read()
+    contains("status", "\t1\n", next(line + "\n" for line in status.splitlines() if line.startswith("NSpid")))
+    jail.kill()
+
+
+@case
+def jail_that_fails_in_the_background_is_told_where_it_was_started(t):
+    """The file is no program: exec fails, behind two forks."""
+    for more in (("--daemonize",), ("--new-pid-ns",), ("--daemonize", "--new-pid-ns"), ()):
+        jail = Jail(t)
+        with open(jail.exec_file, "wb") as file:
+            file.write(b"no program")
+        refused(jail, jail.run(*more), "Failed to exec into Firecracker: Exec format error (os error 8)", {})
+
+
+@case
+def jail_keeps_what_is_there_already(t):
+    jail = Jail(t)
+    os.makedirs(jail.path("run"))
+    os.makedirs(jail.path("old_root"))
+    os.makedirs(jail.path("dev/net"))
+    for name in ("kernel", "run/x", "old_root/theirs"):
+        with open(jail.path(name), "w", encoding="ascii") as file:
+            file.write(name)
+    equal("exit status", 0, jail.run().returncode)
+    for name in ("kernel", "run/x", "old_root/theirs"):
+        equal(name, name, open(jail.path(name), encoding="ascii").read())
+
+
+@case
+def jail_a_second_time_needs_its_pid_file_gone(t):
+    jail = Jail(t)
+    equal("exit status", 0, jail.run().returncode)
+    before = listing(jail.base)
+    refused(jail, jail.run(), "Failed to open file /probe.pid: File exists (os error 17)", before)
+    os.unlink(jail.path("probe.pid"))
+    equal("exit status, again", 0, jail.run().returncode)
+
+
+@case
+def jail_with_a_foreign_device_node_is_refused(t):
+    jail = Jail(t)
+    os.makedirs(jail.path("dev/net"))
+    os.mknod(jail.path("dev/net/tun"), 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    done = jail.run()
+    equal("exit status", 1, done.returncode)
+    contains("stderr", "Failed to create /dev/net/tun via mknod inside the jail: File exists (os error 17)", done.stderr)
+    equal("node", (1, 3), (os.major(os.stat(jail.path("dev/net/tun")).st_rdev),
+                           os.minor(os.stat(jail.path("dev/net/tun")).st_rdev)))
+
+
+@case
+def jail_sees_what_the_host_mounts_in_it_later(t):
+    """In a mount namespace of the test's own, so that nothing of it stays on this machine."""
+    jail = Jail(t)
+    script = f"""
+mount --make-rshared / && {' '.join([JAILER, *jail.options('--daemonize')])} -- probe-sleep
+pid=$(cat {jail.path('probe.pid')}) && mkdir {jail.path('late')} && mount -t tmpfs none {jail.path('late')}
+touch {jail.path('late/seen')} && ls /proc/$pid/root/late; kill -9 $pid"""
+    done = subprocess.run(["unshare", "--mount", "--propagation", "slave", "sh", "-c", script], capture_output=True,
+                          text=True, check=False)
+    equal("what the jail sees", "seen\n", done.stdout)
+
+
+@case
+def jail_closes_what_it_inherits(t):
+    jail = Jail(t)
+    ends = socket.socketpair()
+    seen = probe(jail.run(pass_fds=[end.fileno() for end in ends]).stdout)
+    equal("fds", "0 1 2", seen["fds"])
+
+
+@case
+def jail_keeps_sockets_and_taps_in_their_order(t):
+    jail = Jail(t)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(t.path("api"))
+    listener.listen()
+    tap = os.open("/dev/net/tun", os.O_RDWR)
+    keep = ("--keep-fd", f"{tap}=tap0", "--keep-fd", str(listener.fileno()))
+    for more, pid in (((), None), (("--new-pid-ns",), "1")):
+        done = jail.run(*keep, *more, pass_fds=(tap, listener.fileno()))
+        equal("stderr", "", done.stderr)
+        wait_until("the pid file", lambda: os.path.exists(jail.path("probe.pid")))
+        seen = probe(done.stdout)
+        equal("fds", "0 1 2 3 4", seen["fds"])
+        equal("environment", ["LISTEN_FDS=2", f"LISTEN_PID={pid or seen['pid']}", "LISTEN_FDNAMES=tap0:unknown"],
+              seen["env"])
+        os.unlink(jail.path("probe.pid"))
+    os.close(tap)
+    listener.close()
+
+
+@case
+def jail_keeps_no_other_kind_of_descriptor(t):
+    jail = Jail(t)
+    ends = socket.socketpair()
+    file = open(t.path("probe"), "rb")
+    reader, writer = os.pipe()
+    for fd, what in ((ends[0].fileno(), "another kind of socket"), (file.fileno(), "a file"), (reader, "a pipe")):
+        refused(jail, jail.run("--keep-fd", str(fd), pass_fds=(fd,)), f"--keep-fd {fd} is {what}", {})
+    for text, sentence in (("900", "--keep-fd 900: Bad file descriptor (os error 9)"), ("1", "0, 1 and 2 are kept anyway"),
+                           ("x", "N or N=NAME is expected"), ("9999999", "N or N=NAME is expected"),
+                           ("5=a b", "N or N=NAME is expected"), ("5=", "N or N=NAME is expected")):
+        refused(jail, jail.run("--keep-fd", text), sentence, {})
+    for end in (*ends, file):
+        end.close()
+    os.close(reader)
+    os.close(writer)
+
+
+REFUSED = [
+    ("no_id", {"id": None}, "Failed to parse arguments: Argument 'id' required, but not found."),
+    ("no_exec_file", {"exec_file": None}, "Failed to parse arguments: Argument 'exec-file' required, but not found."),
+    ("id_with_underscore", {"id": "a_b"}, "Invalid instance ID: Invalid char (_) at position 1"),
+    ("id_with_slash", {"id": "../x"}, "Invalid instance ID: Invalid char (.) at position 0"),
+    ("id_too_long", {"id": "a" * 65}, "Invalid instance ID: Invalid len (65);  the length must be between 1 and 64"),
+    ("exec_file_missing", {"exec_file": "/nowhere/x"},
+     "Failed to canonicalize path /nowhere/x: No such file or directory (os error 2)"),
+    ("exec_file_a_directory", {"exec_file": "/tmp"}, "/tmp is not a file"),
+    ("base_missing", {"chroot_base_dir": "/nowhere"},
+     "Failed to canonicalize path /nowhere: No such file or directory (os error 2)"),
+    ("base_a_file", {"chroot_base_dir": "/etc/passwd"}, "/etc/passwd is not a directory"),
+    ("uid_a_word", {"uid": "root"}, "Invalid uid: root"),
+    ("uid_negative", {"uid": "-1"}, "Invalid uid: -1"),
+    ("uid_of_no_change", {"uid": "4294967295"}, "Invalid uid: 4294967295"),
+    ("gid_too_large", {"gid": "4294967296"}, "Invalid gid: 4294967296"),
+    ("netns_missing", {"netns": "/nowhere"}, "Failed to open file /nowhere: No such file or directory (os error 2)"),
+    ("netns_that_is_none", {"netns": "/etc/passwd"}, "Failed to join network namespace: netns: Invalid argument"),
+    ("cgroup_version", {"cgroup_version": "3"}, "Invalid cgroup version: 3"),
+    ("parent_above", {"parent_cgroup": "a/../b"}, "Parent cgroup path is invalid. Path should not be absolute or "
+                                                  "contain '..' or '.'"),
+    ("parent_absolute", {"parent_cgroup": "/a"}, "Parent cgroup path is invalid."),
+    ("cgroup_without_value", {"cgroup": "cpu.shares="}, "Invalid format for cgroups: cpu.shares="),
+    ("cgroup_of_two_values", {"cgroup": "cpu.shares=1=2"}, "Invalid format for cgroups: cpu.shares=1=2"),
+    ("cgroup_without_controller", {"cgroup": "tasks=1"}, "Cgroup invalid file: tasks"),
+    ("cgroup_with_a_path", {"cgroup": "cpu.x/../y=1"}, "Cgroup invalid file: cpu.x/../y"),
+    ("cgroup_of_no_controller", {"cgroup": "nothing.max=1", "cgroup_version": "1"}, "Controller nothing is unavailable"),
+    ("cgroup_of_no_file", {"cgroup": "pids.nothing=1", "cgroup_version": "1"}, "pids.nothing"),
+    ("cgroup_that_refuses_its_value", {"cgroup": "pids.max=many", "cgroup_version": "1"},
+     "pids.max = many: Invalid argument (os error 22)"),
+    ("limit_without_value", {"resource_limit": "fsize"}, "Invalid format for resources limits: fsize"),
+    ("limit_unknown", {"resource_limit": "cpu=1"}, "Invalid resource argument: cpu"),
+    ("limit_a_word", {"resource_limit": "fsize=x"}, "Invalid limit value for resource: x: "),
+    ("too_few_files", {"resource_limit": "no-file=3"}, "No file descriptors available (os error 24)"),
+]
+
+
+def bad_input(name, replaced, sentence):
+    def run(t):
+        jail = Jail(t)
+        before, cgroups = mounts(), listing("/sys/fs/cgroup/pids")
+        refused(jail, jail.run(**replaced), sentence, {})
+        equal("mounts of the host", before, mounts())
+        equal("cgroups", cgroups.keys(), listing("/sys/fs/cgroup/pids").keys())
+    run.__name__ = f"jail_is_refused_for_{name}"
+    return run
+
+
+for _row in REFUSED:
+    case(bad_input(*_row))
+
+
+@case
+def jail_whose_place_for_the_program_is_a_link_is_refused(t):
+    """Of both kinds, for a program that is bound and one that is copied: nothing is written through it."""
+    for owner in (0, 1234):
+        jail = Jail(t, owner=owner)
+        os.makedirs(jail.root)
+        t.write("victim", "theirs")
+        os.symlink(t.path("victim"), jail.path("probe"))
+        before = listing(jail.base)
+        refused(jail, jail.run(), f"Failed to open {jail.root}/probe: Symbolic link loop (os error 40)", before)
+        os.unlink(jail.path("probe"))
+        os.link(t.path("victim"), jail.path("probe"))
+        refused(jail, jail.run(), f"Detected hard link at: {jail.root}/probe", listing(jail.base))
+        equal("victim", "theirs", t.read("victim"))
+        shutil.rmtree(jail.base)
+
+
+@case
+def jail_whose_directories_are_links_is_refused(t):
+    for depth, name in enumerate(("probe", "probe/vm-1", "probe/vm-1/root", "probe/vm-1/root/dev", "probe/vm-1/root/run")):
+        jail = Jail(t)
+        victim = t.path(f"victim{depth}")
+        os.makedirs(victim)
+        os.makedirs(os.path.dirname(os.path.join(jail.base, name)), exist_ok=True)
+        os.symlink(victim, os.path.join(jail.base, name))
+        done = jail.run()
+        equal(f"exit status, {name}", 1, done.returncode)
+        equal(f"victim, {name}", ([], 0), (os.listdir(victim), os.stat(victim).st_uid))
+        shutil.rmtree(jail.base)
+
+
+@case
+def jail_says_that_it_needs_root(t):
+    jail = Jail(t)
+    done = jail.run(prefix=("setpriv", "--reuid=65533", "--regid=65533", "--clear-groups"))
+    refused(jail, done, "The jailer has to be started by root", {})
+
+
+@case
+def jail_answers_help_and_version_by_its_name(t):
+    for name, first in (("jailer", "Jailer v1.16.1"), ("mayfly-jailer", "Mayfly jailer v")):
+        shutil.copy(JAILER, t.path(name))
+        version = subprocess.run([t.path(name), "--version", "--nonsense"], capture_output=True, text=True, check=True)
+        equal(f"first words of {name}", first, version.stdout[:len(first)])
+        text = subprocess.run([t.path(name), "-h"], capture_output=True, text=True, check=True).stdout
+        contains("help", "--chroot-base-dir <chroot-base-dir>", text)
+        contains("help", '[default: "/srv/jailer"]', text)
+
+
+@case
+def jail_with_closed_standard_streams_runs(t):
+    jail = Jail(t)
+    words = " ".join(jail.options())
+    done = subprocess.run(["sh", "-c", f"exec {JAILER} {words} <&- >&- 2>&-"], cwd=t.dir, check=False)
+    equal("exit status", 0, done.returncode)
+
+
+@case
+def jail_has_its_limits(t):
+    jail = Jail(t)
+    seen = probe(jail.run("--resource-limit", "no-file=100", "--resource-limit", "fsize=4096").stdout)
+    equal("limits", ("100 100", "4096"), (seen["no_file"], seen["fsize"]))
+
+
+@case
+def jail_cgroup_v1_has_its_values_and_the_monitor(t):
+    jail = Jail(t, ident="cgroup-1")
+    values = {"pids.max": "7", "cpuset.cpus": "0", "cpuset.mems": "0", "cpu.shares": "2048"}
+    more = [word for name, value in values.items() for word in ("--cgroup", f"{name}={value}")]
+    process = jail.start(*more, "--cgroup-version", "1", "--parent-cgroup", "mayfly-test/deeper",
+                         monitor=("probe-sleep",))
+    jail.pid()
+    try:
+        for name, value in values.items():
+            directory = f"/sys/fs/cgroup/{name.split('.')[0]}/mayfly-test/deeper/cgroup-1"
+            wait_until(f"the process in {directory}",
+                       lambda directory=directory: open(f"{directory}/tasks", encoding="ascii").read() ==
+                       f"{process.pid}\n")
+            equal(name, value, open(f"{directory}/{name}", encoding="ascii").read().strip())
+    finally:
+        jail.kill()
+        for controller in {name.split(".")[0] for name in values}:
+            for directory in ("mayfly-test/deeper/cgroup-1", "mayfly-test/deeper", "mayfly-test"):
+                wait_until("an empty cgroup", lambda c=controller, d=directory: try_rmdir(f"/sys/fs/cgroup/{c}/{d}"))
+
+
+def try_rmdir(path):
+    try:
+        os.rmdir(path)
+    except OSError:
+        return False
+    return True
+
+
+@case
+def jail_at_its_memory_limit_is_killed_and_others_live(t):
+    hungry, other = Jail(t, ident="hungry"), Jail(t, ident="other")
+    limits = ("--cgroup", "memory.limit_in_bytes=33554432", "--cgroup-version", "1", "--parent-cgroup", "mayfly-oom")
+    living = other.start(*limits, monitor=("probe-sleep",))
+    other.pid()
+    try:
+        equal("end of the hungry one", -9, hungry.run(*limits, monitor=("probe-eat",), timeout_s=30).returncode)
+        equal("the other one lives", None, living.poll())
+    finally:
+        other.kill()
+        for directory in ("mayfly-oom/hungry", "mayfly-oom/other", "mayfly-oom"):
+            wait_until("an empty cgroup", lambda d=directory: try_rmdir(f"/sys/fs/cgroup/memory/{d}"))
+
+
+@case
+def jail_that_fails_leaves_no_cgroup(t):
+    jail = Jail(t)
+    os.makedirs(jail.root)
+    with open(jail.path("probe.pid"), "w", encoding="ascii") as file:
+        file.write("1")
+    done = jail.run("--cgroup", "pids.max=5", "--cgroup-version", "1", "--parent-cgroup", "mayfly-left")
+    contains("stderr", "probe.pid: File exists", done.stderr)
+    equal("cgroup", False, os.path.exists("/sys/fs/cgroup/pids/mayfly-left"))
+
+
+@case
+def jailed_monitor_boots_by_its_api(t):
+    jail = Jail(t, program=BINARY, name="firecracker", ident="guest-1")
+    os.makedirs(jail.root)
+    shutil.copy(guest("numbers"), jail.path("kernel"))
+    os.chmod(jail.path("kernel"), 0o644)
+    out = open(t.path("out"), "w+", encoding="latin-1")
+    process = jail.start("--new-pid-ns", stdout=out)
+    equal("exit status of the jailer", 0, process.wait(20))
+    pid = jail.pid()
+    client = jail.api()
+    client.put("/machine-config", {"vcpu_count": 1, "mem_size_mib": 128})
+    client.put("/boot-source", {"kernel_image_path": "/kernel"})
+    client.put("/actions", {"action_type": "InstanceStart"})
+    wait_until("numbers", lambda: "0003" in open(t.path("out"), encoding="latin-1").read())
+    status = open(f"/proc/{pid}/status", encoding="ascii").read()
+    for line in (f"Uid:\t{UID}\t{UID}\t{UID}\t{UID}", "Seccomp:\t2", "NoNewPrivs:\t1", "CapEff:\t0000000000000000"):
+        contains("status", line, status)
+    equal("comm", "firecracker\n", open(f"/proc/{pid}/comm", encoding="ascii").read())
+    client.state("Paused")
+    client.put("/snapshot/create", {"snapshot_path": "/state", "mem_file_path": "/memory"})
+    jail.kill()
+    out.close()
+    restored = Jail(t, program=BINARY, name="firecracker", ident="guest-2")
+    os.makedirs(restored.root)
+    for name in ("state", "memory"):
+        os.rename(jail.path(name), restored.path(name))
+    with open(t.path("out2"), "w+", encoding="latin-1") as out:
+        restored.start("--new-pid-ns", stdout=out).wait(20)
+        restored.pid()
+        restored.api().put("/snapshot/load", {
+            "snapshot_path": "/state", "mem_backend": {"backend_type": "File", "backend_path": "/memory"},
+            "resume_vm": True})
+        wait_until("more numbers", lambda: "0" in open(t.path("out2"), encoding="latin-1").read().split("\n", 1)[-1])
+        restored.kill()
+    lacks("output", "Shutting down", open(t.path("out2"), encoding="latin-1").read())

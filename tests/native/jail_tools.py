@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One jail of a test: a base directory, a program to put in it, the jailer's run, what is left of it."""
+
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import time
+
+from api import Client
+from native import BINARY, Mismatch, equal, wait_until
+
+BUILD = os.path.dirname(BINARY)
+JAILER = os.path.join(BUILD, "mayfly-jailer")
+PROBE = os.path.join(BUILD, "tests/lib/jailed-probe")
+FAIL_CALL = os.path.join(BUILD, "tests/lib/fail-call")
+UID, GID = 54321, 54322
+
+
+def mounts():
+    with open("/proc/self/mountinfo", encoding="utf-8") as file:
+        return file.read()
+
+
+def listing(path):
+    """Every path below, with what the jailer may change of it."""
+    found = {}
+    for directory, names, files in os.walk(path):
+        for name in names + files:
+            full = os.path.join(directory, name)
+            st = os.lstat(full)
+            found[os.path.relpath(full, path)] = (st.st_mode, st.st_uid, st.st_gid, st.st_size)
+    return found
+
+
+class Jail:
+    """program: its file is copied to `name` below the test's directory, owned by root unless owner says otherwise."""
+
+    def __init__(self, t, program=PROBE, name="probe", owner=0, ident="vm-1"):
+        self.t, self.name, self.id = t, name, ident
+        self.exec_file = t.path(name)
+        shutil.copy(program, self.exec_file)
+        os.chmod(self.exec_file, 0o755)
+        os.chown(self.exec_file, owner, owner)
+        self.base = t.path("jails")
+        os.makedirs(self.base, exist_ok=True)
+        os.chmod(t.dir, 0o755)
+        self.root = os.path.join(self.base, name, ident, "root")
+        self.pids = []
+
+    def path(self, name):
+        return os.path.join(self.root, name)
+
+    def options(self, *more, **replaced):
+        """The four that are needed, and the base. replaced: others; None: none."""
+        values = {"id": self.id, "exec-file": self.exec_file, "uid": str(UID), "gid": str(GID),
+                  "chroot-base-dir": self.base}
+        values.update({key.replace("_", "-"): value for key, value in replaced.items()})
+        words = []
+        for key, value in values.items():
+            words += [f"--{key}", value] if value is not None else []
+        return [*words, *more]
+
+    def run(self, *more, monitor=(), prefix=(), env=None, pass_fds=(), timeout_s=20, **replaced):
+        """Runs the jailer, and with it what it becomes, to the end."""
+        command = [*prefix, JAILER, *self.options(*more, **replaced), "--", *monitor]
+        return subprocess.run(command, cwd=self.t.dir, capture_output=True, text=True, timeout=timeout_s,
+                              stdin=subprocess.DEVNULL, env=env, pass_fds=pass_fds, check=False)
+
+    def start(self, *more, monitor=(), pass_fds=(), stdout=subprocess.DEVNULL, **replaced):
+        """Starts it and goes on."""
+        process = subprocess.Popen([JAILER, *self.options(*more, **replaced), "--", *monitor], cwd=self.t.dir,
+                                   stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.STDOUT,
+                                   pass_fds=pass_fds)
+        self.pids.append(process.pid)
+        return process
+
+    def api(self):
+        """A client of its API, once that is there. The path goes by a descriptor: a socket's has 107 bytes."""
+        wait_until("the API's socket", lambda: os.path.exists(self.path("run/firecracker.socket")))
+        fd = os.open(self.path("run"), os.O_PATH | os.O_DIRECTORY)
+        try:
+            return Client(f"/proc/self/fd/{fd}/firecracker.socket")
+        finally:
+            os.close(fd)
+
+    def pid(self):
+        """What the pid file says, when it is whole."""
+        def read():
+            try:
+                with open(self.path(f"{self.name}.pid"), encoding="ascii") as file:
+                    return file.read()
+            except FileNotFoundError:
+                return ""
+        text = wait_until("the pid file", read)
+        if not text.isdigit():
+            raise Mismatch("pid file", "digits alone", repr(text))
+        self.pids.append(int(text))
+        return int(text)
+
+    def kill(self):
+        for pid in self.pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            try:
+                os.waitpid(pid, 0)
+            except ChildProcessError:
+                wait_until(f"the end of {pid}", lambda pid=pid: not os.path.exists(f"/proc/{pid}") or is_dead(pid))
+        self.pids = []
+
+
+def is_dead(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def probe(text):
+    """What a probe printed: key -> value, words of `env` and `argv` as lists."""
+    seen = {"env": [], "argv": []}
+    for line in text.splitlines():
+        key, _, value = line.partition(" ")
+        if key == "env" or key.startswith("argv"):
+            seen["env" if key == "env" else "argv"].append(value)
+        else:
+            seen[key] = value
+    if "end" not in seen:
+        raise Mismatch("output of the probe", "whole", text)
+    return seen
+
+
+def refused(jail, done, sentence, before):
+    """Exit 1 with the sentence, first as it is, then as clients look for it; and nothing is left."""
+    equal("exit status", 1, done.returncode)
+    lines = done.stderr.splitlines()
+    if not lines or sentence not in done.stderr:
+        raise Mismatch("stderr", sentence, done.stderr)
+    equal("last line begins", True, any(line.startswith("Error: ") for line in lines))
+    equal("what is below the base", before, listing(jail.base))
+
+
+def is_private(path):
+    return stat.S_IMODE(os.stat(path).st_mode) == 0o700
+
+
+def settle():
+    """Time for what happens behind the last step of somebody else's process."""
+    time.sleep(0.02)
