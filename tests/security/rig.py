@@ -127,16 +127,19 @@ class Vm:
             return subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                                     pass_fds=(self.leak,), start_new_session=True)
 
+    def _sockets(self):
+        """The API's, and one for Prometheus: that makes a thread more."""
+        return "--api-sock", f"{self.inside}/api", "--prometheus-path", f"unix:{self.inside}/metrics"
+
     def _start(self, flags):
         own = () if "--no-landlock" in flags else ("--allow-path", self.inside_host)
-        self.process = self._spawn([native.BINARY, "--api-sock", f"{self.inside}/api", *own, *flags], self.inside_host)
+        self.process = self._spawn([native.BINARY, *self._sockets(), *own, *flags], self.inside_host)
         return self.process.pid
 
     def _start_jailed(self, flags):
         spaces = ("--new-pid-ns", "--netns", f"/proc/{self.host.empty_net.pid}/ns/net") if self.mode == "jailed" else ()
         command = [JAILER, "--id", self.name, "--exec-file", native.BINARY, "--uid", str(UID), "--gid", str(UID),
-                   "--chroot-base-dir", os.path.join(self.host.scratch, "jails"), *spaces, "--", "--api-sock", "/own/api",
-                   *flags]
+                   "--chroot-base-dir", os.path.join(self.host.scratch, "jails"), *spaces, "--", *self._sockets(), *flags]
         self.process = self._spawn(command, self.host.scratch)
         if self.mode != "jailed":
             return self.process.pid

@@ -31,6 +31,7 @@ static const struct attempt list[] = {
     {"open-symlink", "a symbolic link in the jail leads out of it",
      .steps = {OPEN(K("inside_out"), O_RDONLY)}},
     {"open-race", "a directory that becomes a symbolic link leads out", .special = race_open},
+    {"open-race-dotdot", "likewise, and `..` from there", .special = race_dotdot},
     {"list-outside", "what the host has is known",
      .steps = {OPEN(K("outside"), O_RDONLY | O_DIRECTORY),
                CALL(getdents64, ARGS(R, Z(1024), N(1024)))}},

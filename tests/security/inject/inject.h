@@ -136,4 +136,4 @@ struct outcome attempt_make(struct tracee *tracee, const struct settings *settin
 struct outcome call6(struct tracee *tracee, long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
                      uint64_t e, uint64_t f);
 
-attempt_fn race_open, regain_capabilities, ring_open, ring_socket;
+attempt_fn race_open, race_dotdot, regain_capabilities, ring_open, ring_socket;

@@ -48,7 +48,8 @@ static struct outcome open_once(struct tracee *tracee, uint64_t path, uint64_t r
     return fd;
 }
 
-struct outcome race_open(struct tracee *tracee, const struct settings *settings)
+/* The path, which begins in the folder that is exchanged, is opened until it leads out. */
+static struct outcome race(struct tracee *tracee, const struct settings *settings, const char *rest)
 {
     const char *host = setting_find(settings, "inside_host");
     const char *seen = setting_find(settings, "inside");
@@ -58,7 +59,7 @@ struct outcome race_open(struct tracee *tracee, const struct settings *settings)
         return (struct outcome){.kind = OUTCOME_NONE};
     (void)snprintf(one, sizeof(one), "%s/race", host);
     (void)snprintf(other, sizeof(other), "%s/race.link", host);
-    (void)snprintf(path, sizeof(path), "%s/race/who", seen);
+    (void)snprintf(path, sizeof(path), "%s/race/%s", seen, rest);
     pid_t child = start_swapping(one, other);
     if (child < 0)
         return (struct outcome){.kind = OUTCOME_NONE};
@@ -76,6 +77,23 @@ struct outcome race_open(struct tracee *tracee, const struct settings *settings)
     if (outcome.kind == OUTCOME_SECCOMP || outcome.kind == OUTCOME_KILLED)
         return outcome;
     return (struct outcome){.kind = who == 'o' ? OUTCOME_VALUE : OUTCOME_HELD};
+}
+
+struct outcome race_open(struct tracee *tracee, const struct settings *settings)
+{
+    return race(tracee, settings, "who");
+}
+
+/* Through the link, `..` is the folder that the one outside lies in. */
+struct outcome race_dotdot(struct tracee *tracee, const struct settings *settings)
+{
+    const char *outside = setting_find(settings, "outside");
+    const char *name = outside ? strrchr(outside, '/') : NULL;
+    char rest[PATH_ROOM];
+    if (!name)
+        return (struct outcome){.kind = OUTCOME_NONE};
+    (void)snprintf(rest, sizeof(rest), "..%s/who", name);
+    return race(tracee, settings, rest);
 }
 
 /* What a thread may do now. */
