@@ -181,7 +181,11 @@ const struct sec_rule sec_rules[] = {
     CALL(uname, VMM, "a snapshot says on which host it was taken"),
     CALL(sysinfo, VMM, "glibc's qsort asks how much memory there is"),
     CALL(getrandom, ALL, "tokens, ids, samples; glibc's malloc"),
-    CALL(prlimit64, VMM, "the file size limit that a flush has met; before: the fd table"),
+    {.call = "prlimit64",
+     .label = "its own",
+     .where = VMM,
+     INT(0, 0),
+     .reason = "the file size limit that a flush has met; before: the fd table"},
 
     /* --- descriptors and sockets --- */
     CALL(eventfd2, VMM, "notification of drives that are replaced, of loops"),

@@ -59,9 +59,11 @@ int on_enter(struct sys_enter *ctx)
         return 0;
     bpf_get_current_comm(key.comm, sizeof(key.comm));
     key.number = number;
+    /* The verifier takes no variable offset into the context, but one into the stack. */
+    __u64 args[8] = {ctx->args[0], ctx->args[1], ctx->args[2],
+                     ctx->args[3], ctx->args[4], ctx->args[5]};
     for (int i = 0; i < SEEN_ARGS_MAX; i++)
-        if (want->args[i] < 6)
-            key.args[i] = ctx->args[want->args[i]];
+        key.args[i] = args[want->args[i] & 7];
     __u64 *count = bpf_map_lookup_elem(&seen, &key);
     if (count)
         __sync_fetch_and_add(count, 1);

@@ -193,6 +193,14 @@ static void test_filters__sockets__are_unix_streams_of_the_vmm_thread(void **sta
         expect(which, &others[i], TRAP);
 }
 
+static void test_filters__limits_of_other_processes__are_trapped(void **state)
+{
+    (void)state;
+    expect(SEC_FILTER_VMM, &(struct call){SYS_prlimit64, {0, 1}}, ALLOW);
+    EACH(which)
+    expect(which, &(struct call){SYS_prlimit64, {4242, 1}}, TRAP);
+}
+
 static void test_filters__files__are_the_vmm_threads(void **state)
 {
     (void)state;
@@ -329,6 +337,7 @@ int main(void)
         cmocka_unit_test(test_filters__what_is_over_when_the_guest_runs__is_trapped),
         cmocka_unit_test(test_filters__memory_that_is_executed__is_trapped),
         cmocka_unit_test(test_filters__sockets__are_unix_streams_of_the_vmm_thread),
+        cmocka_unit_test(test_filters__limits_of_other_processes__are_trapped),
         cmocka_unit_test(test_filters__files__are_the_vmm_threads),
         cmocka_unit_test(test_filters__guests__are_run_by_vcpus_alone),
         cmocka_unit_test(test_filters__io_uring__updates_files_of_the_one_ring),
