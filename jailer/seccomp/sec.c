@@ -37,7 +37,7 @@ void sec_set_done(struct sec_set *set)
     *set = (struct sec_set){0};
 }
 
-/* Fills in what is known only now. */
+/* One filter's. */
 static void settle(struct sock_filter *insns, uint32_t count, bool audit)
 {
     uint32_t pid = (uint32_t)getpid();
@@ -51,24 +51,43 @@ static void settle(struct sock_filter *insns, uint32_t count, bool audit)
     }
 }
 
-int sec_install(const struct sec_set *set, enum sec_filter which, bool audit, struct err *err)
+int sec_set_settle(struct sec_set *set, bool audit, struct err *err)
+{
+    size_t count = 0;
+    for (int which = 0; which < SEC_FILTERS_COUNT; which++)
+        count += set->programs[which].count;
+    struct sock_filter *storage = malloc((count + 1) * sizeof(*storage));
+    if (!storage)
+        return err_set(err, -ENOMEM, "no memory for the seccomp filters");
+    struct sock_filter *at = storage;
+    for (int which = 0; which < SEC_FILTERS_COUNT; which++) {
+        struct sec_program *program = &set->programs[which];
+        if (program->count == 0)
+            continue;
+        memcpy(at, program->insns, program->count * sizeof(*at));
+        settle(at, program->count, audit);
+        program->insns = at;
+        at += program->count;
+    }
+    free(set->storage);
+    set->storage = storage;
+    return 0;
+}
+
+int sec_install(const struct sec_set *set, enum sec_filter which, struct err *err)
 {
     const struct sec_program *program = &set->programs[which];
     if (program->count == 0)
         return 0;
-    struct sock_filter *insns = malloc(program->count * sizeof(*insns));
-    if (!insns)
-        return err_set(err, -ENOMEM, "no memory for the seccomp filter %s", sec_filter_name(which));
-    memcpy(insns, program->insns, program->count * sizeof(*insns));
-    settle(insns, program->count, audit);
-    const struct sock_fprog fprog = {.len = (unsigned short)program->count, .filter = insns};
-    long rc = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &fprog);
-    int code = rc < 0 ? -errno : 0;
-    free(insns);
-    if (code < 0)
-        return err_set(err, code,
-                       "Installing the seccomp filter %s: %s (%s). The kernel needs "
-                       "CONFIG_SECCOMP_FILTER; --no-seccomp runs without filters.",
-                       sec_filter_name(which), ERR_OS(code), err_name(code));
-    return 0;
+    const struct sock_fprog fprog = {
+        .len = (unsigned short)program->count,
+        .filter = (struct sock_filter *)(uintptr_t)program->insns, /* the kernel only reads */
+    };
+    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &fprog) == 0)
+        return 0;
+    int code = -errno;
+    return err_set(err, code,
+                   "Installing the seccomp filter %s: %s (%s). The kernel needs "
+                   "CONFIG_SECCOMP_FILTER; --no-seccomp runs without filters.",
+                   sec_filter_name(which), ERR_OS(code), err_name(code));
 }

@@ -34,7 +34,7 @@ struct sec_program {
 
 struct sec_set {
     struct sec_program programs[SEC_FILTERS_COUNT];
-    struct sock_filter *storage; /* what sec_set_load read; NULL: the built-in ones */
+    struct sock_filter *storage; /* of what sec_set_load or sec_set_settle made; NULL: none */
 };
 
 /* The filters of this build; nothing to release. */
@@ -49,16 +49,23 @@ struct sec_set sec_set_builtin(void);
  */
 MUST_CHECK int sec_set_load(const char *path, struct sec_set *ret_set, struct err *err);
 
-/* Frees what sec_set_load made. NULL, and the built-in set, are fine. */
+/*
+ * Puts in what is known only at run time: this process's id; and, for `audit`, that what would be
+ * trapped is written to the kernel's log, and happens. Ahead of all threads: a thread that installs
+ * must need no memory, which its filter may not let it give back. Returns 0 or -ENOMEM; then *set
+ * stays as it is.
+ */
+MUST_CHECK int sec_set_settle(struct sec_set *set, bool audit, struct err *err);
+
+/* Frees what the above made. NULL, and the built-in set, are fine. */
 void sec_set_done(struct sec_set *set);
 
 /*
- * Puts the calling thread under one filter, for good; no_new_privs has to be set. audit: what would
- * be trapped is written to the kernel's log, and happens. A filter of no instructions is none.
- * Returns 0, or -errno of seccomp(2): the caller has to end then.
+ * Puts the calling thread under one filter of a settled set, for good; no_new_privs has to be set.
+ * A filter of no instructions is none. Returns 0, or -errno of seccomp(2): the caller has to end
+ * then.
  */
-MUST_CHECK int sec_install(const struct sec_set *set, enum sec_filter which, bool audit,
-                           struct err *err);
+MUST_CHECK int sec_install(const struct sec_set *set, enum sec_filter which, struct err *err);
 
 /* "start", "vmm", "api" or "vcpu". */
 const char *sec_filter_name(enum sec_filter which);

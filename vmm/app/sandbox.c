@@ -95,17 +95,11 @@ static int load_filters(struct app_sandbox *sandbox, struct err *err)
     sandbox->filters = (struct sec_set){0};
     if (options->no_seccomp)
         return 0;
-    if (!options->seccomp_filter) {
+    if (!options->seccomp_filter)
         sandbox->filters = sec_set_builtin();
-        return 0;
-    }
-    int rc = sec_set_load(options->seccomp_filter, &sandbox->filters, err);
-    return rc < 0 ? err_prefix(err, "Seccomp error: Filter deserialization failed: ") : 0;
-}
-
-static int install(const struct app_sandbox *sandbox, enum sec_filter which, struct err *err)
-{
-    return sec_install(&sandbox->filters, which, sandbox->options->seccomp_audit, err);
+    else if (sec_set_load(options->seccomp_filter, &sandbox->filters, err) < 0)
+        return err_prefix(err, "Seccomp error: Filter deserialization failed: ");
+    return sec_set_settle(&sandbox->filters, options->seccomp_audit, err);
 }
 
 int app_sandbox_start(struct app_sandbox *sandbox, const struct app_sandbox_options *options,
@@ -118,7 +112,7 @@ int app_sandbox_start(struct app_sandbox *sandbox, const struct app_sandbox_opti
     if (rc == 0)
         rc = start_landlock(sandbox, err);
     if (rc == 0)
-        rc = install(sandbox, SEC_FILTER_START, err);
+        rc = sec_install(&sandbox->filters, SEC_FILTER_START, err);
     if (rc == 0 && options->seccomp_audit && !options->no_seccomp)
         log_warn("--seccomp-audit: the kernel's log has what the seccomp filters would forbid "
                  "(dmesg, or auditd: type=1326); nothing is forbidden.");
@@ -143,7 +137,7 @@ static void enter(const struct app_sandbox *sandbox, enum sec_filter which)
     if (rc == 0)
         rc = keep_capabilities(sandbox->caps, 0, &err);
     if (rc == 0)
-        rc = install(sandbox, which, &err);
+        rc = sec_install(&sandbox->filters, which, &err);
     if (rc < 0)
         end(&err);
 }
@@ -186,7 +180,7 @@ void app_sandbox_narrow(struct app_sandbox *sandbox)
     sandbox->is_narrow = true;
     int rc = keep_capabilities(sandbox->caps, CAPS_FILES, &err);
     if (rc == 0)
-        rc = install(sandbox, SEC_FILTER_VMM, &err);
+        rc = sec_install(&sandbox->filters, SEC_FILTER_VMM, &err);
     if (rc < 0)
         end(&err);
 }

@@ -320,7 +320,7 @@ static void test_filters__hot_paths__are_short(void **state)
 static void test_filters__instructions__stay_within_budget(void **state)
 {
     (void)state;
-    static const uint32_t budgets[SEC_FILTERS_COUNT] = {310, 170, 85, 95};
+    static const uint32_t budgets[SEC_FILTERS_COUNT] = {300, 165, 80, 85};
     const struct sec_set set = sec_set_builtin();
     EACH(which)
     {

@@ -32,14 +32,14 @@ static _Noreturn void leave(int code)
 
 static void run_child(const struct child *child)
 {
-    const struct sec_set set = sec_set_builtin();
+    struct sec_set set = sec_set_builtin();
     struct err err = ERR_INIT;
     (void)signal(SIGSYS, SIG_DFL); /* cmocka has handlers of its own */
     (void)signal(SIGABRT, SIG_DFL);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-        sec_install(&set, SEC_FILTER_START, child->audit, &err) < 0 ||
-        (child->which != SEC_FILTER_START &&
-         sec_install(&set, child->which, child->audit, &err) < 0))
+        sec_set_settle(&set, child->audit, &err) < 0 ||
+        sec_install(&set, SEC_FILTER_START, &err) < 0 ||
+        (child->which != SEC_FILTER_START && sec_install(&set, child->which, &err) < 0))
         leave(CHILD_FAILED);
     child->act();
     leave(0);
@@ -143,7 +143,7 @@ static void test_sec_install__no_program__installs_nothing(void **state)
     (void)state;
     const struct sec_set none = {0};
     struct err err = ERR_INIT;
-    assert_int_equal(sec_install(&none, SEC_FILTER_VMM, false, &err), 0);
+    assert_int_equal(sec_install(&none, SEC_FILTER_VMM, &err), 0);
     assert_int_equal(prctl(PR_GET_SECCOMP), 0);
 }
 
@@ -153,7 +153,7 @@ static void test_sec_install__a_program_that_is_none__says_which(void **state)
     const struct sock_filter nonsense = {.code = 0xffff};
     const struct sec_set set = {.programs = {[SEC_FILTER_VMM] = {&nonsense, 1}}};
     struct err err = ERR_INIT;
-    assert_int_equal(sec_install(&set, SEC_FILTER_VMM, false, &err), -EINVAL);
+    assert_int_equal(sec_install(&set, SEC_FILTER_VMM, &err), -EINVAL);
     assert_non_null(strstr(err.msg, "the seccomp filter vmm"));
 }
 
