@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -32,6 +33,18 @@ static int step_into(struct jail *jail, int *dir_fd, const char *name, struct er
     return 0;
 }
 
+/* Said now: the monitor would be told "Permission denied" by /dev/kvm. */
+static int check_mount(const struct jail *jail, int root_fd, struct err *err)
+{
+    struct statvfs fs;
+    if (fstatvfs(root_fd, &fs) < 0 || !(fs.f_flag & ST_NODEV))
+        return 0;
+    return err_set(err, -EACCES,
+                   "%s is on a file system that is mounted nodev: the monitor could open no device "
+                   "there. Mount it without nodev, or choose another --chroot-base-dir.",
+                   jail->root_path);
+}
+
 int jail_make_tree(struct jail *jail, struct err *err)
 {
     FD_AUTO int dir_fd = open(jail->base_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -42,6 +55,8 @@ int jail_make_tree(struct jail *jail, struct err *err)
         rc = step_into(jail, &dir_fd, jail->args->id, err);
     if (rc == 0)
         rc = step_into(jail, &dir_fd, "root", err);
+    if (rc == 0)
+        rc = check_mount(jail, dir_fd, err);
     if (rc == 0)
         jail->root_fd = fd_steal(&dir_fd);
     return rc;

@@ -183,6 +183,14 @@ touch {jail.path('late/seen')} && ls /proc/$pid/root/late; kill -9 $pid"""
 
 
 @case
+def jail_on_a_file_system_without_devices_is_refused(t):
+    jail = Jail(t)
+    script = f"mount -t tmpfs -o nodev none {jail.base} && exec {JAILER} {' '.join(jail.options())}"
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, check=False)
+    refused(jail, done, "is on a file system that is mounted nodev", {})
+
+
+@case
 def jail_closes_what_it_inherits(t):
     jail = Jail(t)
     ends = socket.socketpair()

@@ -7,11 +7,11 @@ set -euo pipefail
 # shellcheck source=tests/lab/session.bash
 source tests/lab/session.bash
 
-base=$dir/jails
+# Not in $dir: a tmpfs of the lab's, mounted nodev.
+base=$(mktemp -d /var/tmp/jails.XXXXXX)
 cgroups=/sys/fs/cgroup/firecracker
 user=10001
-mkdir "$base"
-chmod 755 "$dir" "$dir/.."
+chmod 755 "$base" "$dir" "$dir/.."
 install -m 755 "$mayfly" "$dir/firecracker"
 
 # enter_netns NAME TAP ADDRESS: a network namespace with one TAP, the jail's user's
