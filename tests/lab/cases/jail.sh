@@ -18,6 +18,7 @@ install -m 755 "$mayfly" "$dir/firecracker"
 make_netns() {
     ip netns add "$1"
     ip netns exec "$1" ip tuntap add "$2" mode tap user "$user" vnet_hdr
+    ip netns exec "$1" ip link set "$2" address 02:00:00:00:00:01 # the same host for a clone
     ip netns exec "$1" ip addr add "$3" dev "$2"
     ip netns exec "$1" ip link set "$2" up
 }
