@@ -68,6 +68,8 @@ static int copy(struct jail *jail, int from_fd, const struct stat *st, struct er
         ssize_t len = sendfile(fd, from_fd, &at, (size_t)(st->st_size - at));
         rc = len < 0 ? -errno : len == 0 ? -EIO : 0;
     }
+    if (rc == 0 && ftruncate(fd, st->st_size) < 0) /* of a longer one that was there */
+        rc = -errno;
     if (rc == 0 && fchown(fd, jail->uid, jail->gid) < 0)
         rc = -errno;
     if (rc < 0)

@@ -33,6 +33,20 @@ static int step_into(struct jail *jail, int *dir_fd, const char *name, struct er
     return 0;
 }
 
+/* A jail that is there may be root's or this VM's user's; nobody gets another one's files. */
+static int check_owner(const struct jail *jail, int root_fd, struct err *err)
+{
+    struct stat st;
+    if (fstat(root_fd, &st) < 0)
+        return err_set(err, -errno, "%s: %s", jail->root_path, ERR_OS(errno));
+    if (st.st_uid == 0 || st.st_uid == jail->uid)
+        return 0;
+    return err_set(err, -EPERM,
+                   "%s is there and belongs to user %u, neither to root nor to %u (--uid): another "
+                   "VM's jail? Remove it, or give it to that user.",
+                   jail->root_path, st.st_uid, jail->uid);
+}
+
 /* Said now: the monitor would be told "Permission denied" by /dev/kvm. */
 static int check_mount(const struct jail *jail, int root_fd, struct err *err)
 {
@@ -55,6 +69,8 @@ int jail_make_tree(struct jail *jail, struct err *err)
         rc = step_into(jail, &dir_fd, jail->args->id, err);
     if (rc == 0)
         rc = step_into(jail, &dir_fd, "root", err);
+    if (rc == 0)
+        rc = check_owner(jail, dir_fd, err);
     if (rc == 0)
         rc = check_mount(jail, dir_fd, err);
     if (rc == 0)

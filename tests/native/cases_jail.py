@@ -183,6 +183,20 @@ touch {jail.path('late/seen')} && ls /proc/$pid/root/late; kill -9 $pid"""
 
 
 @case
+def jail_of_another_user_is_refused(t):
+    """Its own user's, and root's, are accepted: clients make the tree before."""
+    for owner, status in ((12345, 1), (UID, 0), (0, 0)):
+        jail = Jail(t, ident=f"owner-{owner}")
+        os.makedirs(jail.root)
+        os.chown(jail.root, owner, owner)
+        done = jail.run()
+        equal(f"exit status, jail of {owner}", status, done.returncode)
+        if status:
+            contains("stderr", f"{jail.root} is there and belongs to user 12345, neither to root nor to {UID}", done.stderr)
+            equal("jail", [], os.listdir(jail.root))
+
+
+@case
 def jail_on_a_file_system_without_devices_is_refused(t):
     jail = Jail(t)
     script = f"mount -t tmpfs -o nodev none {jail.base} && exec {JAILER} {' '.join(jail.options())}"

@@ -26,6 +26,7 @@
 #include "vmm/app/host_check.h"
 #include "vmm/app/logger.h"
 #include "vmm/app/run.h"
+#include "vmm/app/sandbox.h"
 #include "vmm/app/signals.h"
 #include "vmm/app/version.h"
 #include "vmm/machine/probe.h"
@@ -75,7 +76,14 @@ static NO_INLINE int run_describe(const char *path)
     struct err err = ERR_INIT;
     uint32_t version[3];
     char *text = NULL;
-    int rc = snap_version(path, version, &err);
+    static const struct app_sandbox_options options = {0};
+    struct app_sandbox sandbox;
+    int rc = app_sandbox_start(&sandbox, &options, &err);
+    if (rc < 0) {
+        complain(err.msg);
+        return EXIT_CODE_GENERIC;
+    }
+    rc = snap_version(path, version, &err);
     if (rc == 0)
         rc = snap_describe(path, &text, &err);
     if (rc < 0) {
