@@ -2,7 +2,7 @@
 /*
  * Records which system calls threads under seccomp filters make, until it is told to end (SIGTERM,
  * SIGINT), for the coverage of the tables (tests/coverage/compare).
- * usage: seccomp-seen FILE [NUMBER:ARG[:ARG]...] 
+ * usage: seccomp-seen FILE [NUMBER:ARG[:ARG]...]
  *   FILE        is written at the end: "comm filters number arg arg count" a line, tab-separated
  *   NUMBER:...  the arguments that matter of that call
  * Prints "ready" when it records.

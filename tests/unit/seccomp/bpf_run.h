@@ -43,6 +43,14 @@ static inline bool bpf_test(const struct sock_filter *insn, uint32_t a)
     }
 }
 
+/* How far to go beyond the next instruction. */
+static inline uint32_t bpf_jump(const struct sock_filter *insn, uint32_t a)
+{
+    if (BPF_OP(insn->code) == BPF_JA)
+        return insn->k;
+    return bpf_test(insn, a) ? insn->jt : insn->jf;
+}
+
 static inline struct bpf_result bpf_run(const struct sec_program *program,
                                         const struct seccomp_data *data)
 {
@@ -51,26 +59,18 @@ static inline struct bpf_result bpf_run(const struct sec_program *program,
     for (uint32_t at = 0; at < program->count; at++) {
         const struct sock_filter *insn = &program->insns[at];
         result.steps++;
-        switch (BPF_CLASS(insn->code)) {
-        case BPF_LD:
-            a = bpf_load(data, insn->k);
-            break;
-        case BPF_ALU:
-            assert_int_equal(insn->code, BPF_ALU | BPF_AND | BPF_K);
-            a &= insn->k;
-            break;
-        case BPF_JMP:
-            if (BPF_OP(insn->code) == BPF_JA)
-                at += insn->k;
-            else
-                at += bpf_test(insn, a) ? insn->jt : insn->jf;
-            break;
-        case BPF_RET:
+        if (BPF_CLASS(insn->code) == BPF_RET) {
             result.action = insn->k;
             return result;
-        default:
-            fail_msg("instruction 0x%x is not known here", insn->code);
         }
+        if (BPF_CLASS(insn->code) == BPF_LD)
+            a = bpf_load(data, insn->k);
+        else if (insn->code == (BPF_ALU | BPF_AND | BPF_K))
+            a &= insn->k;
+        else if (BPF_CLASS(insn->code) == BPF_JMP)
+            at += bpf_jump(insn, a);
+        else
+            fail_msg("instruction 0x%x is not known here", insn->code);
     }
     fail_msg("the filter has no end");
     return result;
