@@ -39,6 +39,8 @@ static const struct cmdline_option options[] = {
            "executable's name]."),
     OPTION("resource-limit", CMDLINE_LIST, limits, false, NULL,
            "fsize=BYTES or no-file=N; may be given more than once."),
+    OPTION("rootless", CMDLINE_FLAG, rootless, false, NULL,
+           "Jail without being root, by a user namespace; has --new-pid-ns in it."),
     OPTION("uid", CMDLINE_VALUE, uid, true, NULL, "User that the monitor runs as."),
     OPTION("version", CMDLINE_FLAG, version, false, NULL, "Print the version."),
 };
@@ -50,6 +52,7 @@ int jail_args_parse(int argc, char *const *argv, struct jail_args *ret_args, str
     int rc = cmdline_parse(&cmdline, argc, argv, &args, &args.rest, err);
     if (rc < 0)
         return err_prefix(err, "Failed to parse arguments: ");
+    args.new_pid_ns |= args.rootless;
     *ret_args = args;
     return 0;
 }

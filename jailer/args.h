@@ -29,6 +29,7 @@ struct jail_args {
     struct cmdline_list keep_fds;
     bool daemonize;
     bool new_pid_ns;
+    bool rootless;
     bool help;
     bool version;
     int rest; /* index in argv of what the monitor gets */

@@ -35,6 +35,7 @@ static int check_executable(struct jail *jail, struct err *err)
     if (!(st.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH)))
         return err_set(err, -EACCES, "%s may not be executed: its mode is %03o. chmod a+x %s",
                        jail->args->exec_file, st.st_mode & 0777, jail->exec_path);
+    jail->exec_is_roots = st.st_uid == 0;
     jail->exec_name = strrchr(jail->exec_path, '/') + 1;
     return 0;
 }

@@ -12,6 +12,7 @@
 
 #include "base/fd.h"
 #include "jailer/jail.h"
+#include "jailer/rootless.h"
 
 #define MISC_MAJOR 10u
 
@@ -61,14 +62,38 @@ static int make_node(struct jail *jail, int dir_fd, const char *name, const char
     return rc;
 }
 
+/* A node, or without root the host's own. */
+static int give_node(struct jail *jail, enum jail_device device, int dir_fd, const char *name,
+                     const char *path, dev_t dev, struct err *err)
+{
+    return jail->args->rootless ? jail_rootless_bind_device(jail, device, dir_fd, name, path, err)
+                                : make_node(jail, dir_fd, name, path, dev, err);
+}
+
 static void make_urandom(struct jail *jail, int dev_fd)
 {
     struct err err = ERR_INIT;
-    if (make_node(jail, dev_fd, "urandom", "/dev/urandom", makedev(1, 9), &err) == 0)
+    if (give_node(jail, JAIL_DEVICE_URANDOM, dev_fd, "urandom", "/dev/urandom", makedev(1, 9),
+                  &err) == 0)
         return;
     (void)printf("Warning! Could not create /dev/urandom device inside jailer: %s.\n"
                  "MMDS version 2 will not be available to use.\n",
                  err.msg);
+}
+
+static int make_nodes(struct jail *jail, int dev_fd, int net_fd, struct err *err)
+{
+    int rc = give_node(jail, JAIL_DEVICE_TUN, net_fd, "tun", "/dev/net/tun",
+                       makedev(MISC_MAJOR, 200), err);
+    if (rc == 0)
+        rc = give_node(jail, JAIL_DEVICE_KVM, dev_fd, "kvm", "/dev/kvm", makedev(MISC_MAJOR, 232),
+                       err);
+    if (rc == 0)
+        make_urandom(jail, dev_fd);
+    if (rc == 0 && jail->userfault_minor >= 0)
+        rc = give_node(jail, JAIL_DEVICE_USERFAULTFD, dev_fd, "userfaultfd", "/dev/userfaultfd",
+                       makedev(MISC_MAJOR, (unsigned)jail->userfault_minor), err);
+    return rc;
 }
 
 int jail_make_devices(struct jail *jail, struct err *err)
@@ -84,14 +109,5 @@ int jail_make_devices(struct jail *jail, struct err *err)
         rc = own_directory(jail, dev_fd, "net", "/dev/net", &net_fd, err);
     if (rc == 0)
         rc = own_directory(jail, root_fd, "run", "/run", &run_fd, err);
-    if (rc == 0)
-        rc = make_node(jail, net_fd, "tun", "/dev/net/tun", makedev(MISC_MAJOR, 200), err);
-    if (rc == 0)
-        rc = make_node(jail, dev_fd, "kvm", "/dev/kvm", makedev(MISC_MAJOR, 232), err);
-    if (rc == 0)
-        make_urandom(jail, dev_fd);
-    if (rc == 0 && jail->userfault_minor >= 0)
-        rc = make_node(jail, dev_fd, "userfaultfd", "/dev/userfaultfd",
-                       makedev(MISC_MAJOR, (unsigned)jail->userfault_minor), err);
-    return rc;
+    return rc < 0 ? rc : make_nodes(jail, dev_fd, net_fd, err);
 }

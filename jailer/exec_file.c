@@ -16,10 +16,10 @@
 #include "base/fd.h"
 #include "jailer/jail.h"
 
-static bool can_be_shared(int fd, const struct stat *st)
+static bool can_be_shared(const struct jail *jail, int fd, const struct stat *st)
 {
     struct statvfs fs;
-    return st->st_uid == 0 && !(st->st_mode & (S_IWGRP | S_IWOTH | S_ISUID | S_ISGID)) &&
+    return jail->exec_is_roots && !(st->st_mode & (S_IWGRP | S_IWOTH | S_ISUID | S_ISGID)) &&
            (st->st_mode & S_IXOTH) && fstatvfs(fd, &fs) == 0 && !(fs.f_flag & ST_NOEXEC);
 }
 
@@ -84,7 +84,7 @@ int jail_place_executable(struct jail *jail, struct err *err)
     FD_AUTO int fd = open(jail->exec_path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) < 0)
         return err_set(err, -errno, "Failed to open %s: %s", jail->exec_path, ERR_OS(errno));
-    if (can_be_shared(fd, &st))
+    if (can_be_shared(jail, fd, &st))
         jail->tree_fd = mount_of(jail->exec_path);
     if (jail->tree_fd < 0)
         return copy(jail, fd, &st, err);

@@ -15,9 +15,19 @@
 #include "jailer/cgroup.h"
 #include "jailer/undo.h"
 
+/* Device nodes of a jail. */
+enum jail_device {
+    JAIL_DEVICE_TUN,
+    JAIL_DEVICE_KVM,
+    JAIL_DEVICE_URANDOM,
+    JAIL_DEVICE_USERFAULTFD,
+    JAIL_DEVICES_COUNT,
+};
+
 struct jail {
     const struct jail_args *args;
     char exec_path[PATH_MAX]; /* canonical */
+    bool exec_is_roots;       /* its file; a user namespace hides that */
     const char *exec_name;    /* its last component, in exec_path */
     char base_path[PATH_MAX]; /* canonical */
     char root_path[PATH_MAX]; /* base/exec_name/id/root */
@@ -35,6 +45,12 @@ struct jail {
     bool is_rooted;         /* the root is bound onto itself */
     bool is_bound;          /* the executable, over its place */
     bool is_inside;         /* the jail's root is the root */
+    /* --rootless: what the host calls the monitor's user and group, and mounts of its devices. */
+    uint32_t host_uid;
+    uint32_t host_gid;
+    bool has_own_ids; /* the user's own */
+    int device_fds[JAIL_DEVICES_COUNT];
+    uint32_t bound_devices; /* bits by device */
     struct jail_undo undo;
 };
 

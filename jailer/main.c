@@ -16,6 +16,7 @@
 #include "jailer/args.h"
 #include "jailer/fds.h"
 #include "jailer/jail.h"
+#include "jailer/rootless.h"
 
 /* The sentence, and once more as clients look for it. */
 static int fail(const struct err *err)
@@ -53,7 +54,10 @@ static int open_null(struct jail *jail, struct err *err)
 /* Returns only when a step failed, and then nothing of the jail is left that was not there. */
 static int build(struct jail *jail, int argc, char *const *argv, struct err *err)
 {
-    int rc = jail_make_tree(jail, err);
+    bool rootless = jail->args->rootless;
+    int rc = rootless ? jail_rootless_enter(jail, err) : 0;
+    if (rc == 0)
+        rc = jail_make_tree(jail, err);
     if (rc == 0)
         rc = jail_place_executable(jail, err);
     if (rc == 0)
@@ -64,6 +68,8 @@ static int build(struct jail *jail, int argc, char *const *argv, struct err *err
         rc = jail_cgroups_make(&jail->cgroups, &jail->undo, err);
     if (rc == 0)
         rc = open_null(jail, err);
+    if (rc == 0 && rootless)
+        rc = jail_rootless_open_devices(jail, err);
     if (rc == 0)
         rc = jail_enter_root(jail, err);
     if (rc == 0)
@@ -75,12 +81,26 @@ static int build(struct jail *jail, int argc, char *const *argv, struct err *err
     return rc;
 }
 
+static int check_rights(struct jail *jail, struct err *err)
+{
+    if (jail->args->rootless)
+        return jail_rootless_check(jail, err);
+    if (geteuid() == 0)
+        return 0;
+    return err_set(err, -EPERM,
+                   "The jailer has to be started by root: it makes namespaces, device nodes and "
+                   "cgroups. This is user %u; --rootless does without.",
+                   geteuid());
+}
+
 int main(int argc, char **argv)
 {
     static struct jail jail; /* too large for a frame */
     struct jail_args args;
     struct err err = ERR_INIT;
     jail = (struct jail){.root_fd = FD_NONE, .tree_fd = FD_NONE, .null_fd = FD_NONE};
+    for (size_t i = 0; i < JAIL_DEVICES_COUNT; i++)
+        jail.device_fds[i] = FD_NONE;
     jail.start_us = clock_mono_ns() / NS_PER_US;
     if (fd_fill_standard() < 0)
         return EXIT_FAILURE; /* there is nowhere to say why */
@@ -92,13 +112,8 @@ int main(int argc, char **argv)
         return answer_query(&args, cmdline_program_name(argv[0], "mayfly-jailer"));
     if (jail_check(&jail, &args, &err) < 0)
         return fail(&err);
-    if (geteuid() != 0) {
-        (void)err_set(&err, -EPERM,
-                      "The jailer has to be started by root: it makes namespaces, device nodes and "
-                      "cgroups. This is user %u.",
-                      geteuid());
+    if (check_rights(&jail, &err) < 0)
         return fail(&err);
-    }
     (void)build(&jail, argc, argv, &err);
     return fail(&err);
 }

@@ -75,6 +75,8 @@ static int write_pid_file(struct jail *jail, pid_t pid, struct err *err)
 
 static int become_user(const struct jail *jail, struct err *err)
 {
+    if (jail->args->rootless && jail->has_own_ids)
+        return 0; /* it is; the groups stay, since nobody may leave them */
     if (setgid(jail->gid) < 0)
         return err_set(err, -errno, "Failed to become group %u: %s", jail->gid, ERR_OS(errno));
     if (setgroups(0, NULL) < 0)
@@ -116,7 +118,8 @@ static int exec_monitor(const struct start *start)
         return rc;
     (void)execve(path, start->words, env);
     rc = -errno;
-    if (setresuid(0, 0, 0) < 0) /* root may undo */
+    /* Root may undo. */
+    if (!(jail->args->rootless && jail->has_own_ids) && setresuid(0, 0, 0) < 0)
         rc = -errno;
     return err_set(start->err, rc, "Failed to exec into Firecracker: %s (%s in the jail %s)",
                    ERR_OS(rc), path, jail->root_path);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Times the installation of the built-in seccomp filters, thread by thread, beside filters of as many
- * instructions: some that let pass at once, some that compare with all first. Each in a child of its own, in turn. Usage: seccomp_time RUNS. Prints
- * "insns FILTER COUNT" a filter, then "ours|floor|linear THREAD ns" a run. Part of perf, not of the product.
+ * Times the installation of the built-in seccomp filters, thread by thread, beside filters of as
+ * many instructions: some that let pass at once, some that compare with all first. Each in a child
+ * of its own, in turn. Usage: seccomp_time RUNS. Prints "insns FILTER COUNT" a filter, then
+ * "ours|floor|linear THREAD ns" a run. Part of perf, not of the product.
  */
 #include <err.h>
 #include <linux/seccomp.h>

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The jailer without root (--rootless): started by an ordinary user, in a mount namespace where /dev/kvm is for all."""
+
+import os
+import shutil
+import stat
+import subprocess
+
+from jail_tools import JAILER, Jail, probe, refused
+from native import BINARY, case, contains, equal, guest, lacks
+
+USER = 65533
+RANGE, COUNT = 300000, 100
+
+
+class Rootless(Jail):
+    """Run by USER. subids: that user has a range of ids."""
+
+    def __init__(self, t, subids=False, **options):
+        super().__init__(t, **options)
+        self.jailer = t.path("jailer")
+        shutil.copy(JAILER, self.jailer)
+        os.chmod(self.jailer, 0o755)
+        os.chown(self.base, USER, USER)
+        for name, number in (("kvm", (10, 232)), ("tun", (10, 200))):
+            if not os.path.exists(t.path(name)):
+                os.mknod(t.path(name), stat.S_IFCHR | 0o666, os.makedev(*number))
+            os.chmod(t.path(name), 0o666)
+        self.binds = {t.path("kvm"): "/dev/kvm", t.path("tun"): "/dev/net/tun"}
+        if subids:
+            for name, line in (("passwd", f"tester:x:{USER}:{USER}::/:/bin/sh\n"),
+                               ("subuid", f"tester:{RANGE}:{COUNT}\n"), ("subgid", f"tester:{RANGE}:{COUNT}\n")):
+                t.write(f"etc-{name}", line)
+                os.chmod(t.path(f"etc-{name}"), 0o644)
+                self.binds[t.path(f"etc-{name}")] = f"/etc/{name}"
+
+    def run(self, *more, monitor=(), prefix=(), env=None, pass_fds=(), timeout_s=20, **replaced):
+        ids = {"uid": str(USER), "gid": str(USER), **replaced}
+        words = [self.jailer, "--rootless", *self.options(*more, **ids), "--", *monitor]
+        mounts = "; ".join(f"touch {place} 2>/dev/null; mount --bind {what} {place}"
+                           for what, place in self.binds.items())
+        script = f"set -e; {mounts}; exec {' '.join(prefix)} setpriv --reuid={USER} --regid={USER} --clear-groups \"$@\""
+        return subprocess.run(["unshare", "--mount", "sh", "-c", script, "sh", *words], cwd=self.t.dir,
+                              capture_output=True, text=True, timeout=timeout_s, stdin=subprocess.DEVNULL, env=env,
+                              pass_fds=pass_fds, check=False)
+
+
+@case
+def rootless_jail_says_in_one_line_what_isolates(t):
+    jail = Rootless(t)
+    done = jail.run()
+    equal("exit status", 0, done.returncode)
+    equal("stderr", f"Rootless: user, mount, network (empty), IPC, UTS and PID namespaces; the monitor's user {USER} is the "
+          f"host's {USER}, the one who started it; not limited by a cgroup: no --cgroup.\n", done.stderr)
+    seen = probe(done.stdout)
+    equal("ids", f"{USER} {USER} {USER}", seen["uids"])
+    equal("pid", "1", seen["pid"])
+    equal("root", {"dev", "run", "probe"}, set(seen["root"].split()) - {"probe.pid"})
+    equal("fds", "0 1 2", seen["fds"])
+    equal("environment", [], seen["env"])
+
+
+@case
+def rootless_jail_binds_root_s_program_and_the_devices(t):
+    jail = Rootless(t)
+    equal("exit status", 0, jail.run().returncode)
+    equal("program", 0, os.path.getsize(jail.path("probe")))
+    for name in ("dev/kvm", "dev/net/tun", "dev/urandom"):
+        st = os.stat(jail.path(name))
+        equal(f"place of {name}", (True, 0, USER), (stat.S_ISREG(st.st_mode), st.st_size, st.st_uid))
+
+
+@case
+def rootless_jail_of_a_range_is_another_user_of_the_host(t):
+    jail = Rootless(t, subids=True)
+    os.chown(jail.base, USER, USER)
+    done = jail.run(uid="7", gid="7")
+    equal("exit status, stderr", (0, True), (done.returncode, f"user 7 is the host's {RANGE + 6};" in done.stderr))
+    equal("ids", "7 7 7", probe(done.stdout)["uids"])
+    equal("owner of the root", RANGE + 6, os.stat(jail.root).st_uid)
+
+
+REFUSED = [
+    ("another_user", {"uid": "5"}, f"gives user {USER} no range of ids, so that the monitor can only be {USER}"),
+    ("root_inside", {"uid": "0", "gid": "0"}, f"gives user {USER} no range of ids"),
+    ("a_cgroup_that_is_not_its_own", {"cgroup": "pids.max=5", "cgroup_version": "1"}, "Permission denied (os error 13)"),
+    ("a_netns_that_is_not_its_own", {"netns": "/proc/1/ns/net"}, "(os error "),
+]
+
+
+def bad_input(name, replaced, sentence):
+    def run(t):
+        jail = Rootless(t)
+        refused(jail, jail.run(**replaced), sentence, {})
+    run.__name__ = f"rootless_jail_is_refused_for_{name}"
+    return run
+
+
+for _row in REFUSED:
+    case(bad_input(*_row))
+
+
+@case
+def rootless_jail_of_a_range_is_refused_for_ids_outside(t):
+    jail = Rootless(t, subids=True)
+    for uid, gid, sentence in ((str(COUNT + 1), "1", f"1 to {COUNT} count through the user's range"),
+                               ("0", "1", "count through the user's range"),
+                               ("1", str(USER), "have to be the user's own both")):
+        refused(jail, jail.run(uid=uid, gid=gid), sentence, {})
+
+
+@case
+def rootless_jail_without_kvm_for_the_user_is_refused(t):
+    jail = Rootless(t)
+    os.chmod(t.path("kvm"), 0o600)
+    refused(jail, jail.run(), "--rootless: the monitor's user could not open /dev/kvm.", {})
+
+
+@case
+def rootless_jail_is_not_for_root(t):
+    jail = Jail(t)
+    refused(jail, jail.run("--rootless"), "--rootless is for ordinary users; root jails without it", {})
+
+
+@case
+def rootless_jail_that_cannot_run_leaves_nothing(t):
+    jail = Rootless(t)
+    with open(jail.exec_file, "wb") as file:
+        file.write(b"no program")
+    refused(jail, jail.run(), "Failed to exec into Firecracker: Exec format error (os error 8)", {})
+
+
+@case
+def rootless_monitor_runs_a_guest(t):
+    jail = Rootless(t, program=BINARY, name="firecracker")
+    os.makedirs(jail.root)
+    shutil.copy(guest("hello"), jail.path("kernel"))
+    os.chmod(jail.path("kernel"), 0o644)
+    with open(jail.path("vm.json"), "w", encoding="ascii") as file:
+        file.write('{"boot-source": {"kernel_image_path": "/kernel"}, "drives": [], '
+                   '"machine-config": {"vcpu_count": 1, "mem_size_mib": 64}}')
+    for directory in (jail.root, os.path.dirname(jail.root), os.path.dirname(os.path.dirname(jail.root))):
+        os.chown(directory, USER, USER)
+    done = jail.run(monitor=("--no-api", "--config-file", "/vm.json"))
+    equal("exit status", 0, done.returncode)
+    contains("output", "exit_code=0", done.stdout)
+    lacks("output", "error", done.stdout.lower())
