@@ -98,6 +98,8 @@ const struct sec_rule sec_rules[] = {
     CALL(exit_group, ALL, "the process's end, which any thread may have to bring"),
     CALL(rt_sigprocmask, ALL, "glibc blocks signals around a thread's start and end, and in abort"),
     CALL(rt_sigaction, ALL, "abort puts SIGABRT's default back"),
+    CALL(rt_sigtimedwait, ALL,
+         "a file over its size limit is an error and no signal: that is taken away"),
     CALL(rt_sigreturn, ALL,
          "the end of any signal's handler: kicks, SIGPIPE, SIGSYS in audit mode"),
     CALL(getpid, ALL, "raise and abort"),

@@ -8,7 +8,7 @@ import re
 import subprocess
 
 from api import Served, wait_until
-from native import BINARY, case, contains, equal, guest, skip
+from native import BINARY, case, contains, equal, guest, lacks, skip
 
 COMPILER = os.path.join(os.path.dirname(BINARY), "mayfly-seccomp")
 
@@ -197,3 +197,21 @@ def seccomp_table_is_listed_with_reasons(t):
     equal("columns", {6}, {len(row) for row in rows})
     equal("rows without a reason", [], [row for row in rows if len(row[4]) < 3])
     equal("rows, each once", len(rows), len({tuple(row[:3]) for row in rows}))
+
+
+@case
+def metrics_over_the_file_size_limit_are_only_told(t):
+    """Which takes calls that nothing else makes."""
+    t.config("numbers")
+    vm = t.start("--no-api", "--config-file", "vm.json", "--log-path", "log", "--prometheus-path", "text",
+                 prefix=("prlimit", "--fsize=30000"), may_leave={"text"})
+    wait_until("numbers", lambda: "0002" in vm.out)
+    subprocess.run(["prlimit", f"--pid={vm.pid}", "--fsize=100"], check=True)
+    vm.signal(15)
+    vm.wait()
+    equal("death by signal", -15, vm.status)
+    t.config("hello")
+    end = t.run("--no-api", "--config-file", "vm.json", "--log-path", "log", "--prometheus-path", "text",
+                "--metrics-path", "metrics", prefix=("prlimit", "--fsize=3000"), may_leave={"text"})
+    lacks("log", "system call", t.log)
+    equal("status", 1, end.status)
