@@ -15,5 +15,9 @@ LIMITS = {
     "warm-syscalls": 30,  # the same from a process with --warm: 26 to 28
     "snapshot-disk": 1 << 20,  # bytes on disk of a 128 MiB tiny guest's snapshot
     "clone-dirty": 250,  # KiB private dirty of an idle clone of it, its RAM included, loaded by the command line
+    "jailer-syscalls": 130,  # from exec to the monitor's exec, no cgroup, all four devices
+    "jailer-binary": 1310720,  # bytes stripped: 1.25 MiB, of which the policy may take what is left
+    "seccomp-insns": 640,  # of the filters installed with the API and one vCPU
+    "seccomp-installs": 4,  # as many: all threads', then one each for the API, the vCPU and the vmm thread
     "exits": 900,  # KVM exits until the tuned kernel's init is ready, 1 vCPU, 128 MiB
 }
