@@ -57,11 +57,31 @@ static int choose_id(const char *path, const char *option, uint32_t own, uint32_
     return 0;
 }
 
+/* Who else could write there could put another tree in the jail's place. */
+static int check_base(const struct jail *jail, struct err *err)
+{
+    struct stat st;
+    if (stat(jail->base_path, &st) < 0)
+        return err_set(err, -errno, "%s: %s", jail->base_path, ERR_OS(errno));
+    if (st.st_uid != geteuid())
+        return err_set(
+            err, -EPERM,
+            "--rootless: %s belongs to user %u, not to user %u who starts this jail. Give "
+            "--chroot-base-dir a directory of the user's own.",
+            jail->base_path, st.st_uid, geteuid());
+    if (st.st_mode & S_IWOTH)
+        return err_set(err, -EPERM, "--rootless: everybody may write to %s. chmod o-w %s",
+                       jail->base_path, jail->base_path);
+    return 0;
+}
+
 int jail_rootless_check(struct jail *jail, struct err *err)
 {
     if (geteuid() == 0)
         return err_set(err, -EINVAL, "--rootless is for ordinary users; root jails without it");
-    int rc = choose_id("/etc/subuid", "uid", geteuid(), jail->uid, &jail->host_uid, err);
+    int rc = check_base(jail, err);
+    if (rc == 0)
+        rc = choose_id("/etc/subuid", "uid", geteuid(), jail->uid, &jail->host_uid, err);
     if (rc == 0)
         rc = choose_id("/etc/subgid", "gid", getegid(), jail->gid, &jail->host_gid, err);
     if (rc < 0)

@@ -123,6 +123,29 @@ def rootless_jail_is_not_for_root(t):
 
 
 @case
+def rootless_jail_needs_a_base_of_the_users_own(t):
+    jail = Rootless(t)
+    refused(jail, jail.run(chroot_base_dir=None), "Failed to parse arguments: --rootless needs --chroot-base-dir", {})
+    os.chown(jail.base, 0, 0)
+    os.chmod(jail.base, 0o777)
+    refused(jail, jail.run(), f"{jail.base} belongs to user 0, not to user {USER} who starts this jail", {})
+    os.chown(jail.base, USER, USER)
+    refused(jail, jail.run(), f"--rootless: everybody may write to {jail.base}. chmod o-w", {})
+    os.chmod(jail.base, 0o775)
+    equal("exit status", 0, jail.run().returncode)
+
+
+@case
+def rootless_jail_above_the_users_limit_names_that(t):
+    jail = Rootless(t)
+    few = ("prlimit", "--nofile=512:512")
+    refused(jail, jail.run(prefix=few), "no-file=2048: Operation not permitted (os error 1) (EPERM). The jailer "
+            "itself may have 512 at most: --resource-limit no-file=512", {})
+    done = jail.run("--resource-limit", "no-file=512", prefix=few)
+    equal("limit", "512 512", probe(done.stdout)["no_file"])
+
+
+@case
 def rootless_jail_that_cannot_run_leaves_nothing(t):
     jail = Rootless(t)
     with open(jail.exec_file, "wb") as file:
