@@ -19,6 +19,7 @@
 
 #include "base/fd.h"
 #include "jailer/idmap.h"
+#include "jailer/rootless_cgroup.h"
 
 static const char *const device_paths[JAIL_DEVICES_COUNT] = {
     [JAIL_DEVICE_TUN] = "/dev/net/tun",
@@ -84,6 +85,9 @@ int jail_rootless_check(struct jail *jail, struct err *err)
         rc = choose_id("/etc/subuid", "uid", geteuid(), jail->uid, &jail->host_uid, err);
     if (rc == 0)
         rc = choose_id("/etc/subgid", "gid", getegid(), jail->gid, &jail->host_gid, err);
+    if (rc < 0)
+        return rc;
+    rc = jail_rootless_check_cgroups(jail, err);
     if (rc < 0)
         return rc;
     bool own_uid = jail->host_uid == geteuid();

@@ -4,45 +4,10 @@
 import os
 import shutil
 import stat
-import subprocess
 
-from jail_tools import JAILER, Jail, probe, refused
+from jail_tools import Jail, probe, refused
 from native import BINARY, case, contains, equal, guest, lacks
-
-USER = 65533
-RANGE, COUNT = 300000, 100
-
-
-class Rootless(Jail):
-    """Run by USER. subids: that user has a range of ids."""
-
-    def __init__(self, t, subids=False, **options):
-        super().__init__(t, **options)
-        self.jailer = t.path("jailer")
-        shutil.copy(JAILER, self.jailer)
-        os.chmod(self.jailer, 0o755)
-        os.chown(self.base, USER, USER)
-        for name, number in (("kvm", (10, 232)), ("tun", (10, 200))):
-            if not os.path.exists(t.path(name)):
-                os.mknod(t.path(name), stat.S_IFCHR | 0o666, os.makedev(*number))
-            os.chmod(t.path(name), 0o666)
-        self.binds = {t.path("kvm"): "/dev/kvm", t.path("tun"): "/dev/net/tun"}
-        if subids:
-            for name, line in (("passwd", f"tester:x:{USER}:{USER}::/:/bin/sh\n"),
-                               ("subuid", f"tester:{RANGE}:{COUNT}\n"), ("subgid", f"tester:{RANGE}:{COUNT}\n")):
-                t.write(f"etc-{name}", line)
-                os.chmod(t.path(f"etc-{name}"), 0o644)
-                self.binds[t.path(f"etc-{name}")] = f"/etc/{name}"
-
-    def run(self, *more, monitor=(), prefix=(), env=None, pass_fds=(), timeout_s=20, **replaced):
-        ids = {"uid": str(USER), "gid": str(USER), **replaced}
-        words = [self.jailer, "--rootless", *self.options(*more, **ids), "--", *monitor]
-        mounts = "; ".join(f"touch {place} 2>/dev/null; mount --bind {what} {place}"
-                           for what, place in self.binds.items())
-        script = f"set -e; {mounts}; exec {' '.join(prefix)} setpriv --reuid={USER} --regid={USER} --clear-groups \"$@\""
-        return subprocess.run(["unshare", "--mount", "sh", "-c", script, "sh", *words], cwd=self.t.dir,
-                              capture_output=True, text=True, timeout=timeout_s, stdin=subprocess.DEVNULL, env=env,
-                              pass_fds=pass_fds, check=False)
+from rootless_tools import COUNT, RANGE, USER, Rootless
 
 
 @case
@@ -83,7 +48,10 @@ def rootless_jail_of_a_range_is_another_user_of_the_host(t):
 REFUSED = [
     ("another_user", {"uid": "5"}, f"gives user {USER} no range of ids, so that the monitor can only be {USER}"),
     ("root_inside", {"uid": "0", "gid": "0"}, f"gives user {USER} no range of ids"),
-    ("a_cgroup_that_is_not_its_own", {"cgroup": "pids.max=5", "cgroup_version": "1"}, "Permission denied (os error 13)"),
+    ("a_cgroup_of_version_1", {"cgroup": "pids.max=5", "cgroup_version": "1"}, "cgroups of version 1 are root's alone"),
+    ("a_parent_cgroup_of_version_1", {"parent_cgroup": "a", "cgroup_version": "1"}, "cgroups of version 1 are root's alone"),
+    ("a_cgroup_that_is_not_delegated", {"cgroup": "cgroup.max.depth=1", "cgroup_version": "2"},
+     f"is not delegated to user {USER}, so that nothing can be limited there. Start the jailer by systemd-run --user"),
     ("a_netns_that_is_not_its_own", {"netns": "/proc/1/ns/net"}, "(os error "),
 ]
 
