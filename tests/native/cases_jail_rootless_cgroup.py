@@ -31,6 +31,8 @@ def hierarchy():
 
 
 def remove(directory):
+    """With what a case that failed has left in it."""
+    write("1", directory, "cgroup.kill")
     for path, _, _ in os.walk(directory, topdown=False):
         wait_until(f"the end of everybody in {path}", lambda path=path: not read(path, "cgroup.procs"))
         os.rmdir(path)
