@@ -48,6 +48,8 @@ struct jail {
     /* --rootless: what the host calls the monitor's user and group, and mounts of its devices. */
     uint32_t host_uid;
     uint32_t host_gid;
+    uint32_t outer_uid; /* the user and group, as the namespace around the jail's calls them */
+    uint32_t outer_gid;
     bool has_own_ids;          /* the user's own */
     char own_cgroup[PATH_MAX]; /* the jailer's, relative to the hierarchy */
     char home_path[PATH_MAX];  /* its directory */

@@ -62,7 +62,7 @@ static int build(struct jail *jail, int argc, char *const *argv, struct err *err
     if (rc == 0)
         rc = jail_place_executable(jail, err);
     if (rc == 0)
-        rc = jail_join_netns(jail, err);
+        rc = rootless ? 0 : jail_join_netns(jail, err);
     if (rc == 0)
         rc = jail_set_limits(jail, err);
     if (rc == 0)
@@ -76,6 +76,8 @@ static int build(struct jail *jail, int argc, char *const *argv, struct err *err
         rc = jail_enter_root(jail, err);
     if (rc == 0)
         rc = jail_make_devices(jail, err);
+    if (rc == 0 && rootless)
+        jail_rootless_tell(jail);
     if (rc == 0)
         rc = jail_run(jail, argc, argv, err);
     jail_leave_root(jail);

@@ -10,13 +10,20 @@ from native import BINARY, case, contains, equal, guest, lacks
 from rootless_tools import COUNT, RANGE, USER, Rootless
 
 
+def userfaultfd():
+    """What the line says of it: this host's is root's alone, if it has one."""
+    with open("/proc/misc", encoding="ascii") as file:
+        return ", /dev/userfaultfd (not open to the monitor's user)" if "userfaultfd" in file.read() else ""
+
+
 @case
 def rootless_jail_says_in_one_line_what_isolates(t):
     jail = Rootless(t)
     done = jail.run()
     equal("exit status", 0, done.returncode)
-    equal("stderr", f"Rootless: user, mount, network (empty), IPC, UTS and PID namespaces; the monitor's user {USER} is the "
-          f"host's {USER}, the one who started it; not limited by a cgroup: no --cgroup.\n", done.stderr)
+    equal("stderr", "Rootless: user ns, mount ns, PID ns, IPC ns, UTS ns, network ns (empty), no new privileges, resource "
+          f"limits; user {USER} and group {USER} are the host's {USER} and {USER}, who started it; not: cgroup limits (no "
+          f"delegated cgroup v2){userfaultfd()}.\n", done.stderr)
     seen = probe(done.stdout)
     equal("ids", f"{USER} {USER} {USER}", seen["uids"])
     equal("pid", "1", seen["pid"])
@@ -40,7 +47,7 @@ def rootless_jail_of_a_range_is_another_user_of_the_host(t):
     jail = Rootless(t, subids=True)
     os.chown(jail.base, USER, USER)
     done = jail.run(uid="7", gid="7")
-    equal("exit status, stderr", (0, True), (done.returncode, f"user 7 is the host's {RANGE + 6};" in done.stderr))
+    equal("exit status, stderr", (0, True), (done.returncode, f"user 7 and group 7 are the host's {RANGE + 6} and {RANGE + 6};" in done.stderr))
     equal("ids", "7 7 7", probe(done.stdout)["uids"])
     equal("owner of the root", RANGE + 6, os.stat(jail.root).st_uid)
 
@@ -52,7 +59,10 @@ REFUSED = [
     ("a_parent_cgroup_of_version_1", {"parent_cgroup": "a", "cgroup_version": "1"}, "cgroups of version 1 are root's alone"),
     ("a_cgroup_that_is_not_delegated", {"cgroup": "cgroup.max.depth=1", "cgroup_version": "2"},
      f"is not delegated to user {USER}, so that nothing can be limited there. Start the jailer by systemd-run --user"),
-    ("a_netns_that_is_not_its_own", {"netns": "/proc/1/ns/net"}, "(os error "),
+    ("a_netns_that_is_not_its_own", {"netns": "/proc/1/ns/net"},
+     "Failed to open file /proc/1/ns/net: Permission denied (os error 13)"),
+    ("a_netns_that_is_none", {"netns": "/dev/null"}, "Failed to join network namespace: netns: Not a "
+     "tty (os error 25) (/dev/null, ENOTTY). An ordinary user joins one that belongs to a user namespace of the user's"),
 ]
 
 

@@ -5,7 +5,7 @@ import contextlib
 import os
 
 from jail_tools import listing, refused
-from native import case, equal, lacks, skip, wait_until
+from native import case, contains, equal, lacks, skip, wait_until
 from rootless_tools import USER, Rootless
 
 VALUES = {"hugetlb": ("hugetlb.2MB.max", "0"), "pids": ("pids.max", "50")}
@@ -73,6 +73,17 @@ def rootless_jail_has_limits_in_its_own_delegated_cgroup(t):
         equal("value", value, read(directory, "limited", file))
         equal("members", str(pid), read(directory, "limited", "cgroup.procs"))
         jail.kill()
+
+
+@case
+def rootless_jail_says_that_limits_could_be_had(t):
+    jail = Rootless(t, ident="limited")
+    with delegated(t) as (directory, file, value):
+        jail.cgroup = directory
+        contains("stderr", "; not: cgroup limits (no --cgroup)", jail.run().stderr)
+        equal("cgroups", [], cgroups_below(directory))
+        done = jail.run("--cgroup", f"{file}={value}", "--cgroup-version", "2", id="vm-2")
+        contains("stderr", "resource limits, cgroup limits; user", done.stderr)
 
 
 @case

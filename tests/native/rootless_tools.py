@@ -18,6 +18,7 @@ class Rootless(Jail):
     def __init__(self, t, subids=False, **options):
         super().__init__(t, **options)
         self.cgroup = None  # directory of the one that it starts in
+        self.groups = "--clear-groups"
         self.jailer = t.path("jailer")
         shutil.copy(JAILER, self.jailer)
         os.chmod(self.jailer, 0o755)
@@ -34,15 +35,19 @@ class Rootless(Jail):
                 os.chmod(t.path(f"etc-{name}"), 0o644)
                 self.binds[t.path(f"etc-{name}")] = f"/etc/{name}"
 
-    def command(self, *more, monitor=(), prefix=(), **replaced):
-        ids = {"uid": str(USER), "gid": str(USER), **replaced}
-        words = [self.jailer, "--rootless", *self.options(*more, **ids), "--", *monitor]
+    def as_user(self, *words, prefix=()):
+        """A command of the user's, among self.binds and in self.cgroup. prefix: what root starts it by."""
         mounts = "; ".join(f"touch {place} 2>/dev/null; mount --bind {what} {place}"
                            for what, place in self.binds.items())
         enter = f"echo 0 > {self.cgroup}/cgroup.procs" if self.cgroup else ":"
         script = (f"set -e; {mounts}; {enter}; "
-                  f"exec {' '.join(prefix)} setpriv --reuid={USER} --regid={USER} --clear-groups \"$@\"")
+                  f"exec {' '.join(prefix)} setpriv --reuid={USER} --regid={USER} {self.groups} \"$@\"")
         return ["unshare", "--mount", "sh", "-c", script, "sh", *words]
+
+    def command(self, *more, monitor=(), prefix=(), inner=(), **replaced):
+        """inner: what the user starts the jailer by."""
+        ids = {"uid": str(USER), "gid": str(USER), **replaced}
+        return self.as_user(*inner, self.jailer, "--rootless", *self.options(*more, **ids), "--", *monitor, prefix=prefix)
 
     def run(self, *more, env=None, pass_fds=(), timeout_s=20, **replaced):
         return subprocess.run(self.command(*more, **replaced), cwd=self.t.dir, capture_output=True, text=True,
