@@ -72,6 +72,7 @@ def rootless_monitor_is_shut_in(t):
 @case
 def rootless_monitor_of_a_range_has_no_rights_left(t):
     jail = Rootless(t, subids=True)
+    jail.groups = "--groups 70001"
     with running(jail, uid="7", gid="9", monitor=("probe-sleep",)) as pid:
         seen = status(pid)
         equal("user", [str(RANGE + 6)] * 4, seen["Uid"].split())
@@ -209,10 +210,9 @@ def fault(call, number, options, sentence):
     def run(t):
         jail = Rootless(t)
         shutil.copy(FAIL_CALL, t.path("fail-call"))
-        before = mounts()
         done = jail.run(*options, inner=(t.path("fail-call"), str(number), str(errno.EPERM)))
         refused(jail, done, sentence, {})
-        equal("mounts of the host", before, mounts())
+        equal("mounts of the host", [], [line for line in mounts().splitlines() if t.dir in line])
     run.__name__ = f"rootless_jail_fails_at_{call}{''.join(options[:1]).replace('-', '_')}"
     return run
 
