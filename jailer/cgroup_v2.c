@@ -104,7 +104,15 @@ static int enable_controllers(const struct jail_cgroups *cgroups, const char *mo
     }
 }
 
-/* By the descriptor: behind pivot_root no path leads there. */
+/* By the descriptor: behind pivot_root no path leads there. What fails is said, as the header says,
+ * when the jail's cgroup cannot be removed. */
+static void write_below(int dir_fd, const char *path, const char *words)
+{
+    FD_AUTO int fd = openat(dir_fd, path, O_WRONLY | O_CLOEXEC);
+    if (fd >= 0)
+        IGNORE_RESULT(fd_write_full(fd, words, strlen(words)));
+}
+
 void jail_cgroups_disable(const struct jail_cgroups *cgroups)
 {
     char path[PATH_MAX] = "";
@@ -122,9 +130,7 @@ void jail_cgroups_disable(const struct jail_cgroups *cgroups)
             continue;
         memcpy(path + len, "../cgroup.subtree_control", sizeof("../cgroup.subtree_control"));
         len += strlen("../");
-        FD_AUTO int fd = openat(cgroups->dir_fd, path, O_WRONLY | O_CLOEXEC);
-        if (fd >= 0)
-            IGNORE_RESULT(fd_write_full(fd, words, strlen(words))); /* as the header says */
+        write_below(cgroups->dir_fd, path, words);
     }
 }
 
