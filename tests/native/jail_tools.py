@@ -18,9 +18,10 @@ FAIL_CALL = os.path.join(BUILD, "tests/lib/fail-call")
 UID, GID = 54321, 54322
 
 
-def mounts():
+def mounts(below):
+    """What the host has mounted there: somebody else may mount elsewhere meanwhile."""
     with open("/proc/self/mountinfo", encoding="utf-8") as file:
-        return file.read()
+        return [line for line in file if below in line]
 
 
 def listing(path):
