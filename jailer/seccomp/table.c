@@ -224,7 +224,6 @@ const struct sec_rule sec_rules[] = {
     /* --- the walls themselves --- */
     CALL(seccomp, START, "each thread narrows itself once"),
     CALL(landlock_restrict_self, START, "each thread gives up the file system"),
-    CALL(capget, START, "which capabilities there are"),
     CALL(capset, START, "each thread gives up those that it does not need"),
 
     /* --- io_uring: one ring, made, restricted and enabled before the guest runs --- */
