@@ -14,12 +14,14 @@
         .off = offsetof(struct jail_args, member), .fallback = (def), .help = (text)               \
     }
 
+static const char default_base[] = "/srv/jailer";
+
 static const struct cmdline_option options[] = {
     OPTION("cgroup", CMDLINE_LIST, cgroups, false, NULL,
            "FILE=VALUE to write into the monitor's cgroup; may be given more than once."),
     OPTION("cgroup-version", CMDLINE_VALUE, cgroup_version, false, NULL,
            "1 or 2 [default: 2 where /sys/fs/cgroup is cgroup2, else 1]."),
-    OPTION("chroot-base-dir", CMDLINE_VALUE, chroot_base_dir, false, "/srv/jailer",
+    OPTION("chroot-base-dir", CMDLINE_VALUE, chroot_base_dir, false, default_base,
            "Directory that has the jails."),
     OPTION("daemonize", CMDLINE_FLAG, daemonize, false, NULL,
            "Run the monitor in the background, in a session of its own."),
@@ -52,6 +54,11 @@ int jail_args_parse(int argc, char *const *argv, struct jail_args *ret_args, str
     int rc = cmdline_parse(&cmdline, argc, argv, &args, &args.rest, err);
     if (rc < 0)
         return err_prefix(err, "Failed to parse arguments: ");
+    if (args.rootless && args.chroot_base_dir == default_base && !args.help && !args.version)
+        return err_set(err, -EINVAL,
+                       "Failed to parse arguments: --rootless needs --chroot-base-dir, a directory "
+                       "of the user's own: %s is root's",
+                       default_base);
     args.new_pid_ns |= args.rootless;
     *ret_args = args;
     return 0;

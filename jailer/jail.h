@@ -48,7 +48,16 @@ struct jail {
     /* --rootless: what the host calls the monitor's user and group, and mounts of its devices. */
     uint32_t host_uid;
     uint32_t host_gid;
-    bool has_own_ids; /* the user's own */
+    uint32_t outer_uid; /* the user and group, as the namespace around the jail's calls them */
+    uint32_t outer_gid;
+    bool has_own_ids;          /* the user's own */
+    char own_cgroup[PATH_MAX]; /* the jailer's, relative to the hierarchy */
+    char home_path[PATH_MAX];  /* its directory */
+    char start_path[PATH_MAX]; /* the first on the way to leaf_path that is the user's */
+    char leaf_path[PATH_MAX];  /* the monitor's */
+    bool wants_cgroup;
+    bool is_delegated;            /* start_path is the user's */
+    struct jail_undo cgroup_undo; /* the first process's alone: it is in there */
     int device_fds[JAIL_DEVICES_COUNT];
     uint32_t bound_devices; /* bits by device */
     struct jail_undo undo;

@@ -17,6 +17,7 @@
 #include "jailer/fds.h"
 #include "jailer/jail.h"
 #include "jailer/rootless.h"
+#include "jailer/rootless_cgroup.h"
 
 /* The sentence, and once more as clients look for it. */
 static int fail(const struct err *err)
@@ -61,11 +62,12 @@ static int build(struct jail *jail, int argc, char *const *argv, struct err *err
     if (rc == 0)
         rc = jail_place_executable(jail, err);
     if (rc == 0)
-        rc = jail_join_netns(jail, err);
+        rc = rootless ? 0 : jail_join_netns(jail, err);
     if (rc == 0)
         rc = jail_set_limits(jail, err);
     if (rc == 0)
-        rc = jail_cgroups_make(&jail->cgroups, &jail->undo, err);
+        rc = rootless ? jail_rootless_make_cgroups(jail, err)
+                      : jail_cgroups_make(&jail->cgroups, &jail->undo, err);
     if (rc == 0)
         rc = open_null(jail, err);
     if (rc == 0 && rootless)
@@ -74,10 +76,14 @@ static int build(struct jail *jail, int argc, char *const *argv, struct err *err
         rc = jail_enter_root(jail, err);
     if (rc == 0)
         rc = jail_make_devices(jail, err);
+    if (rc == 0 && rootless)
+        jail_rootless_tell(jail);
     if (rc == 0)
         rc = jail_run(jail, argc, argv, err);
     jail_leave_root(jail);
     jail_undo_run(&jail->undo);
+    if (rootless)
+        jail_rootless_undo_cgroups(jail);
     return rc;
 }
 

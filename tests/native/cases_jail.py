@@ -32,9 +32,9 @@ def jail_runs_the_program_as_that_user_in_its_root(t):
 @case
 def jail_layout_is_the_reference_s(t):
     jail = Jail(t)
-    before = mounts()
+    before = mounts(t.dir)
     equal("exit status", 0, jail.run().returncode)
-    equal("mounts of the host", before, mounts())
+    equal("mounts of the host", before, mounts(t.dir))
     for name in ("", "dev", "dev/net", "run"):
         st = os.stat(jail.path(name))
         equal(f"owner and mode of /{name}", (UID, GID, True), (st.st_uid, st.st_gid, is_private(jail.path(name))))
@@ -291,9 +291,9 @@ REFUSED = [
 def bad_input(name, replaced, sentence):
     def run(t):
         jail = Jail(t)
-        before, cgroups = mounts(), listing("/sys/fs/cgroup/pids")
+        before, cgroups = mounts(t.dir), listing("/sys/fs/cgroup/pids")
         refused(jail, jail.run(**replaced), sentence, {})
-        equal("mounts of the host", before, mounts())
+        equal("mounts of the host", before, mounts(t.dir))
         equal("cgroups", cgroups.keys(), listing("/sys/fs/cgroup/pids").keys())
     run.__name__ = f"jail_is_refused_for_{name}"
     return run

@@ -44,7 +44,7 @@ CGROUP = ("--cgroup", "pids.max=9", "--cgroup-version", "1", "--parent-cgroup", 
 def fault(call, number, options, sentence):
     def run(t):
         jail = Jail(t)
-        before, cgroups = mounts(), os.listdir("/sys/fs/cgroup/pids")
+        before, cgroups = mounts(t.dir), os.listdir("/sys/fs/cgroup/pids")
         # Calls that cgroups need as well fail there first, which is another step.
         more = options if call in ("mkdirat", "openat") else (*options, *CGROUP)
         done = jail.run(*more, prefix=(FAIL_CALL, str(number), str(errno.EPERM)))
@@ -53,7 +53,7 @@ def fault(call, number, options, sentence):
             refused(jail, done, sentence, listing(jail.base))
         else:
             refused(jail, done, sentence, {})
-        equal("mounts of the host", before, mounts())
+        equal("mounts of the host", before, mounts(t.dir))
         equal("cgroups", cgroups, os.listdir("/sys/fs/cgroup/pids"))
     run.__name__ = f"jail_fails_at_{call}{''.join(options[:2]).replace('-', '_').replace('/', '_')}"
     return run

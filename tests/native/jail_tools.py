@@ -18,9 +18,10 @@ FAIL_CALL = os.path.join(BUILD, "tests/lib/fail-call")
 UID, GID = 54321, 54322
 
 
-def mounts():
+def mounts(below):
+    """What the host has mounted there: somebody else may mount elsewhere meanwhile."""
     with open("/proc/self/mountinfo", encoding="utf-8") as file:
-        return file.read()
+        return [line for line in file if below in line]
 
 
 def listing(path):
@@ -40,9 +41,12 @@ class Jail:
     def __init__(self, t, program=PROBE, name="probe", owner=0, ident="vm-1"):
         self.t, self.name, self.id = t, name, ident
         self.exec_file = t.path(name)
-        shutil.copy(program, self.exec_file)
-        os.chmod(self.exec_file, 0o755)
-        os.chown(self.exec_file, owner, owner)
+        # By a rename: an earlier jail's threads may still run the file of that name.
+        fresh = t.path(name + ".new")
+        shutil.copy(program, fresh)
+        os.chmod(fresh, 0o755)
+        os.chown(fresh, owner, owner)
+        os.replace(fresh, self.exec_file)
         self.base = t.path("jails")
         os.makedirs(self.base, exist_ok=True)
         os.chmod(t.dir, 0o755)
