@@ -179,8 +179,7 @@ static int spawn(struct jail *jail, uint64_t flags, bool into_cgroup, pid_t *ret
 static _Noreturn void end_child(const struct start *start, int pipe_fd)
 {
     struct jail *jail = start->jail;
-    jail_leave_root(jail);
-    jail_undo_run(&jail->undo);
+    jail_take_back(jail);
     /* If nobody listens any more there is nobody to tell. */
     IGNORE_RESULT(fd_write_full(pipe_fd, start->err->msg, strlen(start->err->msg)));
     _exit(EXIT_FAILURE);
@@ -233,7 +232,7 @@ static int run_in_pid_ns(struct start *start)
         if (rc < 0) /* nobody would find it */
             (void)kill(child.pid, SIGKILL);
     } else {
-        start->jail->undo.count = 0; /* the child has done it */
+        jail_forget(start->jail); /* the child has done it */
     }
     (void)close(fds[0]);
     if (rc == 0)
@@ -288,14 +287,14 @@ static int daemonize(struct start *start)
     rc = await(&child, start->err);
     if (rc == 0)
         _exit(EXIT_SUCCESS);
-    start->jail->undo.count = 0; /* the child has done it */
+    jail_forget(start->jail); /* the child has done it */
     (void)close(fds[0]);
     return rc;
 }
 
 int jail_run(struct jail *jail, int argc, char *const *argv, struct err *err)
 {
-    enum { OWN_WORDS = 9 };
+    enum { OWN_WORDS = 11 };
     static const char *const names[] = {"--start-time-us", "--start-time-cpu-us",
                                         "--parent-cpu-time-us"};
     char numbers[ARRAY_LEN(names)][24];
@@ -314,6 +313,12 @@ int jail_run(struct jail *jail, int argc, char *const *argv, struct err *err)
         (void)snprintf(numbers[i], sizeof(numbers[i]), "%llu", (unsigned long long)values[i]);
         words[count++] = (char *)(uintptr_t)names[i];
         words[count++] = numbers[i];
+    }
+    char counters[12];
+    (void)snprintf(counters, sizeof(counters), "%d", jail->counters_fd);
+    if (jail->counters_fd >= 0) {
+        words[count++] = (char *)(uintptr_t) "--policy-counters-fd";
+        words[count++] = counters;
     }
     for (int i = jail->args->rest; i < argc; i++)
         words[count++] = argv[i];

@@ -243,13 +243,6 @@ def installed(args, directory):
 
 # ---- all ---------------------------------------------------------------------------------------
 
-def policy(args):
-    """What the packets' program takes, where it has been built; its lines as they are."""
-    program = os.path.join(args.build, "perf/policy_run")
-    if not os.path.exists(program):
-        return None
-    return subprocess.run([program], capture_output=True, text=True, check=True).stdout.splitlines()
-
 
 def measure_crowds(args, directory, runs, counts):
     """With the host's mounts; with many more, of this process's namespace; with these shared, as systemd has them."""
@@ -270,7 +263,7 @@ def measure(args, directory, runs, counts):
         found, installs = starts(args, jails, directory, runs), filters(args, runs)
     result = {"start": found, "filters": installs,
               "installs": installed(args, directory), "calls": len(jailer_calls(args, os.path.join(directory, "counted"))),
-              "cores": os.cpu_count(), "mounts": MOUNTS, "policy": policy(args)}
+              "cores": os.cpu_count(), "mounts": MOUNTS}
     common.say("crowds")
     result["crowds"] = measure_crowds(args, os.path.join(directory, "crowds"), runs, counts)
     return result
