@@ -20,6 +20,7 @@
 #define NS_PER_S 1000000000ull
 #define BURST_NS (NS_PER_S / 4) /* a limit may be used a quarter of a second ahead */
 #define EXTENSIONS_MAX 6
+#define IPV4_OPTIONS_MAX 40  /* bytes, and so options */
 #define FRAGMENT_MASK 0x3fff /* more to come, or not the first */
 
 struct trie {
@@ -82,6 +83,9 @@ struct frame {
     bool has_ports;    /* a whole datagram of TCP or UDP */
     bool is_message;   /* an ICMP error: about an exchange, part of none */
     bool is_neighbour; /* IPv6's ARP */
+    bool is_advert;    /* of an address, which is `advertised` */
+    bool is_router;    /* what only routers say: advertisements, redirects */
+    __u8 advertised[16];
 };
 
 static __always_inline void count(__u32 counter, __u64 n)
@@ -143,6 +147,25 @@ static __always_inline bool read_ports(struct __sk_buff *skb, __u32 off, struct 
     return true;
 }
 
+/* Does the sender choose the way? Then the target is not where the packet ends. */
+static __always_inline bool has_source_route(struct __sk_buff *skb, __u32 head_len)
+{
+    __u32 at = 20;
+    for (int i = 0; i < IPV4_OPTIONS_MAX && at < head_len; i++) {
+        __u8 option[2] = {0};
+        if (bpf_skb_load_bytes(skb, ETH_HLEN + at, option, 1) < 0 || option[0] == 131 ||
+            option[0] == 137)
+            return true;
+        if (option[0] == 0)
+            return false;
+        if (option[0] != 1 &&
+            (bpf_skb_load_bytes(skb, ETH_HLEN + at + 1, &option[1], 1) < 0 || option[1] < 2))
+            return true; /* malformed */
+        at += option[0] == 1 ? 1 : option[1];
+    }
+    return false;
+}
+
 static __always_inline bool read_ipv4(struct __sk_buff *skb, struct frame *frame)
 {
     struct {
@@ -156,7 +179,7 @@ static __always_inline bool read_ipv4(struct __sk_buff *skb, struct frame *frame
     if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) < 0)
         return false;
     __u32 len = (ip.version_len & 0xf) * 4;
-    if (ip.version_len >> 4 != 4 || len < sizeof(ip))
+    if (ip.version_len >> 4 != 4 || len < sizeof(ip) || has_source_route(skb, len))
         return false;
     from_ipv4(frame->source, ip.source);
     from_ipv4(frame->target, ip.target);
@@ -178,8 +201,10 @@ static __always_inline bool read_icmp6(struct __sk_buff *skb, __u32 off, __u8 ho
     if (bpf_skb_load_bytes(skb, off, &type, 1) < 0)
         return false;
     frame->is_message = type >= 1 && type <= 4;
-    frame->is_neighbour = type >= 133 && type <= 136 && hops == 255;
-    return true;
+    frame->is_neighbour = type >= 133 && type <= 137 && hops == 255;
+    frame->is_router = type == 134 || type == 137;
+    frame->is_advert = type == 136;
+    return !frame->is_advert || bpf_skb_load_bytes(skb, off + 8, frame->advertised, 16) == 0;
 }
 
 static __always_inline bool read_ipv6(struct __sk_buff *skb, struct frame *frame)
@@ -285,6 +310,9 @@ static __always_inline bool matches(const struct pol_rule *rule, const struct fr
     bool any_port = rule->port_min == 0 && rule->port_max == 65535;
     if (rule->protocol != 0 && rule->protocol != frame->protocol)
         return false;
+    /* A fragment may be of a denied port. */
+    if (!any_port && !frame->has_ports)
+        return rule->verdict == POL_DENY;
     return any_port || (frame->has_ports && port >= rule->port_min && port <= rule->port_max);
 }
 
@@ -385,6 +413,9 @@ static __always_inline int judge_ip(struct __sk_buff *skb, const struct pol_live
         return drop(POL_DROP_KIND);
     if (direction == POL_OUT) {
         if (!is_own(&frame, config, slot * TRIES_OF_SLOT + TRIE_SOURCES))
+            return drop(POL_DROP_SOURCE);
+        if (frame.is_router || (frame.is_advert && !is_link_local(frame.advertised) &&
+                                !lookup(slot * TRIES_OF_SLOT + TRIE_SOURCES, frame.advertised)))
             return drop(POL_DROP_SOURCE);
         if (!config->allow_metadata && is_metadata(frame.target))
             return drop(POL_DROP_METADATA);
