@@ -199,8 +199,7 @@ static int spawn(struct jail *jail, uint64_t flags, bool into_cgroup, pid_t *ret
 static _Noreturn void end_child(const struct start *start, int pipe_fd)
 {
     struct jail *jail = start->jail;
-    jail_leave_root(jail);
-    jail_undo_run(&jail->undo);
+    jail_take_back(jail);
     /* If nobody listens any more there is nobody to tell. */
     IGNORE_RESULT(fd_write_full(pipe_fd, start->err->msg, strlen(start->err->msg)));
     _exit(EXIT_FAILURE);
@@ -240,7 +239,7 @@ static int await(const struct start *start, const struct child *child)
                        start->jail->args->id);
     }
     (void)waitpid(child->pid, NULL, 0); /* it has ended, or is about to */
-    start->jail->undo.count = 0;
+    jail_forget(start->jail);
     return err_set(start->err, -ECHILD, "%s", text + is_ready);
 }
 
@@ -344,7 +343,7 @@ static int daemonize(struct start *start)
 
 int jail_run(struct jail *jail, int argc, char *const *argv, struct err *err)
 {
-    enum { OWN_WORDS = 9 };
+    enum { OWN_WORDS = 11 };
     static const char *const names[] = {"--start-time-us", "--start-time-cpu-us",
                                         "--parent-cpu-time-us"};
     char numbers[ARRAY_LEN(names)][24];
@@ -363,6 +362,12 @@ int jail_run(struct jail *jail, int argc, char *const *argv, struct err *err)
         (void)snprintf(numbers[i], sizeof(numbers[i]), "%llu", (unsigned long long)values[i]);
         words[count++] = (char *)(uintptr_t)names[i];
         words[count++] = numbers[i];
+    }
+    char counters[12];
+    (void)snprintf(counters, sizeof(counters), "%d", jail->counters_fd);
+    if (jail->counters_fd >= 0) {
+        words[count++] = (char *)(uintptr_t) "--policy-counters-fd";
+        words[count++] = counters;
     }
     for (int i = jail->args->rest; i < argc; i++)
         words[count++] = argv[i];
