@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -45,7 +46,9 @@ static int set_limit(int resource, const char *name, uint64_t value, struct err 
 int jail_set_limits(const struct jail *jail, struct err *err)
 {
     int rc = set_limit(RLIMIT_NOFILE, "no-file", jail->limits.no_file, err);
-    if (rc == 0 && jail->limits.has_fsize)
-        rc = set_limit(RLIMIT_FSIZE, "fsize", jail->limits.fsize, err);
-    return rc;
+    if (rc < 0 || !jail->limits.has_fsize)
+        return rc;
+    /* A pid file that is longer is an error with a sentence, not this process's end. */
+    (void)signal(SIGXFSZ, SIG_IGN); /* valid arguments: cannot fail */
+    return set_limit(RLIMIT_FSIZE, "fsize", jail->limits.fsize, err);
 }
