@@ -17,21 +17,6 @@
 
 #define IPV4_BITS_BEFORE 96
 
-static int wrong(struct json_val val, struct err *err, const char *expected)
-{
-    char quoted[JSON_QUOTE_MAX_SIZE];
-    return json_err_at(val.doc, val.end_off, err, -EINVAL, "%s, not %s", expected,
-                       json_quote_lexeme(val, quoted));
-}
-
-static int unknown(const struct json_item *item, struct err *err, const char *known)
-{
-    char quoted[JSON_QUOTE_MAX_SIZE];
-    return json_err_at(item->val.doc, item->key_end_off, err, -EINVAL,
-                       "unknown member `%s`, expected one of %s",
-                       json_quote(item->key, strlen(item->key), quoted), known);
-}
-
 /* The text, or NULL: it is none, or has a NUL in it. */
 static const char *text_of(struct json_val val)
 {
@@ -59,9 +44,10 @@ static int read_mac(struct json_val val, uint8_t ret_mac[6], struct err *err)
     for (int i = 0; text && is_mac(text) && i < 6; i++)
         mac[i] = (uint8_t)strtoul(text + (ptrdiff_t)i * 3, NULL, 16);
     if (mac[0] & 1)
-        return wrong(val, err,
-                     "mac has to be six pairs of hexadecimal digits, xx:xx:xx:xx:xx:xx, and no "
-                     "group's");
+        return json_err_unexpected(
+            val, err,
+            "mac has to be six pairs of hexadecimal digits, xx:xx:xx:xx:xx:xx, and no "
+            "group's");
     memcpy(ret_mac, mac, sizeof(mac));
     return 0;
 }
@@ -84,14 +70,14 @@ static int read_prefix(struct json_val val, struct pol_key *ret_key, struct err 
     struct pol_key key = {0};
     size_t len = text ? strcspn(text, "/") : 0;
     if (!text || len == 0 || len >= sizeof(address))
-        return wrong(val, err, expected);
+        return json_err_unexpected(val, err, expected);
     memcpy(address, text, len);
     address[len] = '\0';
     bool is_v4 = inet_pton(AF_INET, address, key.address + 12) == 1;
     if (is_v4)
         key.address[10] = key.address[11] = 0xff;
     else if (inet_pton(AF_INET6, address, key.address) != 1)
-        return wrong(val, err, expected);
+        return json_err_unexpected(val, err, expected);
     unsigned long bits_max = is_v4 ? 32 : 128;
     unsigned long bits = bits_max;
     if (text[len] == '/') {
@@ -100,10 +86,10 @@ static int read_prefix(struct json_val val, struct pol_key *ret_key, struct err 
         bits = count > 0 && count <= 3 && digits[count] == '\0' ? strtoul(digits, NULL, 10) : 999;
     }
     if (bits > bits_max)
-        return wrong(val, err, expected);
+        return json_err_unexpected(val, err, expected);
     key.prefix_len = (uint32_t)bits + (is_v4 ? IPV4_BITS_BEFORE : 0);
     if (has_bits_behind(&key))
-        return wrong(val, err, expected);
+        return json_err_unexpected(val, err, expected);
     *ret_key = key;
     return 0;
 }
@@ -116,7 +102,7 @@ static int read_verdict(struct json_val val, uint8_t *ret_verdict, struct err *e
     else if (text && strcmp(text, "deny") == 0)
         *ret_verdict = POL_DENY;
     else
-        return wrong(val, err, "\"allow\" or \"deny\" is expected");
+        return json_err_unexpected(val, err, "\"allow\" or \"deny\" is expected");
     return 0;
 }
 
@@ -138,7 +124,7 @@ static int read_protocol(struct json_val val, uint8_t *ret_protocol, struct err 
         *ret_protocol = known[i].protocol;
         return 0;
     }
-    return wrong(val, err, "protocol has to be any, tcp, udp, icmp, icmpv6 or sctp");
+    return json_err_unexpected(val, err, "protocol has to be any, tcp, udp, icmp, icmpv6 or sctp");
 }
 
 static bool read_port(const char **at, uint16_t *ret_port)
@@ -162,7 +148,7 @@ static int read_ports(struct json_val val, struct pol_rule *rule, struct err *er
     }
     if (good && *at == '\0' && rule->port_min <= rule->port_max)
         return 0;
-    return wrong(val, err, "ports has to be \"N\" or \"N-M\", from 1 to 65535");
+    return json_err_unexpected(val, err, "ports has to be \"N\" or \"N-M\", from 1 to 65535");
 }
 
 /* ------------------------------------------------------------------ rules */
@@ -191,7 +177,7 @@ static int read_rule(struct json_val of, struct pol_key *key, struct pol_rule *r
     bool has_verdict = false;
     int rc = 0;
     if (json_kind(of) != JSON_KIND_OBJECT)
-        return wrong(of, err, "a rule has to be an object");
+        return json_err_unexpected(of, err, "a rule has to be an object");
     json_iter_init(&iter, of);
     while (rc == 0 && json_iter_next(&iter, &item)) {
         if (strcmp(item.key, "peer") == 0) {
@@ -205,14 +191,14 @@ static int read_rule(struct json_val of, struct pol_key *key, struct pol_rule *r
         } else if (strcmp(item.key, "ports") == 0) {
             rc = read_ports(item.val, rule, err);
         } else if (strcmp(item.key, "comment") != 0) {
-            rc = unknown(&item, err, "peer, verdict, protocol, ports, comment");
+            rc = json_err_unknown(&item, err, "peer, verdict, protocol, ports, comment");
         }
     }
     if (rc == 0 && (!has_peer || !has_verdict))
-        return wrong(of, err, "a rule needs peer and verdict");
+        return json_err_unexpected(of, err, "a rule needs peer and verdict");
     bool has_ports = rule->port_min != 0;
     if (rc == 0 && has_ports && rule->protocol != IPPROTO_TCP && rule->protocol != IPPROTO_UDP)
-        return wrong(of, err, "ports are of protocol tcp or udp");
+        return json_err_unexpected(of, err, "ports are of protocol tcp or udp");
     return rc;
 }
 
@@ -221,7 +207,7 @@ static int read_rules(struct json_val of, struct pol_policy *policy, int directi
     struct json_iter iter;
     struct json_item item;
     if (json_kind(of) != JSON_KIND_ARRAY || json_count(of) > POL_PREFIXES_MAX)
-        return wrong(of, err, "rules has to be an array of at most 4096 rules");
+        return json_err_unexpected(of, err, "rules has to be an array of at most 4096 rules");
     policy->entries[direction] = calloc(json_count(of) + 1, sizeof(struct pol_entry));
     if (!policy->entries[direction])
         return err_set(err, -ENOMEM, "no memory for the policy's rules");
@@ -234,7 +220,7 @@ static int read_rules(struct json_val of, struct pol_policy *policy, int directi
             return rc;
         struct pol_entry *entry = entry_of(policy, direction, &key);
         if (!entry || entry->prefix.rules_count == POL_PREFIX_RULES_MAX)
-            return wrong(item.val, err, "one prefix has at most 8 rules");
+            return json_err_unexpected(item.val, err, "one prefix has at most 8 rules");
         entry->prefix.rules[entry->prefix.rules_count++] = rule;
     }
     return 0;
@@ -248,7 +234,7 @@ static int read_direction(struct json_val of, struct pol_policy *policy, int dir
     bool has_default = false;
     int rc = 0;
     if (json_kind(of) != JSON_KIND_OBJECT)
-        return wrong(of, err, "egress and ingress have to be objects");
+        return json_err_unexpected(of, err, "egress and ingress have to be objects");
     json_iter_init(&iter, of);
     while (rc == 0 && json_iter_next(&iter, &item)) {
         if (strcmp(item.key, "default") == 0) {
@@ -257,11 +243,11 @@ static int read_direction(struct json_val of, struct pol_policy *policy, int dir
         } else if (strcmp(item.key, "rules") == 0) {
             rc = read_rules(item.val, policy, direction, err);
         } else {
-            rc = unknown(&item, err, "default, rules");
+            rc = json_err_unknown(&item, err, "default, rules");
         }
     }
     if (rc == 0 && !has_default)
-        return wrong(of, err, "egress and ingress need default");
+        return json_err_unexpected(of, err, "egress and ingress need default");
     return rc;
 }
 
@@ -272,7 +258,8 @@ static int read_addresses(struct json_val of, struct pol_policy *policy, struct 
     struct json_iter iter;
     struct json_item item;
     if (json_kind(of) != JSON_KIND_ARRAY || json_count(of) == 0 || json_count(of) > POL_SOURCES_MAX)
-        return wrong(of, err, "addresses has to be an array of 1 to 64 addresses or prefixes");
+        return json_err_unexpected(of, err,
+                                   "addresses has to be an array of 1 to 64 addresses or prefixes");
     json_iter_init(&iter, of);
     while (json_iter_next(&iter, &item)) {
         int rc = read_prefix(item.val, &policy->sources[policy->sources_count++], err);
@@ -285,7 +272,7 @@ static int read_addresses(struct json_val of, struct pol_policy *policy, struct 
 static int read_flag(struct json_val val, uint8_t *ret_flag, struct err *err)
 {
     if (json_kind(val) != JSON_KIND_BOOL)
-        return wrong(val, err, "true or false is expected");
+        return json_err_unexpected(val, err, "true or false is expected");
     *ret_flag = json_as_bool(val);
     return 0;
 }
@@ -295,7 +282,7 @@ static int read_limits(struct json_val of, struct pol_config *config, struct err
     struct json_iter iter;
     struct json_item item;
     if (json_kind(of) != JSON_KIND_OBJECT)
-        return wrong(of, err, "limits has to be an object");
+        return json_err_unexpected(of, err, "limits has to be an object");
     json_iter_init(&iter, of);
     while (json_iter_next(&iter, &item)) {
         const struct {
@@ -309,11 +296,11 @@ static int read_limits(struct json_val of, struct pol_config *config, struct err
             if (strcmp(item.key, known[i].name) == 0)
                 value = known[i].value;
         if (!value)
-            return unknown(&item, err,
-                           "packets_per_second, bytes_per_second, connections_per_second");
+            return json_err_unknown(&item, err,
+                                    "packets_per_second, bytes_per_second, connections_per_second");
         if (json_kind(item.val) != JSON_KIND_INT || json_as_int(item.val) < 1 ||
             json_as_int(item.val) > 1000000000000)
-            return wrong(item.val, err, "a limit has to be 1 to 10^12 a second");
+            return json_err_unexpected(item.val, err, "a limit has to be 1 to 10^12 a second");
         *value = (__u64)json_as_int(item.val);
     }
     return 0;
@@ -335,7 +322,7 @@ static int read_member(const struct json_item *item, struct pol_policy *policy, 
         return read_flag(item->val, &policy->config.allow_dhcp, err);
     if (strcmp(item->key, "limits") == 0)
         return read_limits(item->val, &policy->config, err);
-    return unknown(item, err, "mac, addresses, egress, ingress, metadata, dhcp, limits");
+    return json_err_unknown(item, err, "mac, addresses, egress, ingress, metadata, dhcp, limits");
 }
 
 static int read_all(struct json_val root, struct pol_policy *policy, struct err *err)
@@ -346,7 +333,7 @@ static int read_all(struct json_val root, struct pol_policy *policy, struct err 
     struct json_item item;
     int rc = 0;
     if (json_kind(root) != JSON_KIND_OBJECT)
-        return wrong(root, err, "a policy has to be an object");
+        return json_err_unexpected(root, err, "a policy has to be an object");
     json_iter_init(&iter, root);
     while (rc == 0 && json_iter_next(&iter, &item)) {
         rc = read_member(&item, policy, err);

@@ -101,6 +101,11 @@ bool json_iter_next(struct json_iter *iter, struct json_item *ret_item);
 int json_err_at(const struct json_doc *doc, size_t off, struct err *err, int code, const char *fmt,
                 ...) PRINTF_LIKE(5, 6);
 
+/* Of files in JSON that are Mayfly's own: a value is not what `expected` says; a member is not
+ * among those of `known`, a list for people. Both set err and return -EINVAL. */
+int json_err_unexpected(struct json_val val, struct err *err, const char *expected);
+int json_err_unknown(const struct json_item *item, struct err *err, const char *known);
+
 /*
  * Outside text made fit for a sentence: control characters, quote and backslash escaped, cut behind
  * JSON_QUOTE_MAX_LEN bytes with "...". Returns buf.

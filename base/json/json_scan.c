@@ -4,6 +4,7 @@
  * too early. Works on bytes only; whether the text is JSON is jansson's judgement. Any thread; no
  * state.
  */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -215,4 +216,21 @@ const char *json_quote(const char *text, size_t len, char buf[static JSON_QUOTE_
 const char *json_quote_lexeme(struct json_val val, char buf[static JSON_QUOTE_MAX_SIZE])
 {
     return json_quote(val.doc->text + val.begin_off, val.end_off - val.begin_off, buf);
+}
+
+int json_err_unexpected(struct json_val val, struct err *err, const char *expected)
+{
+    char quoted[JSON_QUOTE_MAX_SIZE];
+
+    return json_err_at(val.doc, val.end_off, err, -EINVAL, "%s, not %s", expected,
+                       json_quote_lexeme(val, quoted));
+}
+
+int json_err_unknown(const struct json_item *item, struct err *err, const char *known)
+{
+    char quoted[JSON_QUOTE_MAX_SIZE];
+
+    return json_err_at(item->val.doc, item->key_end_off, err, -EINVAL,
+                       "unknown member `%s`, expected one of %s",
+                       json_quote(item->key, strlen(item->key), quoted), known);
 }

@@ -16,21 +16,6 @@
 #include "jailer/seccomp/compile.h"
 #include "jailer/seccomp/custom.h"
 
-static int wrong(struct json_val val, struct err *err, const char *what)
-{
-    char quoted[JSON_QUOTE_MAX_SIZE];
-    return json_err_at(val.doc, val.end_off, err, -EINVAL, "%s, not %s", what,
-                       json_quote_lexeme(val, quoted));
-}
-
-static int unknown(const struct json_item *item, struct err *err, const char *known)
-{
-    char quoted[JSON_QUOTE_MAX_SIZE];
-    return json_err_at(item->val.doc, item->key_end_off, err, -EINVAL,
-                       "unknown member `%s`, expected one of %s",
-                       json_quote(item->key, strlen(item->key), quoted), known);
-}
-
 static bool is_text(struct json_val val, const char *text)
 {
     size_t len = 0;
@@ -45,15 +30,15 @@ static int number_action(struct json_val val, uint32_t *ret_action, struct err *
     json_iter_init(&iter, val);
     if (json_count(val) != 1 || !json_iter_next(&iter, &item) ||
         json_kind(item.val) != JSON_KIND_INT)
-        return wrong(val, err,
-                     "an action of one number has to be {\"errno\": N} or {\"trace\": N}");
+        return json_err_unexpected(
+            val, err, "an action of one number has to be {\"errno\": N} or {\"trace\": N}");
     int64_t number = json_as_int(item.val);
     bool is_errno = strcmp(item.key, "errno") == 0;
     if (!is_errno && strcmp(item.key, "trace") != 0)
-        return unknown(&item, err, "errno, trace");
+        return json_err_unknown(&item, err, "errno, trace");
     if (number < (is_errno ? 1 : 0) || number > (is_errno ? 4095 : 65535))
-        return wrong(item.val, err,
-                     is_errno ? "errno has to be 1 to 4095" : "trace has to be 0 to 65535");
+        return json_err_unexpected(
+            item.val, err, is_errno ? "errno has to be 1 to 4095" : "trace has to be 0 to 65535");
     *ret_action = (is_errno ? SECCOMP_RET_ERRNO : SECCOMP_RET_TRACE) | (uint32_t)number;
     return 0;
 }
@@ -78,9 +63,10 @@ static int read_action(struct json_val val, uint32_t *ret_action, struct err *er
         *ret_action = actions[i].action;
         return 0;
     }
-    return wrong(val, err,
-                 "an action has to be allow, trap, log, kill_thread, kill_process, {\"errno\": N} "
-                 "or {\"trace\": N}");
+    return json_err_unexpected(
+        val, err,
+        "an action has to be allow, trap, log, kill_thread, kill_process, {\"errno\": N} "
+        "or {\"trace\": N}");
 }
 
 /* ------------------------------------------------------------------ rules */
@@ -109,7 +95,8 @@ static int read_op(struct json_val val, struct sec_check *check, struct err *err
             return 0;
         }
     }
-    return wrong(val, err, "op has to be eq, ne, lt, le, gt, ge or {\"masked_eq\": MASK}");
+    return json_err_unexpected(val, err,
+                               "op has to be eq, ne, lt, le, gt, ge or {\"masked_eq\": MASK}");
 }
 
 /* The parts of one argument's check, as the members come. */
@@ -123,7 +110,7 @@ static int collect_check(struct json_val of, struct check_parts *parts, struct e
     struct json_iter iter;
     struct json_item item;
     if (json_kind(of) != JSON_KIND_OBJECT)
-        return wrong(of, err, "an argument's check has to be an object");
+        return json_err_unexpected(of, err, "an argument's check has to be an object");
     json_iter_init(&iter, of);
     while (json_iter_next(&iter, &item)) {
         const struct {
@@ -143,10 +130,10 @@ static int collect_check(struct json_val of, struct check_parts *parts, struct e
             found = true;
         }
         if (!found)
-            return unknown(&item, err, "index, type, op, val, comment");
+            return json_err_unknown(&item, err, "index, type, op, val, comment");
     }
     if (!parts->has_index || !parts->has_type || !parts->has_op || !parts->has_val)
-        return wrong(of, err, "an argument's check needs index, type, op and val");
+        return json_err_unexpected(of, err, "an argument's check needs index, type, op and val");
     return 0;
 }
 
@@ -158,11 +145,12 @@ static int read_check(struct json_val of, struct sec_check *ret_check, struct er
         return rc;
     if (json_kind(parts.index) != JSON_KIND_INT || json_as_int(parts.index) < 0 ||
         json_as_int(parts.index) > 5)
-        return wrong(parts.index, err, "index has to be 0 to 5");
+        return json_err_unexpected(parts.index, err, "index has to be 0 to 5");
     if (!is_text(parts.type, "dword") && !is_text(parts.type, "qword"))
-        return wrong(parts.type, err, "type has to be dword (32 bits) or qword (64 bits)");
+        return json_err_unexpected(parts.type, err,
+                                   "type has to be dword (32 bits) or qword (64 bits)");
     if (json_kind(parts.val) != JSON_KIND_INT || json_as_int(parts.val) < 0)
-        return wrong(parts.val, err, "val has to be a number that is not negative");
+        return json_err_unexpected(parts.val, err, "val has to be a number that is not negative");
     struct sec_check check = {
         .arg = (uint8_t)json_as_int(parts.index),
         .mask = is_text(parts.type, "dword") ? UINT32_MAX : UINT64_MAX,
@@ -172,7 +160,8 @@ static int read_check(struct json_val of, struct sec_check *ret_check, struct er
     if (rc < 0)
         return rc;
     if (check.op != SEC_MASKED_EQ && check.mask == UINT32_MAX)
-        return wrong(parts.type, err, "only eq and masked_eq compare 32 bits; others want a qword");
+        return json_err_unexpected(parts.type, err,
+                                   "only eq and masked_eq compare 32 bits; others want a qword");
     check.value &= check.mask;
     *ret_check = check;
     return 0;
@@ -184,7 +173,7 @@ static int read_checks(struct json_val of, struct sec_check *checks, uint32_t *r
     struct json_iter iter;
     struct json_item item;
     if (json_kind(of) != JSON_KIND_ARRAY || json_count(of) > SEC_CHECKS_MAX)
-        return wrong(of, err, "args has to be an array of at most 6 checks");
+        return json_err_unexpected(of, err, "args has to be an array of at most 6 checks");
     json_iter_init(&iter, of);
     for (*ret_count = 0; json_iter_next(&iter, &item); (*ret_count)++) {
         int rc = read_check(item.val, &checks[*ret_count], err);
@@ -204,7 +193,7 @@ static int add_rule(struct sec_compiler *compiler, struct json_val of, uint32_t 
     struct json_iter iter;
     struct json_item item;
     if (json_kind(of) != JSON_KIND_OBJECT)
-        return wrong(of, err, "a rule has to be an object");
+        return json_err_unexpected(of, err, "a rule has to be an object");
     json_iter_init(&iter, of);
     while (json_iter_next(&iter, &item)) {
         if (strcmp(item.key, "syscall") == 0 && json_kind(item.val) == JSON_KIND_STRING) {
@@ -214,11 +203,11 @@ static int add_rule(struct sec_compiler *compiler, struct json_val of, uint32_t 
             if (rc < 0)
                 return rc;
         } else if (strcmp(item.key, "comment") != 0) {
-            return unknown(&item, err, "syscall (a name), args, comment");
+            return json_err_unknown(&item, err, "syscall (a name), args, comment");
         }
     }
     if (!name)
-        return wrong(of, err, "a rule needs syscall");
+        return json_err_unexpected(of, err, "a rule needs syscall");
     struct err why = ERR_INIT;
     int rc = sec_compiler_add(compiler, action, name, checks, count, &why);
     return rc < 0 ? json_err_at(of.doc, of.end_off, err, rc, "%s", why.msg) : 0;
@@ -239,7 +228,7 @@ static int collect_filter(struct json_val of, struct filter_parts *parts, struct
     struct json_item item;
     int rc = 0;
     if (json_kind(of) != JSON_KIND_OBJECT)
-        return wrong(of, err, "a filter has to be an object");
+        return json_err_unexpected(of, err, "a filter has to be an object");
     json_iter_init(&iter, of);
     while (rc == 0 && json_iter_next(&iter, &item)) {
         if (strcmp(item.key, "default_action") == 0) {
@@ -252,13 +241,14 @@ static int collect_filter(struct json_val of, struct filter_parts *parts, struct
             parts->has_rules = true;
             parts->rules = item.val;
         } else {
-            rc = unknown(&item, err, "default_action, filter_action, filter (an array)");
+            rc = json_err_unknown(&item, err, "default_action, filter_action, filter (an array)");
         }
     }
     if (rc == 0 && (!parts->has_default || !parts->has_match || !parts->has_rules))
-        return wrong(of, err, "a filter needs default_action, filter_action and filter");
+        return json_err_unexpected(of, err,
+                                   "a filter needs default_action, filter_action and filter");
     if (rc == 0 && parts->fallback == parts->match)
-        return wrong(of, err, "default_action and filter_action have to differ");
+        return json_err_unexpected(of, err, "default_action and filter_action have to differ");
     return rc;
 }
 
@@ -321,13 +311,14 @@ static int compile_filters(struct json_val root, struct image *image, struct sec
     struct json_item item;
     uint32_t count = 0;
     if (json_kind(root) != JSON_KIND_OBJECT)
-        return wrong(root, err, "a policy has to be an object with the members vmm, api and vcpu");
+        return json_err_unexpected(
+            root, err, "a policy has to be an object with the members vmm, api and vcpu");
     image->size = sizeof(struct sec_file_head);
     json_iter_init(&iter, root);
     for (; json_iter_next(&iter, &item); count++) {
         enum sec_filter which;
         if (!filter_from_key(item.key, &which))
-            return unknown(&item, err, "vmm, api, vcpu, start");
+            return json_err_unknown(&item, err, "vmm, api, vcpu, start");
         int rc = compile_filter(item.val, work, err);
         if (rc < 0)
             return err_prefix(err, "%s: ", item.key);

@@ -280,6 +280,31 @@ static void test_json_iter_next__empty_containers__nothing(void **state)
     }
 }
 
+static void test_json_err_unexpected__value__quoted_with_its_place(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    struct json_doc *doc = parse("[\"no\"]");
+    assert_int_equal(json_err_unexpected(json_root(doc), &err, "a number is expected"), -EINVAL);
+    assert_string_equal(err.msg, "a number is expected, not [\\\"no\\\"] at line 1 column 6");
+    json_free(doc);
+}
+
+static void test_json_err_unknown__member__named_with_what_is_known(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    struct json_doc *doc = parse("{\"port\": 1}");
+    struct json_iter iter;
+    struct json_item item;
+    json_iter_init(&iter, json_root(doc));
+    assert_true(json_iter_next(&iter, &item));
+    assert_int_equal(json_err_unknown(&item, &err, "peer, ports"), -EINVAL);
+    assert_string_equal(err.msg,
+                        "unknown member `port`, expected one of peer, ports at line 1 column 7");
+    json_free(doc);
+}
+
 static void test_json_free__null__harmless(void **state)
 {
     (void)state;
@@ -306,6 +331,8 @@ int main(void)
         cmocka_unit_test(test_json_parse__no_err_struct__still_refuses),
         cmocka_unit_test(test_json_iter_next__object__document_order_and_offsets),
         cmocka_unit_test(test_json_iter_next__empty_containers__nothing),
+        cmocka_unit_test(test_json_err_unexpected__value__quoted_with_its_place),
+        cmocka_unit_test(test_json_err_unknown__member__named_with_what_is_known),
         cmocka_unit_test(test_json_free__null__harmless),
     };
     return cmocka_run_group_tests_name("json", tests, NULL, NULL);
