@@ -41,7 +41,6 @@ struct sec_rule {
     int error;   /* not allowed, but answered with this errno instead of a trap; 0: allowed */
     bool is_hot; /* compared first of all that are compared with the same argument */
     const char *reason; /* who needs it and for what */
-    const char *unseen; /* why it stays though no test makes it; NULL: tests do */
 };
 
 /* Stands in a check's value for the process's own id, which is put in at run time. */

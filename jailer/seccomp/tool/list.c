@@ -19,14 +19,13 @@ static void print_checks(const struct sec_rule *rule)
 
 void sectool_list(void)
 {
-    (void)printf("#call\targuments\tmeaning\twhere\treason\tnot seen in tests because\n");
+    (void)printf("#call\targuments\tmeaning\twhere\treason\n");
     for (size_t i = 0; i < sec_rules_count; i++) {
         const struct sec_rule *rule = &sec_rules[i];
         (void)printf("%s\t", rule->call);
         print_checks(rule);
-        (void)printf("\t%s\tstart%s%s%s\t%s\t%s\n", rule->label ? rule->label : "any",
+        (void)printf("\t%s\tstart%s%s%s\t%s\n", rule->label ? rule->label : "any",
                      rule->where & SEC_VMM ? ",vmm" : "", rule->where & SEC_API ? ",api" : "",
-                     rule->where & SEC_VCPU ? ",vcpu" : "", rule->reason,
-                     rule->unseen ? rule->unseen : "-");
+                     rule->where & SEC_VCPU ? ",vcpu" : "", rule->reason);
     }
 }
