@@ -160,6 +160,38 @@ for _row in REFUSED:
     case(refused(*_row))
 
 
+WORDS = [
+    ("nothing", [], "--input-file and --output-file are needed, or --list"),
+    ("an_unknown_word", ["--inputfile", "x"], "Found argument 'inputfile' which wasn't expected"),
+    ("a_word_twice", ["--list", "--input-file", "x", "--input-file", "y"],
+     "The argument 'input-file' was provided more than once."),
+    ("another_machine", ["--input-file", "x", "--output-file", "y", "--target-arch", "aarch64"],
+     "--target-arch aarch64: filters are for x86_64 alone"),
+]
+
+
+def refused_words(name, words, sentence):
+    def run(t):
+        done = subprocess.run([COMPILER, *words], cwd=t.dir, text=True, capture_output=True, check=False)
+        equal("status, stdout", (1, ""), (done.returncode, done.stdout))
+        contains("stderr", sentence, done.stderr)
+    run.__name__ = f"seccomp_compiler_refuses_{name}"
+    return run
+
+
+for _row in WORDS:
+    case(refused_words(*_row))
+
+
+@case
+def seccomp_compiler_answers_help_and_version(t):
+    for word, wanted in (("--help", "--output-file <output-file>"), ("-h", "--output-file <output-file>"),
+                         ("--version", "Mayfly seccomp v")):
+        done = subprocess.run([COMPILER, word], cwd=t.dir, text=True, capture_output=True, check=False)
+        equal("status, stderr", (0, ""), (done.returncode, done.stderr))
+        contains(word, wanted, done.stdout)
+
+
 @case
 def seccomp_filter_that_is_none_is_refused(t):
     t.write("filters", json.dumps(POLICY))

@@ -5,21 +5,16 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cmdline.h"
 #include "base/fd.h"
 #include "jailer/seccomp/tool/policy.h"
-
-static const char usage[] =
-    "usage: mayfly-seccomp --input-file POLICY --output-file FILTERS [--target-arch x86_64]\n"
-    "       mayfly-seccomp --list\n"
-    "  --input-file   the policy, in JSON (docs/seccomp.md)\n"
-    "  --output-file  what mayfly --seccomp-filter takes; an older file is replaced\n"
-    "  --target-arch  x86_64\n"
-    "  --list         prints the built-in table: calls, arguments, threads, reasons\n";
 
 struct words {
     const char *input;
@@ -27,7 +22,25 @@ struct words {
     const char *arch;
     bool list;
     bool help;
+    bool version;
 };
+
+#define OPTION(n, k, member, text)                                                                 \
+    {                                                                                              \
+        .name = (n), .kind = (k), .off = offsetof(struct words, member), .help = (text)            \
+    }
+
+static const struct cmdline_option options[] = {
+    OPTION("help", CMDLINE_FLAG, help, "Print this text; so does -h."),
+    OPTION("input-file", CMDLINE_VALUE, input, "Path to the policy, in JSON (docs/seccomp.md)."),
+    OPTION("list", CMDLINE_FLAG, list,
+           "Print the built-in table: calls, arguments, threads, reasons."),
+    OPTION("output-file", CMDLINE_VALUE, output,
+           "Path to what mayfly --seccomp-filter takes; an older file is replaced."),
+    OPTION("target-arch", CMDLINE_VALUE, arch, "x86_64."),
+    OPTION("version", CMDLINE_FLAG, version, "Print the version."),
+};
+static const struct cmdline cmdline = {options, ARRAY_LEN(options)};
 
 static int fail(const struct err *err)
 {
@@ -35,31 +48,23 @@ static int fail(const struct err *err)
     return EXIT_FAILURE;
 }
 
+static void answer_query(const struct words *words)
+{
+    char text[2048];
+    (void)printf("Mayfly seccomp v" MAYFLY_VERSION "\n\n");
+    if (!words->help)
+        return;
+    (void)cmdline_help(&cmdline, text, sizeof(text));
+    (void)printf("optional arguments:\n%s", text);
+}
+
 static int parse(int argc, char *const *argv, struct words *words, struct err *err)
 {
-    const struct {
-        const char *name;
-        const char **value;
-    } options[] = {{"--input-file", &words->input},
-                   {"--output-file", &words->output},
-                   {"--target-arch", &words->arch}};
-    for (int i = 1; i < argc; i++) {
-        const char **value = NULL;
-        for (size_t o = 0; o < ARRAY_LEN(options); o++)
-            if (strcmp(argv[i], options[o].name) == 0)
-                value = options[o].value;
-        if (value && i + 1 < argc && !*value)
-            *value = argv[++i];
-        else if (value)
-            return err_set(err, -EINVAL, "%s wants one value, and may be given once", argv[i]);
-        else if (strcmp(argv[i], "--list") == 0)
-            words->list = true;
-        else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
-            words->help = true;
-        else
-            return err_set(err, -EINVAL, "'%.80s' is not known here", argv[i]);
-    }
-    if (words->help || words->list)
+    int rest;
+    int rc = cmdline_parse(&cmdline, argc, argv, words, &rest, err);
+    if (rc < 0)
+        return err_prefix(err, "Failed to parse arguments: ");
+    if (words->help || words->version || words->list)
         return 0;
     if (!words->input || !words->output)
         return err_set(err, -EINVAL, "--input-file and --output-file are needed, or --list");
@@ -113,13 +118,10 @@ int main(int argc, char **argv)
     struct err err = ERR_INIT;
     if (fd_fill_standard() < 0)
         return EXIT_FAILURE; /* there is nowhere to say why */
-    if (parse(argc, argv, &words, &err) < 0) {
-        (void)fail(&err);
-        (void)fputs(usage, stderr);
-        return EXIT_FAILURE;
-    }
-    if (words.help)
-        (void)fputs(usage, stdout);
+    if (parse(argc, argv, &words, &err) < 0)
+        return fail(&err);
+    if (words.help || words.version)
+        answer_query(&words);
     else if (words.list)
         sectool_list();
     else if (compile(&words, &err) < 0)
