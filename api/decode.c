@@ -112,6 +112,9 @@ static int fail_unknown_field(const struct cfg_object *object, const struct json
     for (uint32_t i = 0; i < object->fields_count; i++)
         names_add(names, object->fields[i].name, object->fields_count == 2 ? " or " : ", ");
     (void)json_quote(item->key, strlen(item->key), quoted);
+    if (object->absent_name && strcmp(item->key, object->absent_name) == 0)
+        return json_err_at(item->val.doc, item->key_end_off, err, -EINVAL, "unknown field `%s`: %s",
+                           quoted, object->absent_text);
     return fail_name(item->val.doc, item->key_end_off, "field", quoted, names, object->fields_count,
                      err);
 }

@@ -129,9 +129,10 @@ int fd_fill_standard(void)
     struct pollfd standard[] = {{.fd = 0}, {.fd = 1}, {.fd = 2}};
     if (poll(standard, ARRAY_LEN(standard), 0) < 0)
         return -errno;
-    /* Ascending: open takes the lowest free number. */
+    /* Ascending: open takes the lowest free number. Not O_CLOEXEC: what a jailer becomes has no
+     * /dev/null of its own. */
     for (size_t i = 0; i < ARRAY_LEN(standard); i++) {
-        if ((standard[i].revents & POLLNVAL) && open("/dev/null", O_RDWR | O_CLOEXEC) < 0)
+        if ((standard[i].revents & POLLNVAL) && open("/dev/null", O_RDWR) < 0)
             return -errno;
     }
     return 0;

@@ -53,7 +53,7 @@ bool fd_is_same_file(const struct stat *one, const struct stat *other);
 bool fd_is_file_at(const struct stat *file, const char *path);
 
 /* Opens /dev/null for each of fds 0-2 that is closed, so that no file of ours gets their number and
- * with it what is meant for the console. Call first. Returns 0 or -errno. */
+ * with it what is meant for the console. They stay across exec. Call first. Returns 0 or -errno. */
 MUST_CHECK int fd_fill_standard(void);
 
 /* Grows the process's fd table to 2,048 entries, so that it does not grow while threads share it

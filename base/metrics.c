@@ -356,14 +356,23 @@ static int check_text_path(const char *path, struct err *err)
     return 0;
 }
 
+void metrics_prometheus_show(const char *const *names, const volatile uint64_t *values,
+                             size_t count)
+{
+    state.subject.policy_names = names;
+    state.subject.policy_values = values;
+    state.subject.policy_count = count;
+}
+
 int metrics_prometheus_open(const char *path, const char *id, uint64_t start_ns, struct err *err)
 {
     static const char what[] = "Cannot write the Prometheus metrics";
     int rc = path ? check_text_path(path, err) : 0;
     if (rc < 0)
         return err_prefix(err, "%s: ", what);
-    state.subject =
-        (struct metrics_subject){.id = id, .start_ns = start_ns, .phases_ns = state.phases_ns};
+    state.subject.id = id;
+    state.subject.start_ns = start_ns;
+    state.subject.phases_ns = state.phases_ns;
     state.text_path = path;
     if (path)
         rc = text_reserve();

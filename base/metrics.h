@@ -125,6 +125,14 @@ void metrics_phase_reached(enum metrics_phase phase);
 MUST_CHECK int metrics_prometheus_open(const char *path, const char *id, uint64_t start_ns,
                                        struct err *err);
 
+/*
+ * Counters that somebody else counts, shown in the Prometheus text alone, as
+ * `mayfly_policy_total{counter="NAME"}`. names, values: `count` of each, borrowed for ever. Once,
+ * before metrics_prometheus_open.
+ */
+void metrics_prometheus_show(const char *const *names, const volatile uint64_t *values,
+                             size_t count);
+
 /* The text as it is now, NUL-terminated; ret_text: the caller frees. Any thread, not in a signal
  * handler. Returns 0 or -ENOMEM. */
 MUST_CHECK int metrics_prometheus_text(char **ret_text, size_t *ret_len);

@@ -85,6 +85,10 @@ struct metrics_subject {
     uint64_t start_ns; /* monotonic; 0 of the phases */
     /* Monotonic, METRICS_PHASES_COUNT of them; 0: not reached. */
     const _Atomic uint64_t *phases_ns;
+    /* Counters of the network policy; policy_count 0: there is none. */
+    const char *const *policy_names;
+    const volatile uint64_t *policy_values;
+    size_t policy_count;
 };
 
 /* Bytes that no text of these instances exceeds, whatever the values. */

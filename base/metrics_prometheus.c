@@ -147,6 +147,19 @@ static void out_phases(struct metrics_out *out, const struct metrics_subject *su
     }
 }
 
+static void out_policy(struct metrics_out *out, const struct metrics_subject *subject)
+{
+    const struct family family = {"policy", "total", "", "counter"};
+
+    if (subject->policy_count == 0)
+        return;
+    out_head(out, &family);
+    for (size_t i = 0; i < subject->policy_count; i++) {
+        out_name(out, &family);
+        out_sample(out, subject, "counter", subject->policy_names[i], subject->policy_values[i]);
+    }
+}
+
 static void out_all(struct metrics_out *out, const struct metrics_instances *instances,
                     const struct metrics_subject *subject)
 {
@@ -154,6 +167,7 @@ static void out_all(struct metrics_out *out, const struct metrics_instances *ins
     const char *group;
 
     out_phases(out, subject);
+    out_policy(out, subject);
     while ((group = metrics_walk_group(&walk)))
         out_group(out, subject, &walk, group, metrics_group_instances(instances, group));
 }

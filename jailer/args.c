@@ -14,12 +14,14 @@
         .off = offsetof(struct jail_args, member), .fallback = (def), .help = (text)               \
     }
 
+static const char default_base[] = "/srv/jailer";
+
 static const struct cmdline_option options[] = {
     OPTION("cgroup", CMDLINE_LIST, cgroups, false, NULL,
            "FILE=VALUE to write into the monitor's cgroup; may be given more than once."),
     OPTION("cgroup-version", CMDLINE_VALUE, cgroup_version, false, NULL,
            "1 or 2 [default: 2 where /sys/fs/cgroup is cgroup2, else 1]."),
-    OPTION("chroot-base-dir", CMDLINE_VALUE, chroot_base_dir, false, "/srv/jailer",
+    OPTION("chroot-base-dir", CMDLINE_VALUE, chroot_base_dir, false, default_base,
            "Directory that has the jails."),
     OPTION("daemonize", CMDLINE_FLAG, daemonize, false, NULL,
            "Run the monitor in the background, in a session of its own."),
@@ -37,10 +39,20 @@ static const struct cmdline_option options[] = {
     OPTION("parent-cgroup", CMDLINE_VALUE, parent_cgroup, false, NULL,
            "Cgroup, relative to the hierarchy, below which the monitor's is made [default: the "
            "executable's name]."),
+    {.name = "policy",
+     .kind = CMDLINE_VALUE,
+     .off = offsetof(struct jail_args, policy),
+     .requires = "tap",
+     .help = "Path to a network policy in JSON, which is in force before the monitor starts."},
     OPTION("resource-limit", CMDLINE_LIST, limits, false, NULL,
            "fsize=BYTES or no-file=N; may be given more than once."),
     OPTION("rootless", CMDLINE_FLAG, rootless, false, NULL,
            "Jail without being root, by a user namespace; has --new-pid-ns in it."),
+    {.name = "tap",
+     .kind = CMDLINE_VALUE,
+     .off = offsetof(struct jail_args, tap),
+     .requires = "policy",
+     .help = "The TAP, in the network namespace of --netns, that --policy is for."},
     OPTION("uid", CMDLINE_VALUE, uid, true, NULL, "User that the monitor runs as."),
     OPTION("version", CMDLINE_FLAG, version, false, NULL, "Print the version."),
 };
@@ -52,6 +64,11 @@ int jail_args_parse(int argc, char *const *argv, struct jail_args *ret_args, str
     int rc = cmdline_parse(&cmdline, argc, argv, &args, &args.rest, err);
     if (rc < 0)
         return err_prefix(err, "Failed to parse arguments: ");
+    if (args.rootless && args.chroot_base_dir == default_base && !args.help && !args.version)
+        return err_set(err, -EINVAL,
+                       "Failed to parse arguments: --rootless needs --chroot-base-dir, a directory "
+                       "of the user's own: %s is root's",
+                       default_base);
     args.new_pid_ns |= args.rootless;
     *ret_args = args;
     return 0;

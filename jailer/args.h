@@ -23,6 +23,8 @@ struct jail_args {
     const char *chroot_base_dir;
     const char *netns;
     const char *cgroup_version;
+    const char *policy;        /* a file; NULL: none */
+    const char *tap;           /* that it is for */
     const char *parent_cgroup; /* NULL: the executable's name */
     struct cmdline_list cgroups;
     struct cmdline_list limits;

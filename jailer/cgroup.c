@@ -201,7 +201,7 @@ int jail_cgroup_make_dir(const struct jail_cgroups *cgroups, const char *mount, 
     if (len < 0 || len >= PATH_MAX)
         return err_set(err, -ENAMETOOLONG, "The path of the monitor's cgroup is too long");
     for (char *at = ret_path + strlen(mount) + 1; *at; at++) {
-        if (*at != '/')
+        if (*at != '/' || at[-1] == '/') /* "a//b" is a/b */
             continue;
         *at = '\0';
         int rc = make_one(ret_path, undo, err);

@@ -32,6 +32,10 @@ struct jail_cgroups {
     int home_fds[CMDLINE_LIST_MAX]; /* the same of the hierarchy's root, to leave again */
     unsigned procs_count;
     int dir_fd; /* v2: the cgroup, for CLONE_INTO_CGROUP; FD_NONE */
+    /* v2 without root; else NULL. Borrowed, and longer alive. */
+    const char *start; /* the delegated cgroup: above it nothing can be switched on */
+    const char *home;  /* where the jailer was, instead of the hierarchy's root */
+    const char *leaf;  /* the monitor's */
 };
 
 /* Parses what was asked for. version: NULL: as /sys/fs/cgroup is. Returns 0 or -EINVAL with the
@@ -49,6 +53,10 @@ MUST_CHECK int jail_cgroups_make(struct jail_cgroups *cgroups, struct jail_undo 
 
 /* Moves the calling process into them: one write a hierarchy. */
 MUST_CHECK int jail_cgroups_enter(const struct jail_cgroups *cgroups, struct err *err);
+
+/* v2 without root: switches off what was switched on in the jailer's own cgroup, which nobody
+ * can be in as long as it is on. What fails is said when the jail cannot be removed. */
+void jail_cgroups_disable(const struct jail_cgroups *cgroups);
 
 /* Leaves them again, so that they can be removed. What fails is said when they cannot be. */
 void jail_cgroups_leave(const struct jail_cgroups *cgroups);

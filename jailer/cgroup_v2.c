@@ -65,7 +65,20 @@ static void list_controllers(const struct jail_cgroups *cgroups, char *ret_text,
     }
 }
 
-/* In each directory from the mount down to the parent. */
+/* What the kernel cannot do as long as processes are there, in words. */
+static int fail_enable(const struct jail_cgroups *cgroups, const char *dir, int rc, struct err *err)
+{
+    if (rc != -EBUSY || !cgroups->start)
+        return rc;
+    return err_set(
+        err, rc,
+        "Failed to switch controllers on in %s: %s (EBUSY). Other processes are in it, "
+        "which the kernel does not allow: start the jailer alone in a cgroup (systemd-run "
+        "--user --scope -p Delegate=yes), or move them into one below.",
+        dir, ERR_OS(rc));
+}
+
+/* In each directory from the mount, or the delegated one, down to the parent. */
 static int enable_controllers(const struct jail_cgroups *cgroups, const char *mount,
                               const char *dir, struct err *err)
 {
@@ -77,7 +90,7 @@ static int enable_controllers(const struct jail_cgroups *cgroups, const char *mo
     if (words[0] == '\0')
         return 0;
     memcpy(at, dir, strlen(dir) + 1);
-    for (char *end = at + strlen(mount);; end++) {
+    for (char *end = at + strlen(cgroups->start ? cgroups->start : mount);; end++) {
         end += strcspn(end, "/");
         if (*end == '\0')
             return 0; /* the monitor's own */
@@ -85,9 +98,39 @@ static int enable_controllers(const struct jail_cgroups *cgroups, const char *mo
         int rc = jail_cgroup_path(path, at, file, strlen(file), err);
         if (rc == 0)
             rc = jail_cgroup_write(path, words, strlen(words), err);
-        *end = '/';
         if (rc < 0)
-            return rc;
+            return fail_enable(cgroups, at, rc, err);
+        *end = '/';
+    }
+}
+
+/* By the descriptor: behind pivot_root no path leads there. What fails is said, as the header says,
+ * when the jail's cgroup cannot be removed. */
+static void write_below(int dir_fd, const char *path, const char *words)
+{
+    FD_AUTO int fd = openat(dir_fd, path, O_WRONLY | O_CLOEXEC);
+    if (fd >= 0)
+        IGNORE_RESULT(fd_write_full(fd, words, strlen(words)));
+}
+
+void jail_cgroups_disable(const struct jail_cgroups *cgroups)
+{
+    char path[PATH_MAX] = "";
+    char words[1024];
+    list_controllers(cgroups, words, sizeof(words));
+    /* Others may live by what a cgroup gives that is not the jailer's own. */
+    if (words[0] == '\0' || cgroups->dir_fd < 0 || strcmp(cgroups->start, cgroups->home) != 0)
+        return;
+    for (char *c = words; *c; c++) /* names have no plus */
+        if (*c == '+')
+            *c = '-';
+    size_t len = 0;
+    for (const char *at = cgroups->leaf + strlen(cgroups->start); *at; at++) {
+        if (*at != '/' || len + sizeof("../cgroup.subtree_control") > sizeof(path))
+            continue;
+        memcpy(path + len, "../cgroup.subtree_control", sizeof("../cgroup.subtree_control"));
+        len += strlen("../");
+        write_below(cgroups->dir_fd, path, words);
     }
 }
 
@@ -97,7 +140,8 @@ static int open_dir(struct jail_cgroups *cgroups, const char *mount, const char 
     cgroups->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (cgroups->dir_fd < 0)
         return err_set(err, -errno, "Failed to open file %s: %s", dir, ERR_OS(errno));
-    return jail_cgroup_add_procs(cgroups, mount, dir, "cgroup.procs", err);
+    return jail_cgroup_add_procs(cgroups, cgroups->home ? cgroups->home : mount, dir,
+                                 "cgroup.procs", err);
 }
 
 /* Nothing to write: the parent is moved to if it is there. */
@@ -120,9 +164,14 @@ int jail_cgroups_make_v2(struct jail_cgroups *cgroups, struct jail_undo *undo, s
         return rc;
     if (cgroups->values_count == 0)
         return use_parent(cgroups, mount, err);
-    rc = check_controllers(cgroups, mount, err);
+    rc = check_controllers(cgroups, cgroups->start ? cgroups->start : mount, err);
     if (rc == 0)
         rc = jail_cgroup_make_dir(cgroups, mount, dir, undo, err);
+    if (rc == 0 &&
+        cgroups->start) /* what is delegated may be the jailer's own, and has to be empty */
+        rc = open_dir(cgroups, mount, dir, err);
+    if (rc == 0 && cgroups->start)
+        rc = jail_cgroups_enter(cgroups, err);
     if (rc == 0)
         rc = enable_controllers(cgroups, mount, dir, err);
     for (unsigned i = 0; i < cgroups->values_count && rc == 0; i++) {
@@ -131,5 +180,5 @@ int jail_cgroups_make_v2(struct jail_cgroups *cgroups, struct jail_undo *undo, s
         if (rc == 0)
             rc = jail_cgroup_write(path, value->value, strlen(value->value), err);
     }
-    return rc < 0 ? rc : open_dir(cgroups, mount, dir, err);
+    return rc < 0 || cgroups->start ? rc : open_dir(cgroups, mount, dir, err);
 }

@@ -79,6 +79,7 @@ static void make_urandom(struct jail *jail, int dev_fd)
     (void)printf("Warning! Could not create /dev/urandom device inside jailer: %s.\n"
                  "MMDS version 2 will not be available to use.\n",
                  err.msg);
+    (void)fflush(stdout); /* exec keeps no buffer */
 }
 
 static int make_nodes(struct jail *jail, int dev_fd, int net_fd, struct err *err)

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "jailer/args.h"
 #include "jailer/cgroup.h"
+#include "jailer/policy/policy.h"
 #include "jailer/undo.h"
 
 /* Device nodes of a jail. */
@@ -35,10 +36,13 @@ struct jail {
     uint32_t gid;
     struct jail_limits limits;
     struct jail_cgroups cgroups;
-    int userfault_minor;    /* of /dev/userfaultfd; -1: the host has none */
-    int root_fd;            /* the jail's root */
-    int tree_fd;            /* a mount of the executable, for the jail; FD_NONE: it is copied */
-    int null_fd;            /* the host's /dev/null, with --daemonize */
+    int userfault_minor; /* of /dev/userfaultfd; -1: the host has none */
+    int root_fd;         /* the jail's root */
+    int tree_fd;         /* a mount of the executable, for the jail; FD_NONE: it is copied */
+    int null_fd;         /* the host's /dev/null, with --daemonize */
+    struct pol_policy policy;
+    int counters_fd;        /* of the policy, which the monitor may read; FD_NONE: there is none */
+    bool has_policy;        /* attached by this run */
     unsigned kept_fds;      /* descriptors from 3 on that the monitor gets */
     uint64_t start_us;      /* monotonic, at the jailer's own start */
     uint64_t forked_cpu_us; /* CPU time of jailer processes before this one */
@@ -48,7 +52,16 @@ struct jail {
     /* --rootless: what the host calls the monitor's user and group, and mounts of its devices. */
     uint32_t host_uid;
     uint32_t host_gid;
-    bool has_own_ids; /* the user's own */
+    uint32_t outer_uid; /* the user and group, as the namespace around the jail's calls them */
+    uint32_t outer_gid;
+    bool has_own_ids;          /* the user's own */
+    char own_cgroup[PATH_MAX]; /* the jailer's, relative to the hierarchy */
+    char home_path[PATH_MAX];  /* its directory */
+    char start_path[PATH_MAX]; /* the first on the way to leaf_path that is the user's */
+    char leaf_path[PATH_MAX];  /* the monitor's */
+    bool wants_cgroup;
+    bool is_delegated;            /* start_path is the user's */
+    struct jail_undo cgroup_undo; /* the first process's alone: it is in there */
     int device_fds[JAIL_DEVICES_COUNT];
     uint32_t bound_devices; /* bits by device */
     struct jail_undo undo;
@@ -68,11 +81,23 @@ MUST_CHECK int jail_place_executable(struct jail *jail, struct err *err);
 MUST_CHECK int jail_join_netns(const struct jail *jail, struct err *err);
 MUST_CHECK int jail_set_limits(const struct jail *jail, struct err *err);
 
+/* The network policy: judged before anything is changed; loaded, attached and pinned while the
+ * bpf file system is in sight; taken off again when a later step fails. */
+MUST_CHECK int jail_read_policy(struct jail *jail, struct err *err);
+MUST_CHECK int jail_attach_policy(struct jail *jail, struct err *err);
+void jail_detach_policy(struct jail *jail);
+
 /* A mount namespace whose root is the jail's. */
 MUST_CHECK int jail_enter_root(struct jail *jail, struct err *err);
 
 /* Takes this namespace's mounts away again that would hold what is to be removed. */
 void jail_leave_root(const struct jail *jail);
+
+/* All that this run has made, in reverse: mounts that hold places, the policy, files. */
+void jail_take_back(struct jail *jail);
+
+/* Another process has taken all of it back. */
+void jail_forget(struct jail *jail);
 
 /* Directories and device nodes in it. */
 MUST_CHECK int jail_make_devices(struct jail *jail, struct err *err);

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
+#include <stdio.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -30,14 +32,23 @@ static int set_limit(int resource, const char *name, uint64_t value, struct err 
     const struct rlimit limit = {.rlim_cur = value, .rlim_max = value};
     if (setrlimit((__rlimit_resource_t)resource, &limit) == 0)
         return 0;
-    return err_set(err, -errno, "Failed to set limit for resource: %s=%llu: %s (%s)", name,
-                   (unsigned long long)value, ERR_OS(errno), err_name(errno));
+    int rc = -errno;
+    char hint[128] = "";
+    struct rlimit now = {0};
+    if (rc == -EPERM && getrlimit((__rlimit_resource_t)resource, &now) == 0 && value > now.rlim_max)
+        (void)snprintf(hint, sizeof(hint),
+                       ". The jailer itself may have %llu at most: --resource-limit %s=%llu",
+                       (unsigned long long)now.rlim_max, name, (unsigned long long)now.rlim_max);
+    return err_set(err, rc, "Failed to set limit for resource: %s=%llu: %s (%s)%s", name,
+                   (unsigned long long)value, ERR_OS(rc), err_name(rc), hint);
 }
 
 int jail_set_limits(const struct jail *jail, struct err *err)
 {
     int rc = set_limit(RLIMIT_NOFILE, "no-file", jail->limits.no_file, err);
-    if (rc == 0 && jail->limits.has_fsize)
-        rc = set_limit(RLIMIT_FSIZE, "fsize", jail->limits.fsize, err);
-    return rc;
+    if (rc < 0 || !jail->limits.has_fsize)
+        return rc;
+    /* A pid file that is longer is an error with a sentence, not this process's end. */
+    (void)signal(SIGXFSZ, SIG_IGN); /* valid arguments: cannot fail */
+    return set_limit(RLIMIT_FSIZE, "fsize", jail->limits.fsize, err);
 }

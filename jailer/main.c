@@ -16,7 +16,9 @@
 #include "jailer/args.h"
 #include "jailer/fds.h"
 #include "jailer/jail.h"
+#include "jailer/policy_command.h"
 #include "jailer/rootless.h"
+#include "jailer/rootless_cgroup.h"
 
 /* The sentence, and once more as clients look for it. */
 static int fail(const struct err *err)
@@ -61,23 +63,29 @@ static int build(struct jail *jail, int argc, char *const *argv, struct err *err
     if (rc == 0)
         rc = jail_place_executable(jail, err);
     if (rc == 0)
-        rc = jail_join_netns(jail, err);
+        rc = rootless ? 0 : jail_join_netns(jail, err);
     if (rc == 0)
         rc = jail_set_limits(jail, err);
     if (rc == 0)
-        rc = jail_cgroups_make(&jail->cgroups, &jail->undo, err);
+        rc = rootless ? jail_rootless_make_cgroups(jail, err)
+                      : jail_cgroups_make(&jail->cgroups, &jail->undo, err);
     if (rc == 0)
         rc = open_null(jail, err);
+    if (rc == 0)
+        rc = jail_attach_policy(jail, err);
     if (rc == 0 && rootless)
         rc = jail_rootless_open_devices(jail, err);
     if (rc == 0)
         rc = jail_enter_root(jail, err);
     if (rc == 0)
         rc = jail_make_devices(jail, err);
+    if (rc == 0 && rootless)
+        jail_rootless_tell(jail);
     if (rc == 0)
         rc = jail_run(jail, argc, argv, err);
-    jail_leave_root(jail);
-    jail_undo_run(&jail->undo);
+    jail_take_back(jail);
+    if (rootless)
+        jail_rootless_undo_cgroups(jail);
     return rc;
 }
 
@@ -98,7 +106,8 @@ int main(int argc, char **argv)
     static struct jail jail; /* too large for a frame */
     struct jail_args args;
     struct err err = ERR_INIT;
-    jail = (struct jail){.root_fd = FD_NONE, .tree_fd = FD_NONE, .null_fd = FD_NONE};
+    jail = (struct jail){
+        .root_fd = FD_NONE, .tree_fd = FD_NONE, .null_fd = FD_NONE, .counters_fd = FD_NONE};
     for (size_t i = 0; i < JAIL_DEVICES_COUNT; i++)
         jail.device_fds[i] = FD_NONE;
     jail.start_us = clock_mono_ns() / NS_PER_US;
@@ -106,13 +115,15 @@ int main(int argc, char **argv)
         return EXIT_FAILURE; /* there is nowhere to say why */
     if (clearenv() != 0 || jail_close_fds(argc, argv, &jail.kept_fds, &err) < 0)
         return fail(&err);
+    if (argc > 1 && strcmp(argv[1], "policy") == 0)
+        return jail_policy_command(argc - 1, argv + 1);
     if (jail_args_parse(argc, argv, &args, &err) < 0)
         return fail(&err);
     if (args.help || args.version)
         return answer_query(&args, cmdline_program_name(argv[0], "mayfly-jailer"));
     if (jail_check(&jail, &args, &err) < 0)
         return fail(&err);
-    if (check_rights(&jail, &err) < 0)
+    if (check_rights(&jail, &err) < 0 || jail_read_policy(&jail, &err) < 0)
         return fail(&err);
     (void)build(&jail, argc, argv, &err);
     return fail(&err);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@
 #include "jailer/jail.h"
 
 #define KEEP_NAMES_SIZE (CMDLINE_LIST_MAX * 80u)
+#define READY_MARK '>' /* what whoever waits reads first when nothing but exec is left */
 
 /* Everything that a child needs to be told apart. */
 struct start {
@@ -28,6 +30,7 @@ struct start {
     char **words; /* of the monitor */
     struct err *err;
     bool in_cgroup; /* it was born there */
+    int ready_fd;   /* a pipe's, at whose other end somebody waits; FD_NONE: nobody */
 };
 
 /* ------------------------------------------------------------------ pid file */
@@ -48,9 +51,9 @@ static int check_pid_file(const struct jail *jail, struct err *err)
 {
     char name[NAME_MAX + 8];
     pid_file_name(jail, name);
-    if (faccessat(jail->root_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
-        return 0;
-    return fail_pid_file(name, -EEXIST, err);
+    if (faccessat(jail->root_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        return fail_pid_file(name, -EEXIST, err);
+    return errno == ENOENT ? 0 : fail_pid_file(name, -errno, err);
 }
 
 static int write_pid_file(struct jail *jail, pid_t pid, struct err *err)
@@ -98,6 +101,17 @@ static void name_kept_fds(const struct jail *jail, char *buf, size_t size)
     }
 }
 
+/* Without the mark, somebody who was killed ahead of exec would look like one that runs. */
+static int say_ready(const struct start *start)
+{
+    const char mark = READY_MARK;
+    int rc = start->ready_fd < 0 ? 0 : fd_write_full(start->ready_fd, &mark, 1);
+    if (rc == 0)
+        return 0;
+    return err_set(start->err, rc, "Failed to tell the jailer that the monitor is ready: %s",
+                   ERR_OS(rc));
+}
+
 /* Returns only with what failed. */
 static int exec_monitor(const struct start *start)
 {
@@ -116,13 +130,19 @@ static int exec_monitor(const struct start *start)
     int rc = become_user(jail, start->err);
     if (rc < 0)
         return rc;
-    (void)execve(path, start->words, env);
-    rc = -errno;
+    rc = say_ready(start);
+    if (rc == 0) {
+        (void)signal(SIGXFSZ, SIG_DFL); /* jail_set_limits has it ignored */
+        (void)execve(path, start->words, env);
+        rc = err_set(start->err, -errno, "Failed to exec into Firecracker: %s (%s in the jail %s)",
+                     ERR_OS(errno), path, jail->root_path);
+        (void)signal(SIGXFSZ, SIG_IGN);
+    }
     /* Root may undo. */
     if (!(jail->args->rootless && jail->has_own_ids) && setresuid(0, 0, 0) < 0)
-        rc = -errno;
-    return err_set(start->err, rc, "Failed to exec into Firecracker: %s (%s in the jail %s)",
-                   ERR_OS(rc), path, jail->root_path);
+        rc = err_set(start->err, -errno, "Failed to become root again, to remove what was made: %s",
+                     ERR_OS(errno));
+    return rc;
 }
 
 /* The process that becomes the monitor. has_keeper: another one writes the pid file. */
@@ -179,25 +199,48 @@ static int spawn(struct jail *jail, uint64_t flags, bool into_cgroup, pid_t *ret
 static _Noreturn void end_child(const struct start *start, int pipe_fd)
 {
     struct jail *jail = start->jail;
-    jail_leave_root(jail);
-    jail_undo_run(&jail->undo);
+    jail_take_back(jail);
     /* If nobody listens any more there is nobody to tell. */
     IGNORE_RESULT(fd_write_full(pipe_fd, start->err->msg, strlen(start->err->msg)));
     _exit(EXIT_FAILURE);
 }
 
-/* Waits until the child's program runs. Returns 0, or -errno with what the child has said. */
-static int await(const struct child *child, struct err *err)
+/* Of a child that did not come so far as to take back what it has made: it is ended, with all that
+ * it started, and its pid file goes; the rest is taken back here. */
+static void end_silent_child(const struct start *start, const struct child *child)
 {
-    char text[ERR_MSG_MAX_SIZE] = "";
+    char name[NAME_MAX + 8];
+    (void)kill(child->pid, SIGKILL);  /* has it ended? fine */
+    (void)kill(-child->pid, SIGKILL); /* with --daemonize it leads a group */
+    (void)waitpid(child->pid, NULL, 0);
+    while (waitpid(-child->pid, NULL, 0) > 0)
+        continue; /* all of them: until then their cgroup cannot be removed */
+    pid_file_name(start->jail, name);
+    (void)unlinkat(start->jail->root_fd, name, 0); /* there was none before */
+}
+
+/* Waits until the child's program runs. Returns 0, or -errno with what the child has said: then it
+ * has taken back what was made. */
+static int await(const struct start *start, const struct child *child)
+{
+    char text[ERR_MSG_MAX_SIZE + 1] = "";
     ssize_t len = fd_read_full(child->pipe_fd, text, sizeof(text) - 1);
-    if (len == 0)
+    bool is_ready = len > 0 && text[0] == READY_MARK;
+    if (is_ready && len == 1)
         return 0;
-    if (len < 0)
-        return err_set(err, (int)len, "Failed to wait for the monitor to start: %s",
-                       ERR_OS((int)len));
+    if (len <= 0) {
+        end_silent_child(start, child);
+        if (len < 0)
+            return err_set(start->err, (int)len, "Failed to wait for the monitor to start: %s",
+                           ERR_OS((int)len));
+        return err_set(start->err, -ECHILD,
+                       "The process of %s was killed before it ran the monitor. Is a limit "
+                       "(--cgroup) of memory too small? The kernel's log tells (dmesg).",
+                       start->jail->args->id);
+    }
     (void)waitpid(child->pid, NULL, 0); /* it has ended, or is about to */
-    return err_set(err, -ECHILD, "%s", text);
+    jail_forget(start->jail);
+    return err_set(start->err, -ECHILD, "%s", text + is_ready);
 }
 
 static int open_pipe(int ret_fds[2], struct err *err)
@@ -220,6 +263,7 @@ static int run_in_pid_ns(struct start *start)
     if (rc == 0) {
         if (leads_session)
             (void)setsid(); /* it leads none: cannot fail */
+        start->ready_fd = fds[1];
         (void)launch(start, true);
         end_child(start, fds[1]);
     }
@@ -227,13 +271,15 @@ static int run_in_pid_ns(struct start *start)
     if (rc < 0)
         return err_set(start->err, rc, "Failed to clone into a new PID namespace: %s", ERR_OS(rc));
     child.pipe_fd = fds[0];
-    rc = await(&child, start->err);
+    rc = await(start, &child);
     if (rc == 0) {
         rc = write_pid_file(start->jail, child.pid, start->err);
-        if (rc < 0) /* nobody would find it */
+        if (rc == 0)
+            rc = say_ready(start);
+        if (rc < 0) { /* nobody would find it */
             (void)kill(child.pid, SIGKILL);
-    } else {
-        start->jail->undo.count = 0; /* the child has done it */
+            (void)waitpid(child.pid, NULL, 0); /* its cgroup is empty then */
+        }
     }
     (void)close(fds[0]);
     if (rc == 0)
@@ -266,6 +312,7 @@ static _Noreturn void run_as_daemon(struct start *start, int pipe_fd)
             (void)err_set(start->err, -errno, "Failed to dup2 /dev/null: %s", ERR_OS(errno));
             end_child(start, pipe_fd);
         }
+    start->ready_fd = pipe_fd;
     (void)run_here(start);
     end_child(start, pipe_fd);
 }
@@ -278,6 +325,8 @@ static int daemonize(struct start *start)
     if (rc < 0)
         return rc;
     bool in_cgroup;
+    /* Whoever the child leaves behind is this one's then, to be waited for. */
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1); /* valid arguments: cannot fail */
     rc = spawn(start->jail, 0, false, &child.pid, &in_cgroup);
     if (rc == 0)
         run_as_daemon(start, fds[1]);
@@ -285,17 +334,16 @@ static int daemonize(struct start *start)
     if (rc < 0)
         return err_set(start->err, rc, "Failed to fork: %s", ERR_OS(rc));
     child.pipe_fd = fds[0];
-    rc = await(&child, start->err);
+    rc = await(start, &child);
     if (rc == 0)
         _exit(EXIT_SUCCESS);
-    start->jail->undo.count = 0; /* the child has done it */
     (void)close(fds[0]);
     return rc;
 }
 
 int jail_run(struct jail *jail, int argc, char *const *argv, struct err *err)
 {
-    enum { OWN_WORDS = 9 };
+    enum { OWN_WORDS = 11 };
     static const char *const names[] = {"--start-time-us", "--start-time-cpu-us",
                                         "--parent-cpu-time-us"};
     char numbers[ARRAY_LEN(names)][24];
@@ -315,9 +363,15 @@ int jail_run(struct jail *jail, int argc, char *const *argv, struct err *err)
         words[count++] = (char *)(uintptr_t)names[i];
         words[count++] = numbers[i];
     }
+    char counters[12];
+    (void)snprintf(counters, sizeof(counters), "%d", jail->counters_fd);
+    if (jail->counters_fd >= 0) {
+        words[count++] = (char *)(uintptr_t) "--policy-counters-fd";
+        words[count++] = counters;
+    }
     for (int i = jail->args->rest; i < argc; i++)
         words[count++] = argv[i];
-    struct start start = {.jail = jail, .words = words, .err = err};
+    struct start start = {.jail = jail, .words = words, .err = err, .ready_fd = FD_NONE};
     int rc = check_pid_file(jail, err);
     if (rc == 0)
         rc = jail->args->daemonize ? daemonize(&start) : run_here(&start);

@@ -19,6 +19,7 @@
 
 #include "base/fd.h"
 #include "jailer/idmap.h"
+#include "jailer/rootless_cgroup.h"
 
 static const char *const device_paths[JAIL_DEVICES_COUNT] = {
     [JAIL_DEVICE_TUN] = "/dev/net/tun",
@@ -57,13 +58,36 @@ static int choose_id(const char *path, const char *option, uint32_t own, uint32_
     return 0;
 }
 
+/* Who else could write there could put another tree in the jail's place. */
+static int check_base(const struct jail *jail, struct err *err)
+{
+    struct stat st;
+    if (stat(jail->base_path, &st) < 0)
+        return err_set(err, -errno, "%s: %s", jail->base_path, ERR_OS(errno));
+    if (st.st_uid != geteuid())
+        return err_set(
+            err, -EPERM,
+            "--rootless: %s belongs to user %u, not to user %u who starts this jail. Give "
+            "--chroot-base-dir a directory of the user's own.",
+            jail->base_path, st.st_uid, geteuid());
+    if (st.st_mode & S_IWOTH)
+        return err_set(err, -EPERM, "--rootless: everybody may write to %s. chmod o-w %s",
+                       jail->base_path, jail->base_path);
+    return 0;
+}
+
 int jail_rootless_check(struct jail *jail, struct err *err)
 {
     if (geteuid() == 0)
         return err_set(err, -EINVAL, "--rootless is for ordinary users; root jails without it");
-    int rc = choose_id("/etc/subuid", "uid", geteuid(), jail->uid, &jail->host_uid, err);
+    int rc = check_base(jail, err);
+    if (rc == 0)
+        rc = choose_id("/etc/subuid", "uid", geteuid(), jail->uid, &jail->host_uid, err);
     if (rc == 0)
         rc = choose_id("/etc/subgid", "gid", getegid(), jail->gid, &jail->host_gid, err);
+    if (rc < 0)
+        return rc;
+    rc = jail_rootless_check_cgroups(jail, err);
     if (rc < 0)
         return rc;
     bool own_uid = jail->host_uid == geteuid();
@@ -73,6 +97,11 @@ int jail_rootless_check(struct jail *jail, struct err *err)
                        "both of the user's ranges",
                        geteuid(), getegid());
     jail->has_own_ids = own_uid;
+    if (jail->args->netns && !own_uid)
+        return err_set(err, -EINVAL,
+                       "--rootless --netns: only with the user's own --uid and --gid (%u and %u), "
+                       "since newuidmap maps none into a namespace that is below another",
+                       geteuid(), getegid());
     return 0;
 }
 
@@ -88,10 +117,10 @@ static int map_own(const struct jail *jail, struct err *err)
 {
     char line[64];
     int rc = write_proc("/proc/self/setgroups", "deny", err);
-    (void)snprintf(line, sizeof(line), "%u %u 1\n", jail->uid, jail->host_uid);
+    (void)snprintf(line, sizeof(line), "%u %u 1\n", jail->uid, jail->outer_uid);
     if (rc == 0)
         rc = write_proc("/proc/self/uid_map", line, err);
-    (void)snprintf(line, sizeof(line), "%u %u 1\n", jail->gid, jail->host_gid);
+    (void)snprintf(line, sizeof(line), "%u %u 1\n", jail->gid, jail->outer_gid);
     if (rc == 0)
         rc = write_proc("/proc/self/gid_map", line, err);
     return rc;
@@ -189,21 +218,11 @@ static int enter_with_range(const struct jail *jail, struct err *err)
     return rc;
 }
 
-static void tell(const struct jail *jail)
-{
-    const struct jail_args *args = jail->args;
-    (void)fprintf(stderr,
-                  "Rootless: user, mount, %sIPC, UTS and PID namespaces; the monitor's user %u is "
-                  "the host's %u%s; %s.\n",
-                  args->netns ? "" : "network (empty), ", jail->uid, jail->host_uid,
-                  jail->has_own_ids ? ", the one who started it" : "",
-                  args->cgroups.count ? "limits by cgroup"
-                                      : "not limited by a cgroup: no --cgroup");
-}
-
 int jail_rootless_enter(struct jail *jail, struct err *err)
 {
-    int rc = 0;
+    int rc = jail_rootless_join_netns(jail, err);
+    if (rc < 0)
+        return rc;
     if (jail->has_own_ids) {
         rc = unshare_all(jail, err);
         if (rc == 0)
@@ -213,8 +232,6 @@ int jail_rootless_enter(struct jail *jail, struct err *err)
     }
     if (rc == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         rc = err_set(err, -errno, "prctl(PR_SET_NO_NEW_PRIVS): %s", ERR_OS(errno));
-    if (rc == 0)
-        tell(jail);
     return rc;
 }
 

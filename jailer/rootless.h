@@ -16,9 +16,16 @@
  */
 MUST_CHECK int jail_rootless_check(struct jail *jail, struct err *err);
 
-/* Enters the namespaces, maps the ids, and says in one line on stderr what isolates the monitor and
- * what does not. */
+/* Enters the namespaces and maps the ids. */
 MUST_CHECK int jail_rootless_enter(struct jail *jail, struct err *err);
+
+/* Joins --netns, if there is one, by the user namespace that owns it. Part of
+ * jail_rootless_enter. */
+MUST_CHECK int jail_rootless_join_netns(struct jail *jail, struct err *err);
+
+/* Says in one line on stderr what isolates the monitor and what does not. To be called when all
+ * of it is there. */
+void jail_rootless_tell(const struct jail *jail);
 
 /* Mounts of the host's device nodes, for the jail, before the host's are out of sight. The
  * monitor's user has to be able to open /dev/kvm; others are left out where it is not. */

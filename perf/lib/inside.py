@@ -3,7 +3,7 @@
 """The part of perf that runs in the lab, as root: inside.py JOB RESULT.
 
 Everything measured is copied to a tmpfs and runs there in a chroot, so that no step of it waits for
-the host. A job is written by perf/boot, perf/blk, perf/load, perf/net, perf/vsock,
+the host. A job is written by perf/boot, perf/blk, perf/jail, perf/load, perf/net, perf/vsock,
 perf/snapshot or perf/budget.
 """
 

@@ -28,7 +28,9 @@ int main(int argc, char **argv)
         {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
     };
     const struct sock_fprog program = {sizeof(insns) / sizeof(insns[0]), insns};
-    /* As root: no_new_privs would be inherited. */
+    /* Not as root: it would be inherited. */
+    if (geteuid() != 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return 2;
     if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0) {
         perror("fail_call: seccomp");
         return 2;

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Stands for a monitor in tests of the jailer: prints how it finds itself, "key value" a line.
- * usage: jailed_probe [...] [probe-sleep | probe-write | probe-eat]
+ * usage: jailed_probe [...] [probe-sleep | probe-write | probe-eat | probe-fork]
  *   probe-sleep  then sleeps until it is killed
  *   probe-write  tries to change its own file
  *   probe-eat    touches memory until it is killed
+ *   probe-fork   counts the children that it may have
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +20,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -80,6 +83,24 @@ static void write_self(const char *path)
     printf("restricted %d\n", is_restricted);
 }
 
+static void count_children(void)
+{
+    enum { CHILDREN_MAX = 50 };
+    pid_t pids[CHILDREN_MAX];
+    int count = 0;
+    (void)fflush(stdout); /* children must not say it again */
+    while (count < CHILDREN_MAX && (pids[count] = fork()) > 0)
+        count++;
+    if (count < CHILDREN_MAX && pids[count] == 0)
+        for (;;)
+            pause();
+    printf("children %d %s\n", count, count < CHILDREN_MAX ? strerrorname_np(errno) : "0");
+    for (int i = 0; i < count; i++) {
+        (void)kill(pids[i], SIGKILL);
+        (void)waitpid(pids[i], NULL, 0);
+    }
+}
+
 static void eat_memory(void)
 {
     for (size_t size = 1 << 20;;) {
@@ -103,6 +124,8 @@ int main(int argc, char **argv)
     print_root();
     if (strcmp(last, "probe-write") == 0)
         write_self(argv[0]);
+    if (strcmp(last, "probe-fork") == 0)
+        count_children();
     printf("end 1\n");
     (void)fflush(stdout);
     if (strcmp(last, "probe-eat") == 0)

@@ -7,7 +7,7 @@ import socket
 import stat
 import subprocess
 
-from jail_tools import GID, JAILER, PROBE, UID, Jail, is_private, listing, mounts, probe, refused
+from jail_tools import GID, JAILER, PROBE, UID, Jail, is_private, listing, mounts, probe, refused, try_rmdir
 from native import BINARY, case, contains, equal, guest, lacks, wait_until
 
 
@@ -260,6 +260,7 @@ REFUSED = [
     ("exec_file_missing", {"exec_file": "/nowhere/x"},
      "Failed to canonicalize path /nowhere/x: No such file or directory (os error 2)"),
     ("exec_file_a_directory", {"exec_file": "/tmp"}, "/tmp is not a file"),
+    ("exec_file_of_nobody_s_to_run", {"exec_file": "/etc/passwd"}, "/etc/passwd may not be executed: its mode is 644. chmod a+x"),
     ("base_missing", {"chroot_base_dir": "/nowhere"},
      "Failed to canonicalize path /nowhere: No such file or directory (os error 2)"),
     ("base_a_file", {"chroot_base_dir": "/etc/passwd"}, "/etc/passwd is not a directory"),
@@ -284,6 +285,8 @@ REFUSED = [
     ("limit_without_value", {"resource_limit": "fsize"}, "Invalid format for resources limits: fsize"),
     ("limit_unknown", {"resource_limit": "cpu=1"}, "Invalid resource argument: cpu"),
     ("limit_a_word", {"resource_limit": "fsize=x"}, "Invalid limit value for resource: x: "),
+    ("a_size_in_which_no_pid_file_fits", {"resource_limit": "fsize=0"},
+     "Failed to open file /probe.pid: File too large (os error 27)"),
     ("too_few_files", {"resource_limit": "no-file=3"}, "No file descriptors available (os error 24)"),
 ]
 
@@ -387,14 +390,6 @@ def jail_cgroup_v1_has_its_values_and_the_monitor(t):
         for controller in {name.split(".")[0] for name in values}:
             for directory in ("mayfly-test/deeper/cgroup-1", "mayfly-test/deeper", "mayfly-test"):
                 wait_until("an empty cgroup", lambda c=controller, d=directory: try_rmdir(f"/sys/fs/cgroup/{c}/{d}"))
-
-
-def try_rmdir(path):
-    try:
-        os.rmdir(path)
-    except OSError:
-        return False
-    return True
 
 
 @case

@@ -4,9 +4,10 @@ status 1, and nothing is left of the run."""
 
 import errno
 import os
+import shutil
 
-from jail_tools import FAIL_CALL, Jail, listing, mounts, refused
-from native import case, contains, equal
+from jail_tools import FAIL_CALL, FAIL_NTH, GID, UID, Jail, listing, mounts, probe, refused, remove_cgroups
+from native import Mismatch, case, contains, equal
 
 # call, its number on x86_64, options, the sentence's part
 STEPS = [
@@ -83,3 +84,81 @@ def jail_that_fails_leaves_what_was_there(t):
     done = jail.run(prefix=(FAIL_CALL, "106", str(errno.EPERM)))
     equal("exit status", 1, done.returncode)
     equal("names", names, set(listing(jail.base)))
+
+
+# What a run does without, by number: userfaultfd's minor (newfstatat, openat, read), /dev/urandom (mknodat, fcntl,
+# fchownat), the executable's mount (fstatfs, open_tree, mount_setattr), which is a copy then.
+SPARED = {262, 257, 0, 259, 72, 260, 138, 428, 442}
+UMOUNT2 = 166
+CALLS_AT_LEAST = 90
+
+
+def check_one_failure(t, jail, done, number):
+    """Of a run in which that call failed: it refused and left nothing, or the jail is whole."""
+    if number == UMOUNT2:  # as above: what stays is said
+        refused(jail, done, "Failed to unmount the old root behind ", listing(jail.base))
+        shutil.rmtree(os.path.join(jail.base, jail.name))
+    elif done.returncode != 0:
+        refused(jail, done, "Operation not permitted (os error 1)", {})
+        equal("cgroup of a refused jail", False, os.path.exists("/sys/fs/cgroup/pids/mayfly-faults"))
+    else:
+        equal("a call that a jail does without", True, number in SPARED)
+        if done.stdout.startswith("argv"):  # /dev/null with --daemonize
+            seen = probe(done.stdout.split("Warning!")[0])
+            equal("who and where", (f"{UID} {UID} {UID}", f"{GID} {GID} {GID}", "0", "/", "0 1 2", []),
+                  (seen["uids"], seen["gids"], seen["groups"], seen["cwd"], seen["fds"], seen["env"]))
+        equal("pid file", True, t.read(f"jails/probe/{jail.id}/root/probe.pid").isdigit())
+        remove_cgroups("mayfly-faults", jail.id)
+        shutil.rmtree(os.path.join(jail.base, jail.name))
+
+
+def every_call_fails_once(name, *options):
+    def run(t):
+        before, count, nth = mounts(t.dir), 0, 0
+        while nth <= count:
+            nth += 1
+            jail = Jail(t, ident=f"nth-{nth}")
+            done = jail.run(*options, *CGROUP, prefix=(FAIL_NTH, str(nth), str(errno.EPERM), t.path("report")))
+            count, number = (int(word) for word in t.read("report").split())
+            try:
+                if number >= 0:
+                    check_one_failure(t, jail, done, number)
+            except Mismatch as mismatch:
+                remove_cgroups("mayfly-faults", jail.id)
+                raise Mismatch(f"call {nth} of {count}, number {number}: {mismatch.what}", mismatch.expected,
+                               f"{mismatch.seen}\n{done.stderr}") from mismatch
+        remove_cgroups("mayfly-faults", jail.id)  # of the last run, in which nothing failed
+        equal("exit status of that", 0, done.returncode)
+        equal("enough calls", True, nth > CALLS_AT_LEAST)
+        equal("mounts of the host", before, mounts(t.dir))
+    run.__name__ = f"jail_whose_every_call_fails_once_{name}"
+    return run
+
+
+case(every_call_fails_once("in_the_foreground", "--resource-limit", "fsize=1000000", "--netns", "/proc/self/ns/net"))
+case(every_call_fails_once("in_a_pid_ns", "--new-pid-ns"))
+case(every_call_fails_once("daemonized", "--daemonize"))
+case(every_call_fails_once("daemonized_in_a_pid_ns", "--daemonize", "--new-pid-ns"))
+
+
+@case
+def jail_for_too_few_files_leaves_nothing(t):
+    """From none to all that it needs: each run is refused whole, until one succeeds."""
+    for count in range(3, 64):
+        jail = Jail(t, ident=f"files-{count}")
+        done = jail.run("--resource-limit", f"no-file={count}")
+        if done.returncode == 0:
+            break
+        refused(jail, done, "No file descriptors available (os error 24)", {})
+    equal("some were too few, and some enough", True, 3 < count < 63)
+
+
+@case
+def jail_killed_before_its_monitor_runs_is_a_failure(t):
+    """In the background, by a limit of memory that is too small for exec: not taken for a monitor that runs."""
+    limit = ("--cgroup", "memory.limit_in_bytes=4096", "--cgroup-version", "1", "--parent-cgroup", "mayfly-small")
+    for more in (("--new-pid-ns",), ("--daemonize",), ("--daemonize", "--new-pid-ns")):
+        jail = Jail(t)
+        refused(jail, jail.run(*limit, *more), "The process of vm-1 was killed before it ran the monitor. Is a limit "
+                "(--cgroup) of memory too small?", {})
+        equal("cgroup", False, os.path.exists("/sys/fs/cgroup/memory/mayfly-small"))

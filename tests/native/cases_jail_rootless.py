@@ -4,45 +4,16 @@
 import os
 import shutil
 import stat
-import subprocess
 
-from jail_tools import JAILER, Jail, probe, refused
+from jail_tools import Jail, probe, refused
 from native import BINARY, case, contains, equal, guest, lacks
-
-USER = 65533
-RANGE, COUNT = 300000, 100
+from rootless_tools import COUNT, RANGE, USER, Rootless
 
 
-class Rootless(Jail):
-    """Run by USER. subids: that user has a range of ids."""
-
-    def __init__(self, t, subids=False, **options):
-        super().__init__(t, **options)
-        self.jailer = t.path("jailer")
-        shutil.copy(JAILER, self.jailer)
-        os.chmod(self.jailer, 0o755)
-        os.chown(self.base, USER, USER)
-        for name, number in (("kvm", (10, 232)), ("tun", (10, 200))):
-            if not os.path.exists(t.path(name)):
-                os.mknod(t.path(name), stat.S_IFCHR | 0o666, os.makedev(*number))
-            os.chmod(t.path(name), 0o666)
-        self.binds = {t.path("kvm"): "/dev/kvm", t.path("tun"): "/dev/net/tun"}
-        if subids:
-            for name, line in (("passwd", f"tester:x:{USER}:{USER}::/:/bin/sh\n"),
-                               ("subuid", f"tester:{RANGE}:{COUNT}\n"), ("subgid", f"tester:{RANGE}:{COUNT}\n")):
-                t.write(f"etc-{name}", line)
-                os.chmod(t.path(f"etc-{name}"), 0o644)
-                self.binds[t.path(f"etc-{name}")] = f"/etc/{name}"
-
-    def run(self, *more, monitor=(), prefix=(), env=None, pass_fds=(), timeout_s=20, **replaced):
-        ids = {"uid": str(USER), "gid": str(USER), **replaced}
-        words = [self.jailer, "--rootless", *self.options(*more, **ids), "--", *monitor]
-        mounts = "; ".join(f"touch {place} 2>/dev/null; mount --bind {what} {place}"
-                           for what, place in self.binds.items())
-        script = f"set -e; {mounts}; exec {' '.join(prefix)} setpriv --reuid={USER} --regid={USER} --clear-groups \"$@\""
-        return subprocess.run(["unshare", "--mount", "sh", "-c", script, "sh", *words], cwd=self.t.dir,
-                              capture_output=True, text=True, timeout=timeout_s, stdin=subprocess.DEVNULL, env=env,
-                              pass_fds=pass_fds, check=False)
+def userfaultfd():
+    """What the line says of it: this host's is root's alone, if it has one."""
+    with open("/proc/misc", encoding="ascii") as file:
+        return ", /dev/userfaultfd (not open to the monitor's user)" if "userfaultfd" in file.read() else ""
 
 
 @case
@@ -50,8 +21,9 @@ def rootless_jail_says_in_one_line_what_isolates(t):
     jail = Rootless(t)
     done = jail.run()
     equal("exit status", 0, done.returncode)
-    equal("stderr", f"Rootless: user, mount, network (empty), IPC, UTS and PID namespaces; the monitor's user {USER} is the "
-          f"host's {USER}, the one who started it; not limited by a cgroup: no --cgroup.\n", done.stderr)
+    equal("stderr", "Rootless: user ns, mount ns, PID ns, IPC ns, UTS ns, network ns (empty), no new privileges, resource "
+          f"limits; user {USER} and group {USER} are the host's {USER} and {USER}, who started it; not: cgroup limits (no "
+          f"delegated cgroup v2){userfaultfd()}.\n", done.stderr)
     seen = probe(done.stdout)
     equal("ids", f"{USER} {USER} {USER}", seen["uids"])
     equal("pid", "1", seen["pid"])
@@ -75,7 +47,7 @@ def rootless_jail_of_a_range_is_another_user_of_the_host(t):
     jail = Rootless(t, subids=True)
     os.chown(jail.base, USER, USER)
     done = jail.run(uid="7", gid="7")
-    equal("exit status, stderr", (0, True), (done.returncode, f"user 7 is the host's {RANGE + 6};" in done.stderr))
+    equal("exit status, stderr", (0, True), (done.returncode, f"user 7 and group 7 are the host's {RANGE + 6} and {RANGE + 6};" in done.stderr))
     equal("ids", "7 7 7", probe(done.stdout)["uids"])
     equal("owner of the root", RANGE + 6, os.stat(jail.root).st_uid)
 
@@ -83,8 +55,14 @@ def rootless_jail_of_a_range_is_another_user_of_the_host(t):
 REFUSED = [
     ("another_user", {"uid": "5"}, f"gives user {USER} no range of ids, so that the monitor can only be {USER}"),
     ("root_inside", {"uid": "0", "gid": "0"}, f"gives user {USER} no range of ids"),
-    ("a_cgroup_that_is_not_its_own", {"cgroup": "pids.max=5", "cgroup_version": "1"}, "Permission denied (os error 13)"),
-    ("a_netns_that_is_not_its_own", {"netns": "/proc/1/ns/net"}, "(os error "),
+    ("a_cgroup_of_version_1", {"cgroup": "pids.max=5", "cgroup_version": "1"}, "cgroups of version 1 are root's alone"),
+    ("a_parent_cgroup_of_version_1", {"parent_cgroup": "a", "cgroup_version": "1"}, "cgroups of version 1 are root's alone"),
+    ("a_cgroup_that_is_not_delegated", {"cgroup": "cgroup.max.depth=1", "cgroup_version": "2"},
+     f"is not delegated to user {USER}, so that nothing can be limited there. Start the jailer by systemd-run --user"),
+    ("a_netns_that_is_not_its_own", {"netns": "/proc/1/ns/net"},
+     "Failed to open file /proc/1/ns/net: Permission denied (os error 13)"),
+    ("a_netns_that_is_none", {"netns": "/dev/null"}, "Failed to join network namespace: netns: Not a "
+     "tty (os error 25) (/dev/null, ENOTTY). An ordinary user joins one that belongs to a user namespace of the user's"),
 ]
 
 
@@ -120,6 +98,29 @@ def rootless_jail_without_kvm_for_the_user_is_refused(t):
 def rootless_jail_is_not_for_root(t):
     jail = Jail(t)
     refused(jail, jail.run("--rootless"), "--rootless is for ordinary users; root jails without it", {})
+
+
+@case
+def rootless_jail_needs_a_base_of_the_users_own(t):
+    jail = Rootless(t)
+    refused(jail, jail.run(chroot_base_dir=None), "Failed to parse arguments: --rootless needs --chroot-base-dir", {})
+    os.chown(jail.base, 0, 0)
+    os.chmod(jail.base, 0o777)
+    refused(jail, jail.run(), f"{jail.base} belongs to user 0, not to user {USER} who starts this jail", {})
+    os.chown(jail.base, USER, USER)
+    refused(jail, jail.run(), f"--rootless: everybody may write to {jail.base}. chmod o-w", {})
+    os.chmod(jail.base, 0o775)
+    equal("exit status", 0, jail.run().returncode)
+
+
+@case
+def rootless_jail_above_the_users_limit_names_that(t):
+    jail = Rootless(t)
+    few = ("prlimit", "--nofile=512:512")
+    refused(jail, jail.run(prefix=few), "no-file=2048: Operation not permitted (os error 1) (EPERM). The jailer "
+            "itself may have 512 at most: --resource-limit no-file=512", {})
+    done = jail.run("--resource-limit", "no-file=512", prefix=few)
+    equal("limit", "512 512", probe(done.stdout)["no_file"])
 
 
 @case

@@ -15,6 +15,7 @@ BUILD = os.path.dirname(BINARY)
 JAILER = os.path.join(BUILD, "mayfly-jailer")
 PROBE = os.path.join(BUILD, "tests/lib/jailed-probe")
 FAIL_CALL = os.path.join(BUILD, "tests/lib/fail-call")
+FAIL_NTH = os.path.join(BUILD, "tests/lib/fail-nth")
 UID, GID = 54321, 54322
 
 
@@ -52,6 +53,7 @@ class Jail:
         os.chmod(t.dir, 0o755)
         self.root = os.path.join(self.base, name, ident, "root")
         self.pids = []
+        t.at_end.append(self.kill)
 
     def path(self, name):
         return os.path.join(self.root, name)
@@ -104,6 +106,7 @@ class Jail:
         return int(text)
 
     def kill(self):
+        """Ends what runs of it. A case that failed ahead of this has it done behind it."""
         for pid in self.pids:
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -146,6 +149,23 @@ def refused(jail, done, sentence, before):
         raise Mismatch("stderr", sentence, done.stderr)
     equal("last line begins", True, any(line.startswith("Error: ") for line in lines))
     equal("what is below the base", before, listing(jail.base))
+
+
+def remove_cgroups(parent, *ids):
+    """Those of version 1 below `parent`, and it, from every hierarchy; who was in them has to have ended."""
+    for controller in os.listdir("/sys/fs/cgroup"):
+        top = os.path.join("/sys/fs/cgroup", controller, parent)
+        for path in (*(os.path.join(top, ident) for ident in ids), top):
+            if os.path.isdir(path):
+                wait_until(f"an empty {path}", lambda path=path: try_rmdir(path))
+
+
+def try_rmdir(path):
+    try:
+        os.rmdir(path)
+    except OSError:
+        return False
+    return True
 
 
 def is_private(path):

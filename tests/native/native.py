@@ -180,6 +180,7 @@ class Test:
     def __init__(self, directory):
         self.dir = directory
         self.monitors = []
+        self.at_end = []  # what else is called then, whether the case passed or not
 
     def path(self, name):
         return os.path.join(self.dir, name)
@@ -247,6 +248,8 @@ class Test:
         return self.start(*args, **options).wait()
 
     def done(self):
+        for call in self.at_end:
+            call()
         for monitor in self.monitors:
             if monitor.process.poll() is None:
                 monitor.kill()

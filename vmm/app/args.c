@@ -66,6 +66,8 @@ static const struct cmdline_option options[] = {
           "CPU time of the parent (microseconds), set by the jailer."),
     VALUE("prometheus-path", prometheus_path, NULL, NULL, NULL,
           "File for the metrics as Prometheus text, or unix:PATH for a socket that serves it."),
+    VALUE("policy-counters-fd", policy_counters_fd, NULL, NULL, NULL,
+          "Inherited descriptor of the network policy's counters, set by the jailer."),
     FLAG("probe", probe, NULL, NULL, "Say whether this host's KVM can run Linux, and exit."),
     FLAG_NOT("require-landlock", require_landlock, "no-landlock",
              "End where the kernel has no Landlock."),

@@ -31,6 +31,7 @@ struct app_args {
     const char *prometheus_path;
     const char *describe_snapshot;
     const char *load_snapshot;
+    const char *policy_counters_fd;
     const char *irqchip; /* no default in the table: whoever asks is told when it is not so */
     const char *warm;
     struct cmdline_list allow_paths;

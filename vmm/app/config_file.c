@@ -21,8 +21,14 @@
 #define UNKNOWN_KEYS_MAX_SIZE 512u /* text of the one warning about them */
 
 /* Keys that are not objects of the VM but have a fate of their own. */
-enum excluded { EXCLUDED_BALLOON, EXCLUDED_ENTROPY, EXCLUDED_PMEM, EXCLUDED_MEMORY_HOTPLUG };
-#define EXCLUDED_COUNT (EXCLUDED_MEMORY_HOTPLUG + 1)
+enum excluded {
+    EXCLUDED_BALLOON,
+    EXCLUDED_ENTROPY,
+    EXCLUDED_PMEM,
+    EXCLUDED_MEMORY_HOTPLUG,
+    EXCLUDED_POLICY
+};
+#define EXCLUDED_COUNT (EXCLUDED_POLICY + 1)
 
 /* A document that has the right shape and is not yet applied. */
 struct draft {
@@ -61,10 +67,9 @@ static const char *const categories[] = {
 static_assert(ARRAY_LEN(categories) == APP_CONFIG_PARTS_COUNT, "one category a part");
 
 static const char *const excluded_texts[] = {
-    [EXCLUDED_BALLOON] = CFG_NO_BALLOON,
-    [EXCLUDED_ENTROPY] = CFG_NO_ENTROPY,
-    [EXCLUDED_PMEM] = CFG_NO_PMEM,
-    [EXCLUDED_MEMORY_HOTPLUG] = CFG_NO_MEMORY_HOTPLUG,
+    [EXCLUDED_BALLOON] = CFG_NO_BALLOON,   [EXCLUDED_ENTROPY] = CFG_NO_ENTROPY,
+    [EXCLUDED_PMEM] = CFG_NO_PMEM,         [EXCLUDED_MEMORY_HOTPLUG] = CFG_NO_MEMORY_HOTPLUG,
+    [EXCLUDED_POLICY] = CFG_NO_POLICY ".",
 };
 static_assert(ARRAY_LEN(excluded_texts) == EXCLUDED_COUNT, "one text an excluded key");
 
@@ -200,6 +205,7 @@ static const struct section sections[] = {
     {EXCLUDED("entropy", EXCLUDED_ENTROPY)},
     {EXCLUDED("pmem", EXCLUDED_PMEM)},
     {EXCLUDED("memory-hotplug", EXCLUDED_MEMORY_HOTPLUG)},
+    {EXCLUDED("policy", EXCLUDED_POLICY)},
 };
 
 static const char *section_key(const struct section *section)

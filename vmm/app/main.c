@@ -25,6 +25,7 @@
 #include "vmm/app/exit_code.h"
 #include "vmm/app/host_check.h"
 #include "vmm/app/logger.h"
+#include "vmm/app/policy.h"
 #include "vmm/app/run.h"
 #include "vmm/app/sandbox.h"
 #include "vmm/app/signals.h"
@@ -218,6 +219,11 @@ static int start(const struct app_args *args, struct console *console, struct er
     /* Last: what is open is flushed, whatever happens. */
     if (args->metrics_path && metrics_open(args->metrics_path, err) < 0)
         return err_prefix(err, "--metrics-path %s: ", args->metrics_path);
+    if (args->policy_counters_fd) {
+        rc = app_policy_show(args->policy_counters_fd, err);
+        if (rc < 0)
+            return rc;
+    }
     if (fd_presize_table() < 0)
         log_debug("the fd table could not be grown early; it will grow later");
     if (args->enable_pci)

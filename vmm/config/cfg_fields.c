@@ -9,6 +9,7 @@
 
 #include "vmm/config/cfg_fields_int.h"
 #include "vmm/config/cfg_lists_int.h"
+#include "vmm/config/cfg_refusal.h"
 #include "vmm/config/cfg_text.h"
 
 /* Enum fields are loaded and stored as 32 bits; a pair of bitmaps lies in its struct as in
@@ -183,6 +184,8 @@ CHECK_TABLE(nic_fields);
 const struct cfg_object cfg_object_nic = {
     .name = "NetworkInterfaceConfig",
     .key = "network-interfaces",
+    .absent_name = "policy",
+    .absent_text = CFG_NO_POLICY,
     .strict = true,
     OBJECT(struct cfg_nic, nic_fields),
 };

@@ -88,8 +88,11 @@ struct cfg_object {
     const char *name; /* "MachineConfig", as sentences call it */
     const char *key; /* key of the object in config file and GET /vm/config; "" for inner objects */
     const char *category; /* before a field's nul_text; NULL: no field has one */
-    bool strict;          /* unknown fields are refused */
-    uint16_t size;        /* bytes of the struct */
+    /* A field that people look for here and that is somewhere else, and where; NULL: none. */
+    const char *absent_name;
+    const char *absent_text;
+    bool strict;   /* unknown fields are refused */
+    uint16_t size; /* bytes of the struct */
     uint16_t fields_count;
     const struct cfg_field *fields;
     /* The struct says nothing and is shown as null; NULL: always shown. */

@@ -22,6 +22,7 @@ static int parse(char *const *words, struct jail_args *ret_args, struct err *err
 static char program[] = "jailer";
 static char opt_id[] = "--id", opt_exec[] = "--exec-file", opt_uid[] = "--uid", opt_gid[] = "--gid";
 static char opt_cgroup[] = "--cgroup", opt_rest[] = "--", one[] = "1", two[] = "2";
+static char opt_rootless[] = "--rootless", opt_base[] = "--chroot-base-dir", opt_help[] = "--help";
 static char opt_version[] = "--version", nonsense[] = "--nonsense";
 
 static void test_jail_args_parse__needed_ones__defaults_of_others(void **state)
@@ -73,6 +74,25 @@ static void test_jail_args_parse__something_missing__first_in_the_alphabet(void 
     assert_int_equal(parse(WORDS(program, opt_id, one), &args, &err), -EINVAL);
     assert_string_equal(err.msg,
                         "Failed to parse arguments: Argument 'exec-file' required, but not found.");
+}
+
+static void test_jail_args_parse__rootless__has_a_pid_namespace_and_needs_a_base(void **state)
+{
+    (void)state;
+    struct jail_args args = {0};
+    struct err err = ERR_INIT;
+    char *words[] = {program, opt_id,  one, opt_exec, two,  opt_uid,
+                     one,     opt_gid, two, NULL,     NULL, NULL};
+    words[9] = opt_rootless;
+    assert_int_equal(parse(words, &args, &err), -EINVAL);
+    assert_non_null(strstr(err.msg, "--rootless needs --chroot-base-dir"));
+    words[10] = opt_help;
+    assert_int_equal(parse(words, &args, &err), 0);
+    char *based[] = {program, opt_id, one,          opt_exec, two, opt_uid, one,
+                     opt_gid, two,    opt_rootless, opt_base, one, NULL};
+    assert_int_equal(parse(based, &args, &err), 0);
+    assert_true(args.new_pid_ns);
+    assert_string_equal(args.chroot_base_dir, "1");
 }
 
 static void test_jail_args_parse__version__wins_over_faults(void **state)
@@ -166,6 +186,7 @@ int main(void)
         cmocka_unit_test(test_jail_args_parse__behind_the_bare_dashes__the_monitor_s),
         cmocka_unit_test(test_jail_args_parse__cgroups__may_be_given_more_than_once),
         cmocka_unit_test(test_jail_args_parse__something_missing__first_in_the_alphabet),
+        cmocka_unit_test(test_jail_args_parse__rootless__has_a_pid_namespace_and_needs_a_base),
         cmocka_unit_test(test_jail_args_parse__version__wins_over_faults),
         cmocka_unit_test(test_jail_id_parse__numbers__32_bits_but_all_ones),
         cmocka_unit_test(test_jail_limits_parse__none__files_2048),

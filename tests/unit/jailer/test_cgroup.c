@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/attr.h"
-#include "jailer/cgroup.h"
+#include "jailer/cgroup_int.h"
 #include "tests/unit/unit.h"
 
 static int parse(const char *text, const char *version, struct jail_cgroups *ret, struct err *err)
@@ -142,9 +142,31 @@ static void test_jail_cgroup_find_mount__cut_anywhere__ends(void **state)
     }
 }
 
+static void test_jail_cgroup_find_own__text_of_proc__the_line_of_version_2(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        const char *path; /* NULL: there is none */
+    } rows[] = {
+        {"0::/\n", ""},
+        {"0::/user.slice/a b.scope\n", "user.slice/a b.scope"},
+        {"4:memory:/other\n0::/own", "own"},
+        {"4:memory:/other\n10::/no\n", NULL},
+        {"0::\n", NULL},
+        {"", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char path[PATH_MAX] = "as before";
+        assert_int_equal(jail_cgroup_find_own(rows[i].text, path), rows[i].path != NULL);
+        assert_string_equal(path, rows[i].path ? rows[i].path : "as before");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_jail_cgroup_find_own__text_of_proc__the_line_of_version_2),
         cmocka_unit_test(test_jail_cgroups_parse__a_value__file_controller_and_value),
         cmocka_unit_test(test_jail_cgroups_parse__bad_ones__the_reference_s_sentences),
         cmocka_unit_test(test_jail_cgroups_parse__versions__are_1_and_2),

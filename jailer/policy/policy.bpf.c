@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Judges each frame between a TAP and the host, both ways (docs/network-policy.md): whose it is,
+ * whether it may go there, how many may. Runs in the kernel, at the TAP's clsact hooks; what comes
+ * from the guest is the TAP's ingress.
+ */
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/in6.h>
+#include <linux/pkt_cls.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "jailer/policy/wire.h"
+
+#define NS_PER_S 1000000000ull
+#define BURST_NS (NS_PER_S / 4) /* a limit may be used a quarter of a second ahead */
+#define EXTENSIONS_MAX 6
+#define IPV4_OPTIONS_MAX 40  /* bytes, and so options */
+#define FRAGMENT_MASK 0x3fff /* more to come, or not the first */
+
+struct trie {
+    __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+    __uint(max_entries, POL_PREFIXES_MAX);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, struct pol_key);
+    __type(value, struct pol_prefix);
+};
+
+/* Two of each: one in force, one to be filled. By slot * 3 + out, in, sources. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+    __uint(max_entries, 6);
+    __type(key, __u32);
+    __array(values, struct trie);
+} tries SEC(".maps");
+enum { TRIE_SOURCES = POL_DIRECTIONS, TRIES_OF_SLOT };
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct pol_live);
+} live SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, POL_FLOWS_MAX);
+    __type(key, struct pol_flow_key);
+    __type(value, struct pol_flow);
+} flows SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, POL_COUNTERS_SIZE / sizeof(__u64));
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __type(key, __u32);
+    __type(value, __u64);
+} counters SEC(".maps");
+
+struct buckets {
+    struct bpf_spin_lock lock;
+    struct pol_bucket_view free_at; /* when each is used up to now */
+};
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct buckets);
+} limits SEC(".maps");
+
+/* One frame, taken apart. */
+struct frame {
+    __u8 source[16];
+    __u8 target[16];
+    __u16 source_port; /* network order */
+    __u16 target_port;
+    __u8 protocol;
+    bool has_ports;    /* a whole datagram of TCP or UDP */
+    bool is_message;   /* an ICMP error: about an exchange, part of none */
+    bool is_neighbour; /* IPv6's ARP */
+    bool is_advert;    /* of an address, which is `advertised` */
+    bool is_router;    /* what only routers say: advertisements, redirects */
+    __u8 advertised[16];
+};
+
+static __always_inline void count(__u32 counter, __u64 n)
+{
+    __u64 *value = bpf_map_lookup_elem(&counters, &counter);
+    if (value)
+        __sync_fetch_and_add(value, n);
+}
+
+static __always_inline int drop(__u32 reason)
+{
+    count(reason, 1);
+    return TC_ACT_SHOT;
+}
+
+static __always_inline bool is_same_mac(const __u8 a[6], const __u8 b[6])
+{
+    __u8 differs = 0;
+    for (int i = 0; i < 6; i++)
+        differs |= a[i] ^ b[i];
+    return differs == 0;
+}
+
+static __always_inline bool is_same(const __u8 a[16], const __u8 b[16])
+{
+    __u64 one[2], other[2];
+    __builtin_memcpy(one, a, 16);
+    __builtin_memcpy(other, b, 16);
+    return one[0] == other[0] && one[1] == other[1];
+}
+
+static __always_inline void from_ipv4(__u8 to[16], __be32 address)
+{
+    __builtin_memset(to, 0, 10);
+    to[10] = to[11] = 0xff;
+    __builtin_memcpy(to + 12, &address, 4);
+}
+
+static __always_inline void *lookup(__u32 trie_idx, const __u8 address[16])
+{
+    struct pol_key key = {.prefix_len = 128};
+    void *trie = bpf_map_lookup_elem(&tries, &trie_idx);
+    __builtin_memcpy(key.address, address, 16);
+    return trie ? bpf_map_lookup_elem(trie, &key) : NULL;
+}
+
+/* ------------------------------------------------------------------ taking apart */
+
+static __always_inline bool read_ports(struct __sk_buff *skb, __u32 off, struct frame *frame)
+{
+    __u16 ports[2];
+    if (frame->protocol != IPPROTO_TCP && frame->protocol != IPPROTO_UDP)
+        return true;
+    if (bpf_skb_load_bytes(skb, off, ports, sizeof(ports)) < 0)
+        return false;
+    frame->source_port = ports[0];
+    frame->target_port = ports[1];
+    frame->has_ports = true;
+    return true;
+}
+
+/* Does the sender choose the way? Then the target is not where the packet ends. */
+static __always_inline bool has_source_route(struct __sk_buff *skb, __u32 head_len)
+{
+    __u32 at = 20;
+    for (int i = 0; i < IPV4_OPTIONS_MAX && at < head_len; i++) {
+        __u8 option[2] = {0};
+        if (bpf_skb_load_bytes(skb, ETH_HLEN + at, option, 1) < 0 || option[0] == 131 ||
+            option[0] == 137)
+            return true;
+        if (option[0] == 0)
+            return false;
+        if (option[0] != 1 &&
+            (bpf_skb_load_bytes(skb, ETH_HLEN + at + 1, &option[1], 1) < 0 || option[1] < 2))
+            return true; /* malformed */
+        at += option[0] == 1 ? 1 : option[1];
+    }
+    return false;
+}
+
+static __always_inline bool read_ipv4(struct __sk_buff *skb, struct frame *frame)
+{
+    struct {
+        __u8 version_len, tos;
+        __be16 len, id, fragment;
+        __u8 ttl, protocol;
+        __be16 sum;
+        __be32 source, target;
+    } ip;
+    __u8 type = 0;
+    if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) < 0)
+        return false;
+    __u32 len = (ip.version_len & 0xf) * 4;
+    if (ip.version_len >> 4 != 4 || len < sizeof(ip) || has_source_route(skb, len))
+        return false;
+    from_ipv4(frame->source, ip.source);
+    from_ipv4(frame->target, ip.target);
+    frame->protocol = ip.protocol;
+    if (ip.fragment & bpf_htons(FRAGMENT_MASK))
+        return true; /* its ports are not seen, or are not the whole truth */
+    if (ip.protocol == IPPROTO_ICMP) {
+        if (bpf_skb_load_bytes(skb, ETH_HLEN + len, &type, 1) < 0)
+            return false;
+        frame->is_message = type == 3 || type == 11 || type == 12;
+    }
+    return read_ports(skb, ETH_HLEN + len, frame);
+}
+
+static __always_inline bool read_icmp6(struct __sk_buff *skb, __u32 off, __u8 hops,
+                                       struct frame *frame)
+{
+    __u8 type;
+    if (bpf_skb_load_bytes(skb, off, &type, 1) < 0)
+        return false;
+    frame->is_message = type >= 1 && type <= 4;
+    frame->is_neighbour = type >= 133 && type <= 137 && hops == 255;
+    frame->is_router = type == 134 || type == 137;
+    frame->is_advert = type == 136;
+    return !frame->is_advert || bpf_skb_load_bytes(skb, off + 8, frame->advertised, 16) == 0;
+}
+
+static __always_inline bool read_ipv6(struct __sk_buff *skb, struct frame *frame)
+{
+    struct {
+        __be32 version;
+        __be16 len;
+        __u8 next, hops;
+        __u8 source[16], target[16];
+    } ip;
+    if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) < 0 ||
+        (ip.version & bpf_htonl(0xf0000000)) != bpf_htonl(0x60000000))
+        return false;
+    __builtin_memcpy(frame->source, ip.source, 16);
+    __builtin_memcpy(frame->target, ip.target, 16);
+    __u32 off = ETH_HLEN + sizeof(ip);
+    frame->protocol = ip.next;
+    for (int i = 0; i < EXTENSIONS_MAX; i++) {
+        __u8 head[2];
+        if (frame->protocol == IPPROTO_FRAGMENT)
+            return true; /* as of IPv4 */
+        if (frame->protocol == IPPROTO_ICMPV6)
+            return read_icmp6(skb, off, ip.hops, frame);
+        if (frame->protocol != IPPROTO_HOPOPTS && frame->protocol != IPPROTO_DSTOPTS)
+            return frame->protocol != IPPROTO_ROUTING && read_ports(skb, off, frame);
+        if (bpf_skb_load_bytes(skb, off, head, sizeof(head)) < 0)
+            return false;
+        frame->protocol = head[0];
+        off += (head[1] + 1) * 8;
+    }
+    return false; /* nobody honest needs so many */
+}
+
+/* ------------------------------------------------------------------ whose it is */
+
+static __always_inline int judge_arp(struct __sk_buff *skb, const struct pol_config *config,
+                                     __u32 sources)
+{
+    struct {
+        __be16 hardware, protocol;
+        __u8 hardware_len, protocol_len;
+        __be16 operation;
+        __u8 sender_mac[6], sender[4], target_mac[6], target[4];
+    } arp;
+    __be32 address;
+    __u8 whole[16];
+    if (bpf_skb_load_bytes(skb, ETH_HLEN, &arp, sizeof(arp)) < 0 || arp.hardware != bpf_htons(1) ||
+        arp.protocol != bpf_htons(ETH_P_IP) || arp.hardware_len != 6 || arp.protocol_len != 4)
+        return drop(POL_DROP_ARP);
+    __builtin_memcpy(&address, arp.sender, 4);
+    from_ipv4(whole, address);
+    /* 0.0.0.0 asks whether an address is taken. */
+    if (!is_same_mac(arp.sender_mac, config->mac) || (address != 0 && !lookup(sources, whole)))
+        return drop(POL_DROP_ARP);
+    return TC_ACT_OK;
+}
+
+static __always_inline bool is_link_local(const __u8 address[16])
+{
+    return address[0] == 0xfe && (address[1] & 0xc0) == 0x80;
+}
+
+static __always_inline bool is_nowhere(const __u8 address[16])
+{
+    __u64 halves[2];
+    __builtin_memcpy(halves, address, 16);
+    return (halves[0] | halves[1]) == 0;
+}
+
+static __always_inline bool is_dhcp(const struct frame *frame, bool from_guest)
+{
+    __be16 client = bpf_htons(68), server = bpf_htons(67);
+    return frame->protocol == IPPROTO_UDP && frame->has_ports &&
+           frame->source_port == (from_guest ? client : server) &&
+           frame->target_port == (from_guest ? server : client);
+}
+
+static __always_inline bool is_own(const struct frame *frame, const struct pol_config *config,
+                                   __u32 sources)
+{
+    __u8 nowhere4[16];
+    from_ipv4(nowhere4, 0);
+    if (frame->is_neighbour && (is_link_local(frame->source) || is_nowhere(frame->source)))
+        return true;
+    if (config->allow_dhcp && is_dhcp(frame, true) && is_same(frame->source, nowhere4))
+        return true;
+    return lookup(sources, frame->source) != NULL;
+}
+
+static __always_inline bool is_metadata(const __u8 address[16])
+{
+    __u8 service4[16];
+    static const __u8 service6[16] = {0xfd, 0, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54};
+    from_ipv4(service4, bpf_htonl(0xa9fea9fe));
+    return is_same(address, service4) || is_same(address, service6);
+}
+
+/* ------------------------------------------------------------------ where it may go */
+
+static __always_inline bool matches(const struct pol_rule *rule, const struct frame *frame,
+                                    __u16 port)
+{
+    bool any_port = rule->port_min == 0 && rule->port_max == 65535;
+    if (rule->protocol != 0 && rule->protocol != frame->protocol)
+        return false;
+    /* A fragment may be of a denied port. */
+    if (!any_port && !frame->has_ports)
+        return rule->verdict == POL_DENY;
+    return any_port || (frame->has_ports && port >= rule->port_min && port <= rule->port_max);
+}
+
+/* By the rules of the peer's longest prefix; the port is the one that is connected to. */
+static __always_inline bool may_pass(__u32 slot, __u32 direction, const struct pol_config *config,
+                                     const struct frame *frame)
+{
+    const __u8 *peer = direction == POL_OUT ? frame->target : frame->source;
+    struct pol_prefix *prefix = lookup(slot * TRIES_OF_SLOT + direction, peer);
+    __u16 port = bpf_ntohs(frame->target_port);
+    for (__u32 i = 0; prefix && i < POL_PREFIX_RULES_MAX && i < prefix->rules_count; i++)
+        if (matches(&prefix->rules[i], frame, port))
+            return prefix->rules[i].verdict == POL_ALLOW;
+    return config->default_verdict[direction & 1] == POL_ALLOW;
+}
+
+/* Takes `cost_ns` of a limit. */
+static __always_inline bool take(__u64 *free_at, __u64 now, __u64 cost_ns)
+{
+    if (*free_at + BURST_NS < now || *free_at < now - BURST_NS)
+        *free_at = now - BURST_NS;
+    if (*free_at + cost_ns > now)
+        return false;
+    *free_at += cost_ns;
+    return true;
+}
+
+static __always_inline bool take_of_guest(const struct pol_config *config, __u32 len)
+{
+    __u32 zero = 0;
+    struct buckets *buckets = bpf_map_lookup_elem(&limits, &zero);
+    if (!buckets || (!config->packets_per_s && !config->bytes_per_s))
+        return true;
+    __u64 now = bpf_ktime_get_ns();
+    __u64 packet_ns = config->packets_per_s ? NS_PER_S / config->packets_per_s : 0;
+    __u64 bytes_ns = config->bytes_per_s ? len * NS_PER_S / config->bytes_per_s : 0;
+    bpf_spin_lock(&buckets->lock);
+    bool good = take(&buckets->free_at.packets_ns, now, packet_ns) &&
+                take(&buckets->free_at.bytes_ns, now, bytes_ns);
+    bpf_spin_unlock(&buckets->lock);
+    return good;
+}
+
+static __always_inline bool take_connection(const struct pol_config *config)
+{
+    __u32 zero = 0;
+    struct buckets *buckets = bpf_map_lookup_elem(&limits, &zero);
+    if (!buckets || !config->connections_per_s)
+        return true;
+    __u64 now = bpf_ktime_get_ns();
+    bpf_spin_lock(&buckets->lock);
+    bool good = take(&buckets->free_at.connections_ns, now, NS_PER_S / config->connections_per_s);
+    bpf_spin_unlock(&buckets->lock);
+    return good;
+}
+
+/* An exchange that either side began with the policy's leave goes on both ways. */
+static __always_inline int judge_flow(const struct pol_live *state, __u32 slot, __u32 direction,
+                                      const struct pol_config *config, const struct frame *frame)
+{
+    struct pol_flow_key key = {.protocol = frame->protocol};
+    __builtin_memcpy(key.guest, direction == POL_OUT ? frame->source : frame->target, 16);
+    __builtin_memcpy(key.peer, direction == POL_OUT ? frame->target : frame->source, 16);
+    key.guest_port = direction == POL_OUT ? frame->source_port : frame->target_port;
+    key.peer_port = direction == POL_OUT ? frame->target_port : frame->source_port;
+    struct pol_flow *known = bpf_map_lookup_elem(&flows, &key);
+    if (known && known->generation == state->generation)
+        return TC_ACT_OK;
+    if (known && known->direction != direction) {
+        /* An answer, and the policy has changed since: it is judged as what it answers would be. */
+        struct frame began = *frame;
+        __builtin_memcpy(began.source, frame->target, 16);
+        __builtin_memcpy(began.target, frame->source, 16);
+        began.source_port = frame->target_port;
+        began.target_port = frame->source_port;
+        if (!may_pass(slot, known->direction & 1, config, &began))
+            return drop(direction == POL_OUT ? POL_DROP_OUT : POL_DROP_IN);
+        known->generation = state->generation;
+        return TC_ACT_OK;
+    }
+    if (!may_pass(slot, direction, config, frame))
+        return drop(direction == POL_OUT ? POL_DROP_OUT : POL_DROP_IN);
+    if (!known && !take_connection(config))
+        return drop(POL_DROP_CONNECTIONS);
+    struct pol_flow flow = {.generation = state->generation, .direction = direction};
+    bpf_map_update_elem(&flows, &key, &flow, BPF_ANY);
+    if (!known)
+        count(POL_COUNT_CONNECTIONS, 1);
+    return TC_ACT_OK;
+}
+
+static __always_inline int judge_ip(struct __sk_buff *skb, const struct pol_live *state, __u32 slot,
+                                    __u32 direction, const struct pol_config *config, __u16 kind)
+{
+    struct frame frame = {};
+    bool is_read = kind == ETH_P_IP ? read_ipv4(skb, &frame) : read_ipv6(skb, &frame);
+    if (!is_read)
+        return drop(POL_DROP_KIND);
+    if (direction == POL_OUT) {
+        if (!is_own(&frame, config, slot * TRIES_OF_SLOT + TRIE_SOURCES))
+            return drop(POL_DROP_SOURCE);
+        if (frame.is_router || (frame.is_advert && !is_link_local(frame.advertised) &&
+                                !lookup(slot * TRIES_OF_SLOT + TRIE_SOURCES, frame.advertised)))
+            return drop(POL_DROP_SOURCE);
+        if (!config->allow_metadata && is_metadata(frame.target))
+            return drop(POL_DROP_METADATA);
+    }
+    if (frame.is_neighbour || (frame.is_message && direction == POL_IN))
+        return TC_ACT_OK;
+    if (config->allow_dhcp && is_dhcp(&frame, direction == POL_OUT))
+        return TC_ACT_OK;
+    return judge_flow(state, slot, direction, config, &frame);
+}
+
+static __always_inline int judge(struct __sk_buff *skb, __u32 direction)
+{
+    struct ethhdr eth;
+    __u32 zero = 0;
+    struct pol_live *state = bpf_map_lookup_elem(&live, &zero);
+    if (!state || bpf_skb_load_bytes(skb, 0, &eth, sizeof(eth)) < 0)
+        return drop(POL_DROP_KIND);
+    __u32 slot = *(volatile __u32 *)&state->slot & 1;
+    const struct pol_config *config = &state->config[slot];
+    __u16 kind = bpf_ntohs(eth.h_proto);
+    int verdict;
+
+    if (direction == POL_OUT && !is_same_mac(eth.h_source, config->mac))
+        return drop(POL_DROP_MAC);
+    if (skb->vlan_present || (kind != ETH_P_IP && kind != ETH_P_IPV6 && kind != ETH_P_ARP))
+        return drop(POL_DROP_KIND);
+    if (kind != ETH_P_ARP)
+        verdict = judge_ip(skb, state, slot, direction, config, kind);
+    else
+        verdict = direction == POL_IN ? TC_ACT_OK
+                                      : judge_arp(skb, config, slot * TRIES_OF_SLOT + TRIE_SOURCES);
+    if (verdict != TC_ACT_OK)
+        return verdict;
+    if (direction == POL_OUT && !take_of_guest(config, skb->len))
+        return drop(POL_DROP_RATE);
+    count(direction == POL_OUT ? POL_COUNT_OUT_PACKETS : POL_COUNT_IN_PACKETS, 1);
+    count(direction == POL_OUT ? POL_COUNT_OUT_BYTES : POL_COUNT_IN_BYTES, skb->len);
+    return TC_ACT_OK;
+}
+
+SEC("tc")
+int from_guest(struct __sk_buff *skb)
+{
+    return judge(skb, POL_OUT);
+}
+
+SEC("tc")
+int to_guest(struct __sk_buff *skb)
+{
+    return judge(skb, POL_IN);
+}
+
+/* Has the compiler describe the keys and values of the inner maps whole. */
+const struct pol_key *const describe_key __attribute__((unused)) = NULL;
+const struct pol_prefix *const describe_prefix __attribute__((unused)) = NULL;
+
+char LICENSE[] SEC("license") = "GPL";

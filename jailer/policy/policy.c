@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Loading, attaching, pinning, changing.
+ */
+#include "jailer/policy/policy.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "base/fd.h"
+#include "policy.skel.h"
+
+#define TRIES_OF_SLOT 3
+#define TC_HANDLE 1
+#define TC_PRIORITY 1
+
+static const char *const pins[] = {"live", "tries", "flows", "counters", "limits"};
+
+void pol_policy_done(struct pol_policy *policy)
+{
+    for (int i = 0; i < POL_DIRECTIONS; i++)
+        free(policy->entries[i]);
+    *policy = (struct pol_policy){.sources_count = 0};
+}
+
+const char *pol_counter_name(enum pol_counter counter)
+{
+    static const char *const names[] = {
+        [POL_COUNT_OUT_PACKETS] = "packets from the guest",
+        [POL_COUNT_OUT_BYTES] = "bytes from the guest",
+        [POL_COUNT_IN_PACKETS] = "packets to the guest",
+        [POL_COUNT_IN_BYTES] = "bytes to the guest",
+        [POL_COUNT_CONNECTIONS] = "connections",
+        [POL_DROP_MAC] = "dropped: source MAC",
+        [POL_DROP_SOURCE] = "dropped: source address",
+        [POL_DROP_ARP] = "dropped: ARP sender",
+        [POL_DROP_KIND] = "dropped: neither IP nor ARP, or malformed",
+        [POL_DROP_METADATA] = "dropped: metadata address",
+        [POL_DROP_OUT] = "dropped: egress rules",
+        [POL_DROP_IN] = "dropped: ingress rules",
+        [POL_DROP_RATE] = "dropped: rate",
+        [POL_DROP_CONNECTIONS] = "dropped: new connections",
+    };
+    _Static_assert(ARRAY_LEN(names) == POL_COUNTERS, "a name for each");
+    return names[counter];
+}
+
+/* POL_PIN_PLACE/ID, or a file in it. ret_path: PATH_MAX. id: checked, a file's name. */
+static void pin_path(char *ret_path, const char *id, const char *name)
+{
+    (void)snprintf(ret_path, PATH_MAX, POL_PIN_PLACE "/%s%s%s", id, name ? "/" : "",
+                   name ? name : "");
+}
+
+static int fail(const char *what, const char *path, int code, struct err *err)
+{
+    return err_set(err, code, "Network policy: %s %s: %s (%s)", what, path, ERR_OS(code),
+                   err_name(code));
+}
+
+/* ------------------------------------------------------------------ tries */
+
+static int create_trie(size_t value_size)
+{
+    LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_NO_PREALLOC);
+    int fd = bpf_map_create(BPF_MAP_TYPE_LPM_TRIE, "policy_trie", sizeof(struct pol_key),
+                            (uint32_t)value_size, POL_PREFIXES_MAX, &options);
+    return fd < 0 ? -errno : fd;
+}
+
+static int fill_rules(int fd, const struct pol_entry *entries, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (bpf_map_update_elem(fd, &entries[i].key, &entries[i].prefix, BPF_ANY) < 0)
+            return -errno;
+    return 0;
+}
+
+static int fill_sources(int fd, const struct pol_policy *policy)
+{
+    static const struct pol_prefix any = {.rules_count = 0};
+    for (uint32_t i = 0; i < policy->sources_count; i++)
+        if (bpf_map_update_elem(fd, &policy->sources[i], &any, BPF_ANY) < 0)
+            return -errno;
+    return 0;
+}
+
+/* New tries into the slot, which is not in force. */
+static int fill_slot(int tries_fd, uint32_t slot, const struct pol_policy *policy)
+{
+    for (uint32_t i = 0; i < TRIES_OF_SLOT; i++) {
+        uint32_t idx = slot * TRIES_OF_SLOT + i;
+        FD_AUTO int fd = create_trie(sizeof(struct pol_prefix));
+        int rc = fd;
+        if (rc >= 0)
+            rc = i < POL_DIRECTIONS ? fill_rules(fd, policy->entries[i], policy->entries_count[i])
+                                    : fill_sources(fd, policy);
+        if (rc == 0 && bpf_map_update_elem(tries_fd, &idx, &fd, BPF_ANY) < 0)
+            rc = -errno;
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* Fills the slot that is not in force, then puts it in force by one update of one value. */
+static int put_in_force(int live_fd, int tries_fd, const struct pol_policy *policy)
+{
+    const uint32_t zero = 0;
+    struct pol_live live;
+    if (bpf_map_lookup_elem(live_fd, &zero, &live) < 0)
+        return -errno;
+    uint32_t slot = (live.slot & 1) ^ 1;
+    int rc = fill_slot(tries_fd, slot, policy);
+    if (rc < 0)
+        return rc;
+    live.config[slot] = policy->config;
+    live.slot = slot;
+    live.generation++;
+    return bpf_map_update_elem(live_fd, &zero, &live, BPF_ANY) < 0 ? -errno : 0;
+}
+
+/* ------------------------------------------------------------------ pins */
+
+static void unpin(const char *id)
+{
+    char path[PATH_MAX];
+    for (size_t i = 0; i < ARRAY_LEN(pins); i++) {
+        pin_path(path, id, pins[i]);
+        (void)unlink(path); /* what is not there needs none */
+    }
+    pin_path(path, id, NULL);
+    (void)rmdir(path);
+}
+
+static int make_pin_dir(const char *id, struct err *err)
+{
+    char path[PATH_MAX];
+    if (mkdir(POL_PIN_PLACE, 0700) < 0 && errno != EEXIST)
+        return err_set(err, -errno,
+                       "Network policy: " POL_PIN_PLACE ": %s (%s). Is a bpf file system mounted "
+                       "(mount -t bpf bpf /sys/fs/bpf)?",
+                       ERR_OS(errno), err_name(errno));
+    pin_path(path, id, NULL);
+    if (mkdir(path, 0700) == 0)
+        return 0;
+    if (errno == EEXIST)
+        return err_set(
+            err, -EEXIST,
+            "Network policy: %s is there already: a policy of this id is in force, or was "
+            "left. Remove it: mayfly-jailer policy --id %s --remove",
+            path, id);
+    return fail("mkdir", path, -errno, err);
+}
+
+static int pin_maps(const struct policy_bpf *skel, const char *id, struct err *err)
+{
+    const struct bpf_map *const maps[] = {skel->maps.live, skel->maps.tries, skel->maps.flows,
+                                          skel->maps.counters, skel->maps.limits};
+    _Static_assert(ARRAY_LEN(maps) == ARRAY_LEN(pins), "a name for each");
+    char path[PATH_MAX];
+    for (size_t i = 0; i < ARRAY_LEN(maps); i++) {
+        pin_path(path, id, pins[i]);
+        if (bpf_obj_pin(bpf_map__fd(maps[i]), path) < 0)
+            return fail("pin", path, -errno, err);
+    }
+    return 0;
+}
+
+/* flags: of bpf_obj_get: 0 or BPF_F_RDONLY. Returns the fd or -errno. */
+static int open_pin(const char *id, const char *name, uint32_t flags, struct err *err)
+{
+    char path[PATH_MAX];
+    LIBBPF_OPTS(bpf_obj_get_opts, options, .file_flags = flags);
+    pin_path(path, id, name);
+    int fd = bpf_obj_get_opts(path, &options);
+    if (fd >= 0)
+        return fd;
+    if (errno == ENOENT)
+        return err_set(err, -ENOENT,
+                       "Network policy: there is none of the id %s (%s): the jailer makes it, by "
+                       "--policy",
+                       id, path);
+    return fail("open", path, -errno, err);
+}
+
+/* ------------------------------------------------------------------ attaching */
+
+static struct bpf_tc_hook hook_of(unsigned ifindex, enum bpf_tc_attach_point point)
+{
+    return (struct bpf_tc_hook){
+        .sz = sizeof(struct bpf_tc_hook), .ifindex = (int)ifindex, .attach_point = point};
+}
+
+/* The TAP's ingress is what the guest sends. */
+static int attach_one(unsigned ifindex, enum bpf_tc_attach_point point, int prog_fd)
+{
+    struct bpf_tc_hook hook = hook_of(ifindex, point);
+    LIBBPF_OPTS(bpf_tc_opts, options, .handle = TC_HANDLE, .priority = TC_PRIORITY,
+                .prog_fd = prog_fd);
+    return bpf_tc_attach(&hook, &options);
+}
+
+static void detach_all(unsigned ifindex)
+{
+    static const enum bpf_tc_attach_point points[] = {BPF_TC_INGRESS, BPF_TC_EGRESS};
+    for (size_t i = 0; i < ARRAY_LEN(points); i++) {
+        struct bpf_tc_hook hook = hook_of(ifindex, points[i]);
+        LIBBPF_OPTS(bpf_tc_opts, options, .handle = TC_HANDLE, .priority = TC_PRIORITY);
+        (void)bpf_tc_detach(&hook, &options); /* none is attached: as well */
+    }
+}
+
+static int attach_programs(const struct policy_bpf *skel, unsigned ifindex)
+{
+    struct bpf_tc_hook hook = hook_of(ifindex, BPF_TC_INGRESS | BPF_TC_EGRESS);
+    int rc = bpf_tc_hook_create(&hook);
+    if (rc < 0 && rc != -EEXIST)
+        return rc;
+    rc = attach_one(ifindex, BPF_TC_INGRESS, bpf_program__fd(skel->progs.from_guest));
+    if (rc == 0)
+        rc = attach_one(ifindex, BPF_TC_EGRESS, bpf_program__fd(skel->progs.to_guest));
+    if (rc < 0)
+        detach_all(ifindex);
+    return rc;
+}
+
+/* libbpf's own words go to nobody: the kernel's errno is in our sentence. */
+static int say_nothing(enum libbpf_print_level level, const char *format, va_list args)
+{
+    (void)level;
+    (void)format;
+    (void)args;
+    return 0;
+}
+
+static int load(const struct pol_policy *policy, struct policy_bpf **ret_skel, struct err *err)
+{
+    (void)libbpf_set_print(say_nothing);
+    struct policy_bpf *skel = policy_bpf__open_and_load();
+    if (!skel)
+        return err_set(err, -errno,
+                       "Network policy: the kernel does not take the program: %s (%s). It needs "
+                       "Linux 5.11 or later with CONFIG_BPF_SYSCALL and CONFIG_NET_CLS_ACT.",
+                       ERR_OS(errno), err_name(errno));
+    int rc = put_in_force(bpf_map__fd(skel->maps.live), bpf_map__fd(skel->maps.tries), policy);
+    /* From now on the program alone writes them, whoever has a descriptor. */
+    if (rc == 0 && bpf_map_freeze(bpf_map__fd(skel->maps.counters)) < 0)
+        rc = -errno;
+    if (rc < 0) {
+        policy_bpf__destroy(skel);
+        return err_set(err, rc, "Network policy: the rules cannot be loaded: %s (%s)", ERR_OS(rc),
+                       err_name(rc));
+    }
+    *ret_skel = skel;
+    return 0;
+}
+
+int pol_attach(const char *id, const char *tap, const struct pol_policy *policy, struct err *err)
+{
+    struct policy_bpf *skel = NULL;
+    unsigned ifindex = if_nametoindex(tap);
+    if (ifindex == 0)
+        return err_set(
+            err, -ENODEV,
+            "Network policy: there is no interface %s in this network namespace: make the "
+            "TAP first",
+            tap);
+    int rc = load(policy, &skel, err);
+    if (rc < 0)
+        return rc;
+    rc = make_pin_dir(id, err);
+    if (rc == 0) {
+        rc = pin_maps(skel, id, err);
+        if (rc == 0) {
+            rc = attach_programs(skel, ifindex);
+            if (rc < 0)
+                (void)fail("attach to", tap, rc, err);
+        }
+        if (rc < 0)
+            unpin(id);
+    }
+    policy_bpf__destroy(skel);
+    return rc;
+}
+
+/* ------------------------------------------------------------------ later */
+
+int pol_update(const char *id, const struct pol_policy *policy, struct err *err)
+{
+    FD_AUTO int live_fd = open_pin(id, "live", 0, err);
+    if (live_fd < 0)
+        return live_fd;
+    FD_AUTO int tries_fd = open_pin(id, "tries", 0, err);
+    if (tries_fd < 0)
+        return tries_fd;
+    int rc = put_in_force(live_fd, tries_fd, policy);
+    if (rc < 0)
+        return err_set(err, rc,
+                       "Network policy: the rules of %s cannot be replaced: %s (%s). The old ones "
+                       "are in force.",
+                       id, ERR_OS(rc), err_name(rc));
+    return 0;
+}
+
+int pol_read_counters(const char *id, uint64_t ret_counters[static POL_COUNTERS], struct err *err)
+{
+    FD_AUTO int fd = open_pin(id, "counters", BPF_F_RDONLY, err);
+    if (fd < 0)
+        return fd;
+    for (uint32_t i = 0; i < POL_COUNTERS; i++)
+        if (bpf_map_lookup_elem(fd, &i, &ret_counters[i]) < 0)
+            return fail("read", "counters", -errno, err);
+    return 0;
+}
+
+int pol_open_counters(const char *id, struct err *err)
+{
+    return open_pin(id, "counters", 0, err); /* one that is read-only cannot be mapped as shared */
+}
+
+void pol_detach(const char *tap)
+{
+    unsigned ifindex = tap ? if_nametoindex(tap) : 0;
+    if (ifindex != 0)
+        detach_all(ifindex);
+}
+
+const char *pol_pin_name(unsigned idx)
+{
+    return idx < ARRAY_LEN(pins) ? pins[idx] : NULL;
+}
+
+int pol_remove(const char *id, const char *tap, struct err *err)
+{
+    char path[PATH_MAX];
+    pin_path(path, id, NULL);
+    if (access(path, F_OK) < 0)
+        return err_set(err, -ENOENT, "Network policy: there is none of the id %s (%s)", id, path);
+    pol_detach(tap);
+    unpin(id);
+    return 0;
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Between the policy's program in the kernel and who loads it: what the maps hold. All addresses
+ * are of 16 bytes; an IPv4 address is ::ffff:a.b.c.d. Included by a BPF program: no other header of
+ * ours.
+ */
+#pragma once
+
+#include <linux/types.h>
+
+/* Rules of one prefix, first match; none: the direction's default. */
+#define POL_PREFIX_RULES_MAX 8
+#define POL_PREFIXES_MAX 4096
+#define POL_SOURCES_MAX 64
+#define POL_FLOWS_MAX 8192
+
+enum pol_verdict { POL_DENY, POL_ALLOW };
+enum pol_direction { POL_OUT, POL_IN, POL_DIRECTIONS }; /* as the guest sees it */
+
+struct pol_rule {
+    __u8 verdict;
+    __u8 protocol; /* IPPROTO_..., 0: any, also what has no ports */
+    __u16 port_min;
+    __u16 port_max; /* 0 and 65535: any port, and what has none */
+};
+
+struct pol_prefix {
+    __u32 rules_count;
+    struct pol_rule rules[POL_PREFIX_RULES_MAX];
+};
+
+/* Key of the tries. */
+struct pol_key {
+    __u32 prefix_len; /* bits, 96 more for IPv4 */
+    __u8 address[16];
+};
+
+struct pol_config {
+    __u8 mac[6];
+    __u8 default_verdict[POL_DIRECTIONS];
+    __u8 allow_metadata; /* 169.254.169.254, fd00:ec2::254 */
+    __u8 allow_dhcp;     /* a client's requests without an address, and answers to them */
+    __u8 pad[6];
+    __u64 packets_per_s; /* of the guest; 0: any */
+    __u64 bytes_per_s;
+    __u64 connections_per_s; /* new ones, either way */
+};
+
+/* What is in force: changed as a whole, by one update. */
+struct pol_live {
+    __u32 slot;       /* 0 or 1: which tries, which config */
+    __u32 generation; /* of the policy: flows of an earlier one are judged anew */
+    struct pol_config config[2];
+};
+
+/* One exchange between the guest and a peer. */
+struct pol_flow_key {
+    __u8 guest[16];
+    __u8 peer[16];
+    __u16 guest_port; /* network order; 0: none */
+    __u16 peer_port;
+    __u8 protocol;
+    __u8 pad[3];
+};
+struct pol_flow {
+    __u32 generation;
+    __u32 direction; /* who began */
+};
+
+/* Counters, each a __u64; the monitor sees them read-only. */
+enum pol_counter {
+    POL_COUNT_OUT_PACKETS, /* that passed */
+    POL_COUNT_OUT_BYTES,
+    POL_COUNT_IN_PACKETS,
+    POL_COUNT_IN_BYTES,
+    POL_COUNT_CONNECTIONS,
+    POL_DROP_MAC, /* and the reasons of what did not */
+    POL_DROP_SOURCE,
+    POL_DROP_ARP,
+    POL_DROP_KIND, /* neither IP nor ARP, a VLAN, a truncated or malformed head */
+    POL_DROP_METADATA,
+    POL_DROP_OUT,
+    POL_DROP_IN,
+    POL_DROP_RATE,
+    POL_DROP_CONNECTIONS,
+    POL_COUNTERS,
+};
+#define POL_COUNTERS_SIZE 4096 /* bytes of the map that is shown */
+
+/* Tokens of the limits, in nanoseconds: what one packet, byte or connection takes is charged. */
+struct pol_bucket_view {
+    __u64 packets_ns;
+    __u64 bytes_ns;
+    __u64 connections_ns;
+};

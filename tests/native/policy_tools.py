@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A network namespace of a test's own with a TAP in it: the test is the guest behind the TAP and the host before it. The
+case runs in a child, which alone is in the namespaces (network, and mounts for a bpf file system of its own)."""
+
+import ctypes
+import fcntl
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+import time
+import traceback
+
+from jail_tools import JAILER
+from native import Mismatch
+
+CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000
+TUNSETIFF = 0x400454CA
+IFF_TAP, IFF_NO_PI = 2, 0x1000
+ID = "vm-1"
+GUEST_MAC, HOST_MAC = "02:00:00:00:00:02", "02:00:00:00:00:01"
+GUEST, HOST, OTHER = "10.0.0.2", "10.0.0.1", "10.0.0.9"
+GUEST6, HOST6 = "fd00::2", "fd00::1"
+COUNTERS = {"mac": "source MAC", "source": "source address", "arp": "ARP sender",
+            "kind": "neither IP nor ARP, or malformed", "metadata": "metadata address", "out": "egress rules",
+            "in": "ingress rules", "rate": "rate", "connections": "new connections"}
+
+POLICY = {"mac": GUEST_MAC, "addresses": [GUEST, GUEST6], "egress": {"default": "allow"},
+          "ingress": {"default": "allow"}}
+
+
+def mac(text):
+    return bytes.fromhex(text.replace(":", ""))
+
+
+def checksum(data):
+    data += b"\0" * (len(data) % 2)
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def ether(kind, payload, source=GUEST_MAC, target=HOST_MAC):
+    return mac(target) + mac(source) + struct.pack("!H", kind) + payload
+
+
+def ipv4(payload, protocol=17, source=GUEST, target=HOST, fragment=0, options=b""):
+    length = 5 + len(options) // 4
+    head = struct.pack("!BBHHHBBH4s4s", 0x40 | length, 0, length * 4 + len(payload), 1, fragment, 64, protocol, 0,
+                       socket.inet_aton(source), socket.inet_aton(target)) + options
+    return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + payload
+
+
+def udp(data, source_port=5000, target_port=6000):
+    return struct.pack("!HHHH", source_port, target_port, 8 + len(data), 0) + data
+
+
+def ipv6(payload, following=17, source=GUEST6, target=HOST6, hops=64):
+    return struct.pack("!IHBB16s16s", 6 << 28, len(payload), following, hops, socket.inet_pton(socket.AF_INET6, source),
+                       socket.inet_pton(socket.AF_INET6, target)) + payload
+
+
+def udp6(data, source=GUEST6, target=HOST6, target_port=6000):
+    packet = udp(data, target_port=target_port)
+    pseudo = socket.inet_pton(socket.AF_INET6, source) + socket.inet_pton(socket.AF_INET6, target) + \
+        struct.pack("!II", len(packet), 17)
+    return packet[:6] + struct.pack("!H", checksum(pseudo + packet)) + packet[8:]
+
+
+def arp(operation=1, sender=GUEST, sender_mac=GUEST_MAC, target=HOST):
+    return struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, operation, mac(sender_mac), socket.inet_aton(sender),
+                       b"\0" * 6, socket.inet_aton(target))
+
+
+class Net:
+    """The namespace from inside."""
+
+    def __init__(self, directory):
+        self.dir = directory
+        # Or the host's own chatter (multicast listeners) would be counted as well.
+        with open("/proc/sys/net/ipv6/conf/default/disable_ipv6", "w", encoding="ascii") as file:
+            file.write("1")
+        self.tap = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+        fcntl.ioctl(self.tap, TUNSETIFF, struct.pack("16sH22x", b"tap0", IFF_TAP | IFF_NO_PI))
+        for words in ("link set lo up", f"link set tap0 address {HOST_MAC}", "addr add 10.0.0.1/24 dev tap0",
+                      "addr add 10.9.0.1/24 dev tap0", "link set tap0 up",
+                      f"neigh add {GUEST} lladdr {GUEST_MAC} dev tap0"):
+            subprocess.run(["ip", *words.split()], check=True)
+
+    @staticmethod
+    def with_ipv6():
+        """The host has an address of IPv6, too."""
+        with open("/proc/sys/net/ipv6/conf/tap0/disable_ipv6", "w", encoding="ascii") as file:
+            file.write("0")
+        for words in ("addr add fd00::1/64 dev tap0 nodad", f"neigh add {GUEST6} lladdr {GUEST_MAC} dev tap0"):
+            subprocess.run(["ip", "-6", *words.split()], check=True)
+
+    def command(self, *words):
+        return subprocess.run([JAILER, "policy", "--id", ID, *words], cwd=self.dir, capture_output=True, text=True,
+                              check=False)
+
+    def write(self, policy):
+        with open(os.path.join(self.dir, "policy.json"), "w", encoding="utf-8") as file:
+            file.write(policy if isinstance(policy, str) else json.dumps(policy))
+
+    def attach(self, **changed):
+        self.write({**POLICY, **changed})
+        done = self.command("--attach", "--tap", "tap0", "--file", "policy.json")
+        if done.returncode != 0:
+            raise Mismatch("attaching", "status 0", done.stderr)
+
+    def update(self, **changed):
+        self.write({**POLICY, **changed})
+        done = self.command("--file", "policy.json")
+        if done.returncode != 0:
+            raise Mismatch("updating", "status 0", done.stderr)
+
+    def counters(self):
+        lines = self.command("--show").stdout.splitlines()
+        return {name: int(number) for name, number in (line.rsplit(": ", 1) for line in lines)}
+
+    def dropped(self):
+        """Short reason -> how many, of those that are not 0."""
+        seen = self.counters()
+        return {short: seen["dropped: " + name] for short, name in COUNTERS.items() if seen["dropped: " + name]}
+
+    def send(self, frame):
+        os.write(self.tap, frame)
+
+    def receive(self, wanted, timeout_s=2):
+        """The next frame to the guest that `wanted` takes, or None."""
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            try:
+                frame = os.read(self.tap, 65536)
+            except BlockingIOError:
+                time.sleep(0.002)
+                continue
+            if wanted(frame):
+                return frame
+        return None
+
+    @staticmethod
+    def listener(port=6000, family=socket.AF_INET, timeout_s=2):
+        found = socket.socket(family, socket.SOCK_DGRAM)
+        found.bind(("", port))
+        found.settimeout(timeout_s)
+        return found
+
+
+def arrives(listener, timeout_s=0.3):
+    listener.settimeout(timeout_s)
+    try:
+        return listener.recv(2048)
+    except TimeoutError:
+        return None
+
+
+def in_namespace(function):
+    """As a case: `function(net)` in a child."""
+    def run(t):
+        reader, writer = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(reader)
+            code = 1
+            try:
+                if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET | CLONE_NEWNS) != 0:
+                    raise OSError(ctypes.get_errno(), "unshare")
+                subprocess.run("mount --make-rprivate / && mount -t bpf bpf /sys/fs/bpf", shell=True, check=True)
+                function(Net(t.dir))
+                code = 0
+            except Mismatch as mismatch:
+                os.write(writer, f"{mismatch.what}: expected {mismatch.expected}, saw {mismatch.seen}".encode())
+            except BaseException:  # pylint: disable=broad-except
+                os.write(writer, traceback.format_exc().encode())
+            sys.stdout.flush()
+            os._exit(code)
+        os.close(writer)
+        with os.fdopen(reader, encoding="utf-8") as file:
+            text = file.read()
+        _, status = os.waitpid(pid, 0)
+        if status != 0:
+            raise Mismatch("in the namespace", "no complaint", text)
+    run.__name__ = function.__name__
+    return run

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A page of counters, mapped for reading.
+ */
+#include "vmm/app/policy.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/metrics.h"
+#include "jailer/policy/wire.h"
+
+/* As Prometheus has them. */
+static const char *const names[] = {
+    [POL_COUNT_OUT_PACKETS] = "out_packets", [POL_COUNT_OUT_BYTES] = "out_bytes",
+    [POL_COUNT_IN_PACKETS] = "in_packets",   [POL_COUNT_IN_BYTES] = "in_bytes",
+    [POL_COUNT_CONNECTIONS] = "connections", [POL_DROP_MAC] = "dropped_mac",
+    [POL_DROP_SOURCE] = "dropped_source",    [POL_DROP_ARP] = "dropped_arp",
+    [POL_DROP_KIND] = "dropped_kind",        [POL_DROP_METADATA] = "dropped_metadata",
+    [POL_DROP_OUT] = "dropped_egress",       [POL_DROP_IN] = "dropped_ingress",
+    [POL_DROP_RATE] = "dropped_rate",        [POL_DROP_CONNECTIONS] = "dropped_connections",
+};
+_Static_assert(ARRAY_LEN(names) == POL_COUNTERS, "a name for each");
+
+static int fail(const char *fd_text, int code, const char *why, struct err *err)
+{
+    return err_set(
+        err, code,
+        "--policy-counters-fd %s: %s: %s (%s). The jailer gives this option, with --policy.",
+        fd_text, why, ERR_OS(code), err_name(code));
+}
+
+int app_policy_show(const char *fd_text, struct err *err)
+{
+    struct stat st;
+    size_t digits = strspn(fd_text, "0123456789");
+    if (digits == 0 || digits > 6 || fd_text[digits] != '\0')
+        return fail(fd_text, -EINVAL, "a descriptor's number is expected", err);
+    int fd = (int)strtol(fd_text, NULL, 10);
+    if (fstat(fd, &st) < 0)
+        return fail(fd_text, -errno, "nothing was inherited under this number", err);
+    if ((st.st_mode & S_IFMT) != 0) /* files of the kernel's own have no kind */
+        return fail(fd_text, -EINVAL, "it is no BPF map", err);
+    const void *page = mmap(NULL, POL_COUNTERS_SIZE, PROT_READ, MAP_SHARED, fd, 0);
+    if (page == MAP_FAILED)
+        return fail(fd_text, -errno, "it is no map of counters", err);
+    (void)close(fd); /* the mapping stays */
+    metrics_prometheus_show(names, page, POL_COUNTERS);
+    return 0;
+}
