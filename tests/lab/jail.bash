@@ -5,13 +5,31 @@
 # shellcheck source=tests/lab/session.bash
 source tests/lab/session.bash
 
+if ((UID != 0)) || ! grep -qw memory /sys/fs/cgroup/cgroup.controllers 2>/dev/null; then
+    echo 'needs root and cgroup v2 with its controllers at /sys/fs/cgroup' >&2
+    exit 77
+fi
 # Not in $dir: a tmpfs of the lab's, mounted nodev.
 base=$(mktemp -d /var/tmp/jails.XXXXXX)
-cgroups=/sys/fs/cgroup/firecracker
+program=firecracker-case # its name; so the cgroup's, which no other monitors of a host are in
+cgroups=/sys/fs/cgroup/$program
 user=10001
 chmod 755 "$base" "$dir" "$dir/.."
-install -m 755 "$mayfly" "$dir/firecracker"
+install -m 755 "$mayfly" "$dir/$program"
 declare -A pids=() inputs=()
+prefix=() # what the jailer is started by: strace ...
+
+# A host's suite leaves nothing; a monitor that was killed holds its cgroup until it is gone.
+leave_nothing() {
+    for pid in "${pids[@]}"; do
+        kill -9 "$pid" 2>/dev/null || continue
+        await_end
+    done
+    find "$cgroups" -depth -type d -exec rmdir {} + 2>/dev/null || :
+    rm -rf "$base"
+    [[ $(type -t remove_more) != function ]] || remove_more
+}
+trap leave_nothing EXIT
 
 # expect VALUE SEEN WHAT
 expect() {
@@ -27,14 +45,12 @@ field() {
 jailer() {
     local id=$1
     shift
-    exec "${prefix[@]}" build/mayfly-jailer --id "$id" --exec-file "$dir/firecracker" --uid "$user" --gid "$user" \
+    exec "${prefix[@]}" build/mayfly-jailer --id "$id" --exec-file "$dir/$program" --uid "$user" --gid "$user" \
         --chroot-base-dir "$base" "$@"
 }
-prefix=() # what the jailer is started by: strace ...
-
 # turn_to ID: that monitor is the one that is spoken to
 turn_to() {
-    root=$base/firecracker/$1/root
+    root=$base/$program/$1/root
     sock=$root/run/firecracker.socket
     out=$dir/out-$1
     pid=${pids[$1]-}
@@ -66,7 +82,7 @@ jailed() {
         sleep 0.05
     done
     [[ -S $sock ]] || fail "$what: there is no API" "$out"
-    pids[$id]=$(<"$root/firecracker.pid")
+    pids[$id]=$(<"$root/$program.pid")
     turn_to "$id"
 }
 

@@ -22,7 +22,7 @@ refused() {
     (jailer refused "$@" -- --version) </dev/null >"$out" 2>&1 || status=$?
     expect_status 1 "$out" "$what"
     [[ ! -e $cgroups/refused ]] || fail "$what: its cgroup is still there" "$out"
-    [[ ! -e $base/firecracker/refused ]] || fail "$what: its directory is still there" "$out"
+    [[ ! -e $base/$program/refused ]] || fail "$what: its directory is still there" "$out"
 }
 
 jailed lives --cgroup memory.max=300M --cgroup 'cpu.max=50000 100000'
@@ -73,9 +73,9 @@ start_guest
 stop_guest
 
 what='without values, into a parent'
-mkdir $cgroups/crowd
-jailed joins --parent-cgroup firecracker/crowd
-expect '0::/firecracker/crowd' "$(<"/proc/$pid/cgroup")" cgroup
+mkdir "$cgroups/crowd"
+jailed joins --parent-cgroup "$program/crowd"
+expect "0::/$program/crowd" "$(<"/proc/$pid/cgroup")" cgroup
 [[ ! -e $cgroups/crowd/joins ]] || fail "$what: it got a cgroup of its own" "$out"
 kill -9 "$pid"
 ended 137
@@ -87,11 +87,11 @@ kill -9 "$pid"
 ended 137
 what='without values, a parent that has others below'
 refused
-expect_line 'Failed to move process to cgroup \(firecracker\): Resource busy \(os error 16\)' "$out" "$what"
-expect_line 'Hint: If you intended to create a child cgroup under firecracker, pass any --cgroup parameters' "$out" "$what"
+expect_line "Failed to move process to cgroup \\($program\\): Resource busy \\(os error 16\\)" "$out" "$what"
+expect_line "Hint: If you intended to create a child cgroup under $program, pass any --cgroup parameters" "$out" "$what"
 what='a value that the kernel refuses'
 refused --cgroup memory.max=plenty
-expect_line 'Failed to write to cgroup: .*/firecracker/refused/memory.max = plenty: Invalid argument' "$out" "$what"
+expect_line "Failed to write to cgroup: $cgroups/refused/memory.max = plenty: Invalid argument" "$out" "$what"
 
 # moves COUNT: so many writes to files cgroup.procs; strace -y writes what a descriptor is
 moves() {

@@ -22,6 +22,13 @@ make_netns() {
     ip netns exec "$1" busybox httpd -p "$host:80" -h "$dir/www"
 }
 
+remove_more() {
+    for netns in mayfly-one mayfly-two; do
+        ip netns pids "$netns" | xargs -r kill -9
+        ip netns del "$netns"
+    done
+}
+
 # confined ID: the walls that can be seen from outside stand
 confined() {
     expect 419430400 "$(<$cgroups/"$1"/memory.max)" memory.max
@@ -74,10 +81,10 @@ printf hello >"$dir/hello"
 cp "$vcat" "$dir/vcat"
 truncate -s %4096 "$dir/vcat"
 truncate -s 8M "$dir/disk"
-make_netns one tap0
-make_netns two tap1
+make_netns mayfly-one tap0
+make_netns mayfly-two tap1
 
-jailed vm-1 --netns /run/netns/one "${all[@]}"
+jailed vm-1 --netns /run/netns/mayfly-one "${all[@]}"
 put_jailed_guest 128
 give "$dir/vcat" vcat
 give "$dir/disk" disk
@@ -100,7 +107,7 @@ first=$root
 kill -9 "$pid"
 await_end
 
-jailed vm-2 --netns /run/netns/two "${all[@]}"
+jailed vm-2 --netns /run/netns/mayfly-two "${all[@]}"
 for file in state memory disk script vcat; do
     mv "$first/$file" "$root/$file"
 done
