@@ -64,6 +64,8 @@ static int parse(int argc, char *const *argv, struct words *words, struct err *e
     int rc = cmdline_parse(&cmdline, argc, argv, words, &rest, err);
     if (rc < 0)
         return err_prefix(err, "Failed to parse arguments: ");
+    if (rest < argc)
+        return err_set(err, -EINVAL, "'%.80s' behind -- is not known here", argv[rest]);
     if (words->help || words->version || words->list)
         return 0;
     if (!words->input || !words->output)
