@@ -39,14 +39,6 @@ static long env_number(const char *name)
     return errno || *end ? 0 : number;
 }
 
-static bool has_option(int fd, int option, int wanted)
-{
-    int value = -1;
-    socklen_t len = sizeof(value);
-
-    return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 && value == wanted;
-}
-
 /* The first socket of `count` inherited descriptors: TAPs may be among them. FD_NONE: none is
  * one. */
 static int find_inherited(long count)
@@ -61,8 +53,7 @@ static int find_inherited(long count)
 
 static int take_inherited(int fd, struct err *err)
 {
-    if (!has_option(fd, SO_DOMAIN, AF_UNIX) || !has_option(fd, SO_TYPE, SOCK_STREAM) ||
-        !has_option(fd, SO_ACCEPTCONN, 1))
+    if (!fd_is_unix_listener(fd))
         return err_set(err, -EINVAL,
                        LISTEN_FAILED "the inherited fd %d is not a listening Unix stream socket",
                        fd);

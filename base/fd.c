@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -122,6 +123,19 @@ bool fd_is_file_at(const struct stat *file, const char *path)
 {
     struct stat other;
     return path && stat(path, &other) == 0 && fd_is_same_file(file, &other);
+}
+
+static bool has_socket_option(int fd, int option, int wanted)
+{
+    int value = -1;
+    socklen_t len = sizeof(value);
+    return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 && value == wanted;
+}
+
+bool fd_is_unix_listener(int fd)
+{
+    return has_socket_option(fd, SO_DOMAIN, AF_UNIX) &&
+           has_socket_option(fd, SO_TYPE, SOCK_STREAM) && has_socket_option(fd, SO_ACCEPTCONN, 1);
 }
 
 int fd_fill_standard(void)

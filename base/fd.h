@@ -52,6 +52,9 @@ bool fd_is_same_file(const struct stat *one, const struct stat *other);
 /* Is that file what has this name? path: NULL: no. */
 bool fd_is_file_at(const struct stat *file, const char *path);
 
+/* Is it a stream socket of AF_UNIX that listens? */
+bool fd_is_unix_listener(int fd);
+
 /* Opens /dev/null for each of fds 0-2 that is closed, so that no file of ours gets their number and
  * with it what is meant for the console. They stay across exec. Call first. Returns 0 or -errno. */
 MUST_CHECK int fd_fill_standard(void);

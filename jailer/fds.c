@@ -11,7 +11,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -51,13 +50,6 @@ static int parse_one(const char *text, struct err *err)
     return fd;
 }
 
-static bool has_option(int fd, int option, int wanted)
-{
-    int value = -1;
-    socklen_t len = sizeof(value);
-    return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 && value == wanted;
-}
-
 static int check_type(int fd, struct err *err)
 {
     struct stat st;
@@ -66,8 +58,7 @@ static int check_type(int fd, struct err *err)
                        ERR_OS(errno));
     if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(10, 200))
         return 0;
-    if (has_option(fd, SO_DOMAIN, AF_UNIX) && has_option(fd, SO_TYPE, SOCK_STREAM) &&
-        has_option(fd, SO_ACCEPTCONN, 1))
+    if (fd_is_unix_listener(fd))
         return 0;
     return err_set(err, -EINVAL,
                    "--keep-fd %d is %s: a TAP (/dev/net/tun) or a listening stream socket of "
