@@ -29,8 +29,10 @@ struct start {
     struct jail *jail;
     char **words; /* of the monitor */
     struct err *err;
-    bool in_cgroup; /* it was born there */
-    int ready_fd;   /* a pipe's, at whose other end somebody waits; FD_NONE: nobody */
+    bool in_cgroup;   /* it was born there */
+    int ready_fd;     /* a pipe's, at whose other end somebody waits; FD_NONE: nobody */
+    char cpu_us[24];  /* words: CPU time of the process that becomes the monitor */
+    char jail_us[24]; /* and of the jailer, that process's with it */
 };
 
 /* ------------------------------------------------------------------ pid file */
@@ -112,8 +114,17 @@ static int say_ready(const struct start *start)
                    ERR_OS(rc));
 }
 
+/* Read where they are needed: a process's own count begins at 0. */
+static void tell_cpu(struct start *start)
+{
+    unsigned long long own_us = clock_process_cpu_ns() / NS_PER_US;
+    (void)snprintf(start->cpu_us, sizeof(start->cpu_us), "%llu", own_us);
+    (void)snprintf(start->jail_us, sizeof(start->jail_us), "%llu",
+                   own_us + start->jail->forked_cpu_us);
+}
+
 /* Returns only with what failed. */
-static int exec_monitor(const struct start *start)
+static int exec_monitor(struct start *start)
 {
     struct jail *jail = start->jail;
     char path[NAME_MAX + 2];
@@ -133,6 +144,7 @@ static int exec_monitor(const struct start *start)
     rc = say_ready(start);
     if (rc == 0) {
         (void)signal(SIGXFSZ, SIG_DFL); /* jail_set_limits has it ignored */
+        tell_cpu(start);
         (void)execve(path, start->words, env);
         rc = err_set(start->err, -errno, "Failed to exec into Firecracker: %s (%s in the jail %s)",
                      ERR_OS(errno), path, jail->root_path);
@@ -146,7 +158,7 @@ static int exec_monitor(const struct start *start)
 }
 
 /* The process that becomes the monitor. has_keeper: another one writes the pid file. */
-static int launch(const struct start *start, bool has_keeper)
+static int launch(struct start *start, bool has_keeper)
 {
     struct jail *jail = start->jail;
     int rc = start->in_cgroup ? 0 : jail_cgroups_enter(&jail->cgroups, start->err);
@@ -166,11 +178,6 @@ struct child {
     int pipe_fd; /* what it says when it fails */
 };
 
-static void count_cpu(struct jail *jail)
-{
-    jail->forked_cpu_us += clock_process_cpu_ns() / NS_PER_US;
-}
-
 /* As fork, with flags. Returns 0 in the child, 1 in the parent, or -errno. *ret_in_cgroup: whether
  * the child is in the cgroup. */
 static int spawn(struct jail *jail, uint64_t flags, bool into_cgroup, pid_t *ret_pid,
@@ -182,7 +189,7 @@ static int spawn(struct jail *jail, uint64_t flags, bool into_cgroup, pid_t *ret
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = (uint64_t)jail->cgroups.dir_fd;
     }
-    count_cpu(jail);
+    jail->forked_cpu_us += clock_process_cpu_ns() / NS_PER_US;
     long pid = syscall(SYS_clone3, &args, sizeof(args));
     if (pid < 0 && *ret_in_cgroup) { /* Linux before 5.7, or no thread group's place */
         *ret_in_cgroup = false;
@@ -344,24 +351,27 @@ static int daemonize(struct start *start)
 int jail_run(struct jail *jail, int argc, char *const *argv, struct err *err)
 {
     enum { OWN_WORDS = 11 };
-    static const char *const names[] = {"--start-time-us", "--start-time-cpu-us",
-                                        "--parent-cpu-time-us"};
-    char numbers[ARRAY_LEN(names)][24];
+    char start_us[24];
     char path[NAME_MAX + 2];
     char **words = calloc((size_t)argc + OWN_WORDS + 1, sizeof(*words));
     if (!words)
         return err_set(err, -ENOMEM, "no memory for the monitor's command line");
-    const uint64_t cpu_us = clock_process_cpu_ns() / NS_PER_US;
-    const uint64_t values[] = {jail->start_us, cpu_us, cpu_us};
+    struct start start = {.jail = jail, .words = words, .err = err, .ready_fd = FD_NONE};
+    const struct {
+        const char *name;
+        const char *value;
+    } times[] = {{"--start-time-us", start_us},
+                 {"--start-time-cpu-us", start.cpu_us},
+                 {"--parent-cpu-time-us", start.jail_us}};
     size_t count = 0;
+    (void)snprintf(start_us, sizeof(start_us), "%llu", (unsigned long long)jail->start_us);
     (void)snprintf(path, sizeof(path), "/%s", jail->exec_name);
     words[count++] = path;
     words[count++] = (char *)(uintptr_t) "--id";
     words[count++] = (char *)(uintptr_t)jail->args->id;
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        (void)snprintf(numbers[i], sizeof(numbers[i]), "%llu", (unsigned long long)values[i]);
-        words[count++] = (char *)(uintptr_t)names[i];
-        words[count++] = numbers[i];
+    for (size_t i = 0; i < ARRAY_LEN(times); i++) {
+        words[count++] = (char *)(uintptr_t)times[i].name;
+        words[count++] = (char *)(uintptr_t)times[i].value;
     }
     char counters[12];
     (void)snprintf(counters, sizeof(counters), "%d", jail->counters_fd);
@@ -371,7 +381,6 @@ int jail_run(struct jail *jail, int argc, char *const *argv, struct err *err)
     }
     for (int i = jail->args->rest; i < argc; i++)
         words[count++] = argv[i];
-    struct start start = {.jail = jail, .words = words, .err = err, .ready_fd = FD_NONE};
     int rc = check_pid_file(jail, err);
     if (rc == 0)
         rc = jail->args->daemonize ? daemonize(&start) : run_here(&start);

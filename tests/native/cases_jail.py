@@ -103,6 +103,26 @@ def jail_with_new_pid_ns_writes_the_pid_that_the_host_sees(t):
 
 
 @case
+def jail_tells_the_monitor_its_own_cpu_time_and_the_jailer_s(t):
+    """The reference's: what exec finds on the process's clock, and that of all processes of the jailer."""
+    def monitor_words(pid):
+        with open(f"/proc/{pid}/cmdline", encoding="ascii") as file:
+            words = file.read().split("\0")
+        return words if words[0] == "/probe" else None
+    for number, more in enumerate(((), ("--new-pid-ns",), ("--daemonize",), ("--daemonize", "--new-pid-ns"))):
+        jail = Jail(t, ident=f"vm-{number}")
+        process = jail.start(*more, monitor=("probe-sleep",))
+        if more:
+            equal("exit status of the jailer", 0, process.wait(20))
+        pid = jail.pid()
+        words = wait_until("the monitor's words", lambda pid=pid: monitor_words(pid))
+        own, all_of_them = (int(words[words.index(f"--{name}-us") + 1]) for name in ("start-time-cpu", "parent-cpu-time"))
+        equal(f"{more}: {own} microseconds of {all_of_them} are the process's", True,
+              0 < own < all_of_them if more else 0 < own == all_of_them)
+        jail.kill()
+
+
+@case
 def jail_daemonized_is_in_a_session_without_leading_it(t):
     jail = Jail(t)
     process = jail.start("--daemonize", monitor=("probe-sleep",))
