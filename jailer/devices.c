@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -14,7 +15,31 @@
 #include "jailer/jail.h"
 #include "jailer/rootless.h"
 
+#define MEM_MAJOR 1u
 #define MISC_MAJOR 10u
+
+static const struct {
+    const char *path;
+    unsigned major;
+    unsigned minor; /* of /dev/userfaultfd: jail->userfault_minor */
+} devices[JAIL_DEVICES_COUNT] = {
+    [JAIL_DEVICE_TUN] = {"/dev/net/tun", MISC_MAJOR, 200},
+    [JAIL_DEVICE_KVM] = {"/dev/kvm", MISC_MAJOR, 232},
+    [JAIL_DEVICE_URANDOM] = {"/dev/urandom", MEM_MAJOR, 9},
+    [JAIL_DEVICE_USERFAULTFD] = {"/dev/userfaultfd", MISC_MAJOR, 0},
+};
+
+const char *jail_device_path(enum jail_device device)
+{
+    return devices[device].path;
+}
+
+static dev_t device_number(const struct jail *jail, enum jail_device device)
+{
+    bool is_told = device == JAIL_DEVICE_USERFAULTFD;
+    return makedev(devices[device].major,
+                   is_told ? (unsigned)jail->userfault_minor : devices[device].minor);
+}
 
 /* A directory of mode 0700. ret_fd: it, opened. path: for sentences. */
 static int own_directory(struct jail *jail, int dir_fd, const char *name, const char *path,
@@ -35,6 +60,7 @@ static int own_directory(struct jail *jail, int dir_fd, const char *name, const 
     return 0;
 }
 
+/* Is that the node that would be made? */
 static bool is_node(const struct jail *jail, int dir_fd, const char *name, dev_t dev)
 {
     struct stat st;
@@ -43,10 +69,11 @@ static bool is_node(const struct jail *jail, int dir_fd, const char *name, dev_t
            st.st_gid == jail->gid;
 }
 
-/* path: for sentences. */
-static int make_node(struct jail *jail, int dir_fd, const char *name, const char *path, dev_t dev,
+static int make_node(struct jail *jail, enum jail_device device, int dir_fd, const char *name,
                      struct err *err)
 {
+    const char *path = devices[device].path;
+    dev_t dev = device_number(jail, device);
     mode_t before = umask(0);
     int rc = mknodat(dir_fd, name, S_IFCHR | 0600, dev) < 0 ? -errno : 0;
     (void)umask(before);
@@ -63,18 +90,17 @@ static int make_node(struct jail *jail, int dir_fd, const char *name, const char
 }
 
 /* A node, or without root the host's own. */
-static int give_node(struct jail *jail, enum jail_device device, int dir_fd, const char *name,
-                     const char *path, dev_t dev, struct err *err)
+static int give_node(struct jail *jail, enum jail_device device, int dir_fd, struct err *err)
 {
-    return jail->args->rootless ? jail_rootless_bind_device(jail, device, dir_fd, name, path, err)
-                                : make_node(jail, dir_fd, name, path, dev, err);
+    const char *name = strrchr(devices[device].path, '/') + 1;
+    return jail->args->rootless ? jail_rootless_bind_device(jail, device, dir_fd, name, err)
+                                : make_node(jail, device, dir_fd, name, err);
 }
 
 static void make_urandom(struct jail *jail, int dev_fd)
 {
     struct err err = ERR_INIT;
-    if (give_node(jail, JAIL_DEVICE_URANDOM, dev_fd, "urandom", "/dev/urandom", makedev(1, 9),
-                  &err) == 0)
+    if (give_node(jail, JAIL_DEVICE_URANDOM, dev_fd, &err) == 0)
         return;
     (void)printf("Warning! Could not create /dev/urandom device inside jailer: %s.\n"
                  "MMDS version 2 will not be available to use.\n",
@@ -84,16 +110,13 @@ static void make_urandom(struct jail *jail, int dev_fd)
 
 static int make_nodes(struct jail *jail, int dev_fd, int net_fd, struct err *err)
 {
-    int rc = give_node(jail, JAIL_DEVICE_TUN, net_fd, "tun", "/dev/net/tun",
-                       makedev(MISC_MAJOR, 200), err);
+    int rc = give_node(jail, JAIL_DEVICE_TUN, net_fd, err);
     if (rc == 0)
-        rc = give_node(jail, JAIL_DEVICE_KVM, dev_fd, "kvm", "/dev/kvm", makedev(MISC_MAJOR, 232),
-                       err);
+        rc = give_node(jail, JAIL_DEVICE_KVM, dev_fd, err);
     if (rc == 0)
         make_urandom(jail, dev_fd);
     if (rc == 0 && jail->userfault_minor >= 0)
-        rc = give_node(jail, JAIL_DEVICE_USERFAULTFD, dev_fd, "userfaultfd", "/dev/userfaultfd",
-                       makedev(MISC_MAJOR, (unsigned)jail->userfault_minor), err);
+        rc = give_node(jail, JAIL_DEVICE_USERFAULTFD, dev_fd, err);
     return rc;
 }
 

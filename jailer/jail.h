@@ -99,6 +99,9 @@ void jail_take_back(struct jail *jail);
 /* Another process has taken all of it back. */
 void jail_forget(struct jail *jail);
 
+/* Where a device stands, on the host as in the jail. Static. */
+const char *jail_device_path(enum jail_device device);
+
 /* Directories and device nodes in it. */
 MUST_CHECK int jail_make_devices(struct jail *jail, struct err *err);
 

@@ -42,12 +42,6 @@ static int bind_executable(struct jail *jail, struct err *err)
 /* What fails here is named when its place cannot be removed. */
 void jail_leave_root(const struct jail *jail)
 {
-    static const char *const paths[JAIL_DEVICES_COUNT] = {
-        [JAIL_DEVICE_TUN] = "/dev/net/tun",
-        [JAIL_DEVICE_KVM] = "/dev/kvm",
-        [JAIL_DEVICE_URANDOM] = "/dev/urandom",
-        [JAIL_DEVICE_USERFAULTFD] = "/dev/userfaultfd",
-    };
     char path[NAME_MAX + 2];
     if (!jail->is_inside) {
         if (jail->is_rooted)
@@ -57,9 +51,9 @@ void jail_leave_root(const struct jail *jail)
     (void)snprintf(path, sizeof(path), "/%s", jail->exec_name);
     if (jail->is_bound)
         (void)umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW);
-    for (int i = 0; i < JAIL_DEVICES_COUNT; i++)
+    for (enum jail_device i = 0; i < JAIL_DEVICES_COUNT; i++)
         if (jail->bound_devices & 1u << i)
-            (void)umount2(paths[i], MNT_DETACH | UMOUNT_NOFOLLOW);
+            (void)umount2(jail_device_path(i), MNT_DETACH | UMOUNT_NOFOLLOW);
 }
 
 int jail_enter_root(struct jail *jail, struct err *err)

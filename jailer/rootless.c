@@ -21,13 +21,6 @@
 #include "jailer/idmap.h"
 #include "jailer/rootless_cgroup.h"
 
-static const char *const device_paths[JAIL_DEVICES_COUNT] = {
-    [JAIL_DEVICE_TUN] = "/dev/net/tun",
-    [JAIL_DEVICE_KVM] = "/dev/kvm",
-    [JAIL_DEVICE_URANDOM] = "/dev/urandom",
-    [JAIL_DEVICE_USERFAULTFD] = "/dev/userfaultfd",
-};
-
 /* ------------------------------------------------------------------ ids */
 
 /* One id of a range, or the user's own. */
@@ -246,8 +239,8 @@ static bool is_for_all(const char *path)
 
 int jail_rootless_open_devices(struct jail *jail, struct err *err)
 {
-    for (int i = 0; i < JAIL_DEVICES_COUNT; i++) {
-        const char *path = device_paths[i];
+    for (enum jail_device i = 0; i < JAIL_DEVICES_COUNT; i++) {
+        const char *path = jail_device_path(i);
         bool usable = jail->has_own_ids ? access(path, R_OK | W_OK) == 0 : is_for_all(path);
         if (!usable && i == JAIL_DEVICE_KVM)
             return err_set(
@@ -267,8 +260,9 @@ int jail_rootless_open_devices(struct jail *jail, struct err *err)
 }
 
 int jail_rootless_bind_device(struct jail *jail, enum jail_device device, int dir_fd,
-                              const char *name, const char *path, struct err *err)
+                              const char *name, struct err *err)
 {
+    const char *path = jail_device_path(device);
     struct stat st;
     if (jail->device_fds[device] < 0)
         return 0;

@@ -31,6 +31,6 @@ void jail_rootless_tell(const struct jail *jail);
  * monitor's user has to be able to open /dev/kvm; others are left out where it is not. */
 MUST_CHECK int jail_rootless_open_devices(struct jail *jail, struct err *err);
 
-/* Binds one of them over an empty file `name` in `dir_fd`. path: for sentences. */
+/* Binds one of them over an empty file `name` in `dir_fd`. */
 MUST_CHECK int jail_rootless_bind_device(struct jail *jail, enum jail_device device, int dir_fd,
-                                         const char *name, const char *path, struct err *err);
+                                         const char *name, struct err *err);

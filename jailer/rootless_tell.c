@@ -29,22 +29,17 @@ static void add(struct line *line, const char *format, ...)
 
 static void add_missing(struct line *line, const struct jail *jail)
 {
-    static const char *const devices[JAIL_DEVICES_COUNT] = {
-        [JAIL_DEVICE_TUN] = "/dev/net/tun",
-        [JAIL_DEVICE_URANDOM] = "/dev/urandom",
-        [JAIL_DEVICE_USERFAULTFD] = "/dev/userfaultfd",
-    };
     const char *before = "; not: ";
     if (jail->cgroups.values_count == 0) {
         add(line, "%scgroup limits (%s)", before,
             jail->is_delegated ? "no --cgroup" : "no delegated cgroup v2");
         before = ", ";
     }
-    for (size_t i = 0; i < JAIL_DEVICES_COUNT; i++) {
+    for (enum jail_device i = 0; i < JAIL_DEVICES_COUNT; i++) {
         bool is_expected = i != JAIL_DEVICE_USERFAULTFD || jail->userfault_minor >= 0;
-        if (!devices[i] || jail->device_fds[i] >= 0 || !is_expected)
+        if (jail->device_fds[i] >= 0 || !is_expected) /* without KVM nothing starts */
             continue;
-        add(line, "%s%s (not open to the monitor's user)", before, devices[i]);
+        add(line, "%s%s (not open to the monitor's user)", before, jail_device_path(i));
         before = ", ";
     }
     int groups = jail->has_own_ids ? getgroups(0, NULL) : 0;
