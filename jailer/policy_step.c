@@ -70,16 +70,3 @@ void jail_detach_policy(struct jail *jail)
         pol_detach(jail->args->tap);
     jail->has_policy = false;
 }
-
-void jail_take_back(struct jail *jail)
-{
-    jail_leave_root(jail);
-    jail_detach_policy(jail);
-    jail_undo_run(&jail->undo);
-}
-
-void jail_forget(struct jail *jail)
-{
-    jail->undo.count = 0;
-    jail->has_policy = false;
-}
