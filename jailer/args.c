@@ -8,10 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OPTION(n, k, member, must, def, text)                                                      \
+#define OPTION(n, k, member, must, def, text) WITH(n, k, member, must, def, NULL, text)
+#define WITH(n, k, member, must, def, with, text)                                                  \
     {                                                                                              \
         .name = (n), .kind = (k), .is_required = (must),                                           \
-        .off = offsetof(struct jail_args, member), .fallback = (def), .help = (text)               \
+        .off = offsetof(struct jail_args, member), .fallback = (def), .requires = (with),          \
+        .help = (text)                                                                             \
     }
 
 static const char default_base[] = "/srv/jailer";
@@ -39,20 +41,14 @@ static const struct cmdline_option options[] = {
     OPTION("parent-cgroup", CMDLINE_VALUE, parent_cgroup, false, NULL,
            "Cgroup, relative to the hierarchy, below which the monitor's is made [default: the "
            "executable's name]."),
-    {.name = "policy",
-     .kind = CMDLINE_VALUE,
-     .off = offsetof(struct jail_args, policy),
-     .requires = "tap",
-     .help = "Path to a network policy in JSON, which is in force before the monitor starts."},
+    WITH("policy", CMDLINE_VALUE, policy, false, NULL, "tap",
+         "Path to a network policy in JSON, which is in force before the monitor starts."),
     OPTION("resource-limit", CMDLINE_LIST, limits, false, NULL,
            "fsize=BYTES or no-file=N; may be given more than once."),
     OPTION("rootless", CMDLINE_FLAG, rootless, false, NULL,
            "Jail without being root, by a user namespace; has --new-pid-ns in it."),
-    {.name = "tap",
-     .kind = CMDLINE_VALUE,
-     .off = offsetof(struct jail_args, tap),
-     .requires = "policy",
-     .help = "The TAP, in the network namespace of --netns, that --policy is for."},
+    WITH("tap", CMDLINE_VALUE, tap, false, NULL, "policy",
+         "The TAP, in the network namespace of --netns, that --policy is for."),
     OPTION("uid", CMDLINE_VALUE, uid, true, NULL, "User that the monitor runs as."),
     OPTION("version", CMDLINE_FLAG, version, false, NULL, "Print the version."),
 };

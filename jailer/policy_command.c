@@ -71,8 +71,8 @@ static int check(const struct words *words, struct err *err)
     int what = words->show + words->remove + (words->file != NULL);
     if (!words->id || what != 1 || (words->attach && !words->file))
         return err_set(err, -EINVAL, "--id is needed, and one of --file, --show and --remove");
-    if ((words->attach || words->remove) && !words->tap)
-        return err_set(err, -EINVAL, "--attach and --remove need --tap");
+    if ((words->attach || words->remove) != (words->tap != NULL))
+        return err_set(err, -EINVAL, "--attach and --remove need --tap, and nothing else does");
     return cmdline_check_id(words->id, err);
 }
 

@@ -135,6 +135,16 @@ def cli_help_and_version_win_over_every_fault(t):
 
 
 @case
+def cli_help_of_every_program_is_in_alphabetical_order(t):
+    """Requirements are checked in the order of the table, so that this is what a client reads first."""
+    for program in (BINARY, f"{BINARY}-jailer", f"{BINARY}-seccomp"):
+        text = subprocess.run([program, "--help"], capture_output=True, text=True, timeout=20, check=True).stdout
+        offered = re.findall(r"^  --([a-z-]+)", text, re.MULTILINE)
+        equal(f"some options of {program}", True, len(offered) > 3)
+        equal(f"options of {program}", sorted(offered), offered)
+
+
+@case
 def cli_help_and_manual_page_name_the_same_options(t):
     with open(os.path.join(ROOT, "docs/mayfly.1"), encoding="utf-8") as file:
         page = file.read().replace("\\-", "-")

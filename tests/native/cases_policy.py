@@ -344,7 +344,8 @@ for _row in BAD:
 def policy_command_says_what_is_missing(net):
     for words, sentence in ((("--show",), "there is none of the id vm-1"), ((), "--id is needed, and one of"),
                             (("--file", "nowhere"), "No such file or directory"),
-                            (("--remove",), "--attach and --remove need --tap")):
+                            (("--remove",), "--attach and --remove need --tap, and nothing else does"),
+                            (("--show", "--tap", "tap0"), "--attach and --remove need --tap, and nothing else does")):
         done = net.command(*words)
         equal(f"status, {words}", 1, done.returncode)
         contains(f"stderr, {words}", sentence, done.stderr)
