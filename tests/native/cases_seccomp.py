@@ -76,15 +76,6 @@ def capabilities_are_the_files_of_the_vmm_thread_and_none_of_others(t):
     served.stop()
 
 
-@case
-def process_is_not_dumpable(t):
-    """/proc/PID belongs to root when a process is not: nobody of its own user reads its memory."""
-    served, _ = start_guest(t)
-    limits = os.stat(f"/proc/{served.pid}/mem")
-    equal("owner", 0, limits.st_uid)
-    served.stop()
-
-
 POLICY = {key: {"default_action": "allow", "filter_action": "trap", "filter": [{"syscall": "execve"}]}
           for key in ("vmm", "api", "vcpu")}
 

@@ -6,7 +6,6 @@ import shutil
 import signal
 import stat
 import subprocess
-import time
 
 from api import Client
 from native import BINARY, Mismatch, equal, wait_until
@@ -144,10 +143,9 @@ def probe(text):
 def refused(jail, done, sentence, before):
     """Exit 1 with the sentence, first as it is, then as clients look for it; and nothing is left."""
     equal("exit status", 1, done.returncode)
-    lines = done.stderr.splitlines()
-    if not lines or sentence not in done.stderr:
-        raise Mismatch("stderr", sentence, done.stderr)
-    equal("last line begins", True, any(line.startswith("Error: ") for line in lines))
+    told = done.stderr.rpartition("Error: ")[2]
+    if sentence not in told or not done.stderr.endswith(f"{told}Error: {told}"):
+        raise Mismatch("stderr", f"{sentence!r}, twice", done.stderr)
     equal("what is below the base", before, listing(jail.base))
 
 
@@ -170,8 +168,3 @@ def try_rmdir(path):
 
 def is_private(path):
     return stat.S_IMODE(os.stat(path).st_mode) == 0o700
-
-
-def settle():
-    """Time for what happens behind the last step of somebody else's process."""
-    time.sleep(0.02)
