@@ -46,11 +46,11 @@ static int own_directory(struct jail *jail, int dir_fd, const char *name, const 
                          int *ret_fd, struct err *err)
 {
     bool made = mkdirat(dir_fd, name, 0700) == 0;
-    int rc = made || errno == EEXIST ? 0 : -errno;
-    if (made)
-        rc = jail_undo_note(&jail->undo, dir_fd, name, true, err);
+    if (!made && errno != EEXIST)
+        return err_set(err, -errno, "Failed to create directory %s: %s", path, ERR_OS(errno));
+    int rc = made ? jail_undo_note(&jail->undo, dir_fd, name, true, err) : 0;
     if (rc < 0)
-        return err_set(err, rc, "Failed to create directory %s: %s", path, ERR_OS(rc));
+        return rc;
     FD_AUTO int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || fchmod(fd, 0700) < 0 || fchown(fd, jail->uid, jail->gid) < 0)
         return err_set(err, -errno,

@@ -105,6 +105,9 @@ const char *jail_device_path(enum jail_device device);
 /* Directories and device nodes in it. */
 MUST_CHECK int jail_make_devices(struct jail *jail, struct err *err);
 
+/* Says on stdout what the jail shares with the host, if anything. */
+void jail_tell_shared(const struct jail *jail);
+
 /* Becomes the monitor: in the background, in a PID namespace, as asked for; writes the pid file.
  * Returns only -errno with the sentence: in the process that is to tell it. */
 MUST_CHECK int jail_run(struct jail *jail, int argc, char *const *argv, struct err *err);

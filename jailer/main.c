@@ -81,6 +81,8 @@ static int build(struct jail *jail, int argc, char *const *argv, struct err *err
         rc = jail_make_devices(jail, err);
     if (rc == 0 && rootless)
         jail_rootless_tell(jail);
+    if (rc == 0 && !rootless)
+        jail_tell_shared(jail);
     if (rc == 0)
         rc = jail_run(jail, argc, argv, err);
     jail_take_back(jail);

@@ -9,6 +9,7 @@ import subprocess
 
 from jail_tools import GID, JAILER, PROBE, UID, Jail, is_private, listing, mounts, probe, refused, try_rmdir
 from native import BINARY, case, contains, equal, guest, lacks, wait_until
+from snapshot_tools import numbers
 
 
 @case
@@ -100,6 +101,20 @@ def jail_with_new_pid_ns_writes_the_pid_that_the_host_sees(t):
     equal("pid inside", "1", probe(open(t.path("out"), encoding="ascii").read())["pid"])
     jail.kill()
     out.close()
+
+
+@case
+def jail_says_what_it_shares_with_the_host(t):
+    network, ids = "network and abstract Unix sockets (--netns)", "process ids and signals (--new-pid-ns)"
+    for more, shared in (((), f"{network}, {ids}"), (("--netns", "/proc/self/ns/net"), ids),
+                         (("--daemonize", "--new-pid-ns"), network), (("--netns", "/proc/self/ns/net", "--new-pid-ns"), None)):
+        jail = Jail(t, ident=f"vm-{len(t.at_end)}")
+        done = jail.run(*more)
+        equal(f"stderr, {more}", "", done.stderr)
+        said = [line for line in done.stdout.splitlines() if line.startswith("Warning!")]
+        equal(f"warnings, {more}", bool(shared), bool(said))
+        if shared:
+            contains("warning", f"Warning! This jail shares with the host: {shared}. Seccomp", said[0])
 
 
 @case
@@ -199,7 +214,7 @@ pid=$(cat {jail.path('probe.pid')}) && mkdir {jail.path('late')} && mount -t tmp
 touch {jail.path('late/seen')} && ls /proc/$pid/root/late; kill -9 $pid"""
     done = subprocess.run(["unshare", "--mount", "--propagation", "slave", "sh", "-c", script], capture_output=True,
                           text=True, check=False)
-    equal("what the jail sees", "seen\n", done.stdout)
+    equal("what the jail sees", "seen", done.stdout.splitlines()[-1])
 
 
 @case
@@ -456,11 +471,14 @@ def jailed_monitor_boots_by_its_api(t):
     status = open(f"/proc/{pid}/status", encoding="ascii").read()
     for line in (f"Uid:\t{UID}\t{UID}\t{UID}\t{UID}", "Seccomp:\t2", "NoNewPrivs:\t1", "CapEff:\t0000000000000000"):
         contains("status", line, status)
+    # A process that is not dumpable: nobody of its own user reads its memory.
+    equal("owner of its /proc", 0, os.stat(f"/proc/{pid}/mem").st_uid)
     equal("comm", "firecracker\n", open(f"/proc/{pid}/comm", encoding="ascii").read())
     client.state("Paused")
     client.put("/snapshot/create", {"snapshot_path": "/state", "mem_file_path": "/memory"})
     jail.kill()
     out.close()
+    last = numbers(t.read("out"))[-1]
     restored = Jail(t, program=BINARY, name="firecracker", ident="guest-2")
     os.makedirs(restored.root)
     for name in ("state", "memory"):
@@ -471,6 +489,6 @@ def jailed_monitor_boots_by_its_api(t):
         restored.api().put("/snapshot/load", {
             "snapshot_path": "/state", "mem_backend": {"backend_type": "File", "backend_path": "/memory"},
             "resume_vm": True})
-        wait_until("more numbers", lambda: "0" in open(t.path("out2"), encoding="latin-1").read().split("\n", 1)[-1])
+        wait_until(f"numbers beyond {last:#x}", lambda: max(numbers(t.read("out2")), default=0) > last + 1)
         restored.kill()
     lacks("output", "Shutting down", open(t.path("out2"), encoding="latin-1").read())
