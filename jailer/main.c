@@ -61,6 +61,8 @@ static int build(struct jail *jail, int argc, char *const *argv, struct err *err
     if (rc == 0)
         rc = jail_make_tree(jail, err);
     if (rc == 0)
+        rc = jail_check_pid_file(jail, err);
+    if (rc == 0)
         rc = jail_place_executable(jail, err);
     if (rc == 0)
         rc = rootless ? 0 : jail_join_netns(jail, err);

@@ -3,11 +3,12 @@
 
 import os
 import shutil
+import signal
 import socket
 import stat
 import subprocess
 
-from jail_tools import GID, JAILER, PROBE, UID, Jail, is_private, listing, mounts, probe, refused, try_rmdir
+from jail_tools import GID, JAILER, PROBE, UID, Jail, is_dead, is_private, listing, mounts, probe, refused, try_rmdir
 from native import BINARY, case, contains, equal, guest, lacks, wait_until
 from snapshot_tools import numbers
 
@@ -120,17 +121,12 @@ def jail_says_what_it_shares_with_the_host(t):
 @case
 def jail_tells_the_monitor_its_own_cpu_time_and_the_jailer_s(t):
     """The reference's: what exec finds on the process's clock, and that of all processes of the jailer."""
-    def monitor_words(pid):
-        with open(f"/proc/{pid}/cmdline", encoding="ascii") as file:
-            words = file.read().split("\0")
-        return words if words[0] == "/probe" else None
     for number, more in enumerate(((), ("--new-pid-ns",), ("--daemonize",), ("--daemonize", "--new-pid-ns"))):
         jail = Jail(t, ident=f"vm-{number}")
         process = jail.start(*more, monitor=("probe-sleep",))
         if more:
             equal("exit status of the jailer", 0, process.wait(20))
-        pid = jail.pid()
-        words = wait_until("the monitor's words", lambda pid=pid: monitor_words(pid))
+        _, words = jail.monitor()
         own, all_of_them = (int(words[words.index(f"--{name}-us") + 1]) for name in ("start-time-cpu", "parent-cpu-time"))
         equal(f"{more}: {own} microseconds of {all_of_them} are the process's", True,
               0 < own < all_of_them if more else 0 < own == all_of_them)
@@ -451,6 +447,18 @@ def jail_that_fails_leaves_no_cgroup(t):
     done = jail.run("--cgroup", "pids.max=5", "--cgroup-version", "1", "--parent-cgroup", "mayfly-left")
     contains("stderr", "probe.pid: File exists", done.stderr)
     equal("cgroup", False, os.path.exists("/sys/fs/cgroup/pids/mayfly-left"))
+
+
+@case
+def jailed_monitor_that_is_process_1_ends_by_sigterm_and_sigint(t):
+    """The default action of a signal does nothing to a PID namespace's first process."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        jail = Jail(t, program=BINARY, name="firecracker", ident=f"guest-{int(number)}")
+        equal("exit status of the jailer", 0, jail.start("--new-pid-ns").wait(20))
+        pid = jail.pid()
+        jail.api()
+        os.kill(pid, number)
+        wait_until(f"the end by {number.name}", lambda pid=pid: is_dead(pid))
 
 
 @case

@@ -73,9 +73,9 @@ class Jail:
         return subprocess.run(command, cwd=self.t.dir, capture_output=True, text=True, timeout=timeout_s,
                               stdin=subprocess.DEVNULL, env=env, pass_fds=pass_fds, check=False)
 
-    def start(self, *more, monitor=(), pass_fds=(), stdout=subprocess.DEVNULL, **replaced):
+    def start(self, *more, monitor=(), pass_fds=(), stdout=subprocess.DEVNULL, prefix=(), **replaced):
         """Starts it and goes on."""
-        process = subprocess.Popen([JAILER, *self.options(*more, **replaced), "--", *monitor], cwd=self.t.dir,
+        process = subprocess.Popen([*prefix, JAILER, *self.options(*more, **replaced), "--", *monitor], cwd=self.t.dir,
                                    stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.STDOUT,
                                    pass_fds=pass_fds)
         self.pids.append(process.pid)
@@ -103,6 +103,16 @@ class Jail:
             raise Mismatch("pid file", "digits alone", repr(text))
         self.pids.append(int(text))
         return int(text)
+
+    def monitor(self):
+        """As pid, once the jailer has become the program. Returns its pid and its words."""
+        pid = self.pid()
+
+        def words():
+            with open(f"/proc/{pid}/cmdline", encoding="ascii") as file:
+                found = file.read().split("\0")
+            return found if found[0] == f"/{self.name}" else None
+        return pid, wait_until("the monitor's words", words)
 
     def kill(self):
         """Ends what runs of it. A case that failed ahead of this has it done behind it."""
