@@ -14,7 +14,7 @@ import time
 import traceback
 
 from jail_tools import JAILER
-from native import Mismatch
+from native import Mismatch, equal
 
 CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000
 TUNSETIFF = 0x400454CA
@@ -73,6 +73,45 @@ def udp6(data, source=GUEST6, target=HOST6, target_port=6000):
 def arp(operation=1, sender=GUEST, sender_mac=GUEST_MAC, target=HOST):
     return struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, operation, mac(sender_mac), socket.inet_aton(sender),
                        b"\0" * 6, socket.inet_aton(target))
+
+
+RTM_DELQDISC, RTM_GETQDISC, RTM_GETTFILTER = 37, 38, 46
+NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 1, 4, 0x300
+CLSACT, CLSACT_INGRESS, CLSACT_EGRESS = 0xFFFFFFF1, 0xFFFFFFF2, 0xFFFFFFF3
+
+
+def traffic_control(kind, flags, name, parent):
+    """One request of rtnetlink about an interface: its answers, each (type, tcm_handle, tcm_parent, tcm_info)."""
+    found = []
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as link:
+        message = struct.pack("BxxxiIII", 0, socket.if_nametoindex(name), 0, parent, 0)
+        link.send(struct.pack("IHHII", 16 + len(message), kind, NLM_F_REQUEST | flags, 1, 0) + message)
+        while True:
+            answer = link.recv(1 << 16)
+            while answer:
+                size, what = struct.unpack("IH", answer[:6])
+                if what in (2, 3):  # NLMSG_ERROR, which an acknowledgement is as well; NLMSG_DONE
+                    return found
+                if struct.unpack("i", answer[20:24])[0] == socket.if_nametoindex(name):
+                    found.append((what, *struct.unpack("III", answer[24:36])))
+                answer = answer[(size + 3) // 4 * 4:]
+
+
+def hooks(name):
+    """None: the interface has no clsact. Else the (priority, handle) of the filters in each direction."""
+    qdiscs = traffic_control(RTM_GETQDISC, NLM_F_DUMP, name, 0)
+    if not any(parent == CLSACT for _, _, parent, _ in qdiscs):
+        return None
+    found = {}
+    for way, parent in (("ingress", CLSACT_INGRESS), ("egress", CLSACT_EGRESS)):
+        filters = traffic_control(RTM_GETTFILTER, NLM_F_DUMP, name, parent)
+        found[way] = [(info >> 16, handle) for _, handle, _, info in filters]
+    return found
+
+
+def remove_clsact(name):
+    traffic_control(RTM_DELQDISC, NLM_F_ACK, name, CLSACT)
+    equal("hooks", None, hooks(name))
 
 
 class Net:
