@@ -75,6 +75,12 @@ def arp(operation=1, sender=GUEST, sender_mac=GUEST_MAC, target=HOST):
                        b"\0" * 6, socket.inet_aton(target))
 
 
+def no_ipv6():
+    """For what is made from now on: or the host's own chatter (multicast listeners) would be counted as well."""
+    with open("/proc/sys/net/ipv6/conf/default/disable_ipv6", "w", encoding="ascii") as file:
+        file.write("1")
+
+
 RTM_DELQDISC, RTM_GETQDISC, RTM_GETTFILTER = 37, 38, 46
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 1, 4, 0x300
 CLSACT, CLSACT_INGRESS, CLSACT_EGRESS = 0xFFFFFFF1, 0xFFFFFFF2, 0xFFFFFFF3
@@ -119,9 +125,7 @@ class Net:
 
     def __init__(self, directory):
         self.dir = directory
-        # Or the host's own chatter (multicast listeners) would be counted as well.
-        with open("/proc/sys/net/ipv6/conf/default/disable_ipv6", "w", encoding="ascii") as file:
-            file.write("1")
+        no_ipv6()
         self.tap = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
         fcntl.ioctl(self.tap, TUNSETIFF, struct.pack("16sH22x", b"tap0", IFF_TAP | IFF_NO_PI))
         for words in ("link set lo up", f"link set tap0 address {HOST_MAC}", "addr add 10.0.0.1/24 dev tap0",
@@ -198,8 +202,8 @@ def arrives(listener, timeout_s=0.3):
         return None
 
 
-def in_namespace(function):
-    """As a case: `function(net)` in a child."""
+def in_namespace(function, make=Net):
+    """As a case: `function(net)` in a child, the net made by `make(directory)`."""
     def run(t):
         reader, writer = os.pipe()
         pid = os.fork()
@@ -210,7 +214,7 @@ def in_namespace(function):
                 if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET | CLONE_NEWNS) != 0:
                     raise OSError(ctypes.get_errno(), "unshare")
                 subprocess.run("mount --make-rprivate / && mount -t bpf bpf /sys/fs/bpf", shell=True, check=True)
-                function(Net(t.dir))
+                function(make(t.dir))
                 code = 0
             except Mismatch as mismatch:
                 os.write(writer, f"{mismatch.what}: expected {mismatch.expected}, saw {mismatch.seen}".encode())
