@@ -42,7 +42,7 @@ struct jail {
     int null_fd;         /* the host's /dev/null, with --daemonize */
     struct pol_policy policy;
     int counters_fd;        /* of the policy, which the monitor may read; FD_NONE: there is none */
-    bool has_policy;        /* attached by this run */
+    struct pol_hook hook;   /* of the policy, attached by this run */
     unsigned kept_fds;      /* descriptors from 3 on that the monitor gets */
     uint64_t start_us;      /* monotonic, at the jailer's own start */
     uint64_t forked_cpu_us; /* CPU time of jailer processes before this one */

@@ -52,16 +52,20 @@ static int show(const char *id, struct err *err)
     for (int i = 0; i < POL_COUNTERS && rc == 0; i++)
         (void)printf("%s: %llu\n", pol_counter_name((enum pol_counter)i),
                      (unsigned long long)counters[i]);
+    if (rc == 0 && fflush(stdout) != 0)
+        rc = err_set(err, -errno, "Network policy: print the counters: %s (%s)", ERR_OS(errno),
+                     err_name(errno));
     return rc;
 }
 
 static int put(const struct words *words, struct err *err)
 {
     struct pol_policy policy;
+    struct pol_hook hook; /* stays */
     int rc = jail_policy_read(words->file, &policy, err);
     if (rc < 0)
         return rc;
-    rc = words->attach ? pol_attach(words->id, words->tap, &policy, err)
+    rc = words->attach ? pol_attach(words->id, words->tap, &policy, &hook, err)
                        : pol_update(words->id, &policy, err);
     pol_policy_done(&policy);
     return rc;

@@ -44,14 +44,15 @@ int jail_attach_policy(struct jail *jail, struct err *err)
     const struct jail_args *args = jail->args;
     if (!args->policy)
         return 0;
-    int rc = pol_attach(args->id, args->tap, &jail->policy, err);
+    int rc = pol_attach(args->id, args->tap, &jail->policy, &jail->hook, err);
     pol_policy_done(&jail->policy);
     if (rc < 0)
         return rc;
-    jail->has_policy = true;
     rc = note_pins(jail, err);
-    if (rc < 0)
+    if (rc < 0) {
+        pol_unpin(args->id); /* those that are not noted */
         return rc;
+    }
     rc = pol_open_counters(args->id, err);
     if (rc < 0)
         return rc;
@@ -66,7 +67,5 @@ void jail_detach_policy(struct jail *jail)
 {
     pol_policy_done(&jail->policy);
     fd_close(&jail->counters_fd);
-    if (jail->has_policy)
-        pol_detach(jail->args->tap);
-    jail->has_policy = false;
+    pol_hook_take_back(&jail->hook);
 }

@@ -15,5 +15,5 @@ void jail_take_back(struct jail *jail)
 void jail_forget(struct jail *jail)
 {
     jail->undo.count = 0;
-    jail->has_policy = false;
+    jail->hook = (struct pol_hook){.ifindex = 0};
 }

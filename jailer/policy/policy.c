@@ -22,8 +22,6 @@
 #include "policy.skel.h"
 
 #define TRIES_OF_SLOT 3
-#define TC_HANDLE 1
-#define TC_PRIORITY 1
 
 static const char *const pins[] = {"live", "tries", "flows", "counters", "limits"};
 
@@ -125,6 +123,7 @@ static int put_in_force(int live_fd, int tries_fd, const struct pol_policy *poli
     int rc = fill_slot(tries_fd, slot, policy);
     if (rc < 0)
         return rc;
+    /* Before, not with the slot: the kernel copies word by word, while frames are judged. */
     live.config[slot] = policy->config;
     if (bpf_map_update_elem(live_fd, &zero, &live, BPF_ANY) < 0)
         return -errno;
@@ -134,15 +133,22 @@ static int put_in_force(int live_fd, int tries_fd, const struct pol_policy *poli
 
 /* ------------------------------------------------------------------ pins */
 
-static void unpin(const char *id)
+static int remove_pins(const char *id, struct err *err)
 {
     char path[PATH_MAX];
-    for (size_t i = 0; i < ARRAY_LEN(pins); i++) {
-        pin_path(path, id, pins[i]);
-        (void)unlink(path); /* what is not there needs none */
+    int rc = 0;
+    for (size_t i = 0; i <= ARRAY_LEN(pins) && rc == 0; i++) {
+        bool is_dir = i == ARRAY_LEN(pins); /* the last one */
+        pin_path(path, id, is_dir ? NULL : pins[i]);
+        if ((is_dir ? rmdir(path) : unlink(path)) < 0 && errno != ENOENT)
+            rc = fail("unpin", path, -errno, err);
     }
-    pin_path(path, id, NULL);
-    (void)rmdir(path);
+    return rc;
+}
+
+void pol_unpin(const char *id)
+{
+    (void)remove_pins(id, NULL); /* an earlier failure is the one to tell */
 }
 
 static int make_pin_dir(const char *id, struct err *err)
@@ -201,43 +207,18 @@ static int open_pin(const char *id, const char *name, uint32_t flags, struct err
 
 /* ------------------------------------------------------------------ attaching */
 
-static struct bpf_tc_hook hook_of(unsigned ifindex, enum bpf_tc_attach_point point)
+/* Returns the index of the interface, or -errno with the sentence. */
+static int find_tap(const char *tap, unsigned *ret_ifindex, struct err *err)
 {
-    return (struct bpf_tc_hook){
-        .sz = sizeof(struct bpf_tc_hook), .ifindex = (int)ifindex, .attach_point = point};
-}
-
-/* The TAP's ingress is what the guest sends. */
-static int attach_one(unsigned ifindex, enum bpf_tc_attach_point point, int prog_fd)
-{
-    struct bpf_tc_hook hook = hook_of(ifindex, point);
-    LIBBPF_OPTS(bpf_tc_opts, options, .handle = TC_HANDLE, .priority = TC_PRIORITY,
-                .prog_fd = prog_fd);
-    return bpf_tc_attach(&hook, &options);
-}
-
-static void detach_all(unsigned ifindex)
-{
-    static const enum bpf_tc_attach_point points[] = {BPF_TC_INGRESS, BPF_TC_EGRESS};
-    for (size_t i = 0; i < ARRAY_LEN(points); i++) {
-        struct bpf_tc_hook hook = hook_of(ifindex, points[i]);
-        LIBBPF_OPTS(bpf_tc_opts, options, .handle = TC_HANDLE, .priority = TC_PRIORITY);
-        (void)bpf_tc_detach(&hook, &options); /* none is attached: as well */
-    }
-}
-
-static int attach_programs(const struct policy_bpf *skel, unsigned ifindex)
-{
-    struct bpf_tc_hook hook = hook_of(ifindex, BPF_TC_INGRESS | BPF_TC_EGRESS);
-    int rc = bpf_tc_hook_create(&hook);
-    if (rc < 0 && rc != -EEXIST)
-        return rc;
-    rc = attach_one(ifindex, BPF_TC_INGRESS, bpf_program__fd(skel->progs.from_guest));
-    if (rc == 0)
-        rc = attach_one(ifindex, BPF_TC_EGRESS, bpf_program__fd(skel->progs.to_guest));
-    if (rc < 0)
-        detach_all(ifindex);
-    return rc;
+    *ret_ifindex = if_nametoindex(tap);
+    if (*ret_ifindex != 0)
+        return 0;
+    if (errno != ENODEV)
+        return fail("find", tap, -errno, err);
+    return err_set(err, -ENODEV,
+                   "Network policy: there is no interface %s in this network namespace: make the "
+                   "TAP first",
+                   tap);
 }
 
 /* libbpf's own words go to nobody: the kernel's errno is in our sentence. */
@@ -271,29 +252,29 @@ static int load(const struct pol_policy *policy, struct policy_bpf **ret_skel, s
     return 0;
 }
 
-int pol_attach(const char *id, const char *tap, const struct pol_policy *policy, struct err *err)
+int pol_attach(const char *id, const char *tap, const struct pol_policy *policy,
+               struct pol_hook *ret_hook, struct err *err)
 {
     struct policy_bpf *skel = NULL;
-    unsigned ifindex = if_nametoindex(tap);
-    if (ifindex == 0)
-        return err_set(
-            err, -ENODEV,
-            "Network policy: there is no interface %s in this network namespace: make the "
-            "TAP first",
-            tap);
-    int rc = load(policy, &skel, err);
+    unsigned ifindex;
+    int rc = find_tap(tap, &ifindex, err);
+    if (rc == 0)
+        rc = load(policy, &skel, err);
     if (rc < 0)
         return rc;
+    const int program_fd[POL_HOOK_WAYS] = {
+        [POL_HOOK_INGRESS] = bpf_program__fd(skel->progs.from_guest),
+        [POL_HOOK_EGRESS] = bpf_program__fd(skel->progs.to_guest)};
     rc = make_pin_dir(id, err);
     if (rc == 0) {
         rc = pin_maps(skel, id, err);
         if (rc == 0) {
-            rc = attach_programs(skel, ifindex);
+            rc = pol_hook_attach(ifindex, program_fd, ret_hook);
             if (rc < 0)
                 (void)fail("attach to", tap, rc, err);
         }
         if (rc < 0)
-            unpin(id);
+            pol_unpin(id);
     }
     policy_bpf__destroy(skel);
     return rc;
@@ -349,13 +330,6 @@ int pol_open_counters(const char *id, struct err *err)
     return open_pin(id, "counters", 0, err); /* one that is read-only cannot be mapped as shared */
 }
 
-void pol_detach(const char *tap)
-{
-    unsigned ifindex = tap ? if_nametoindex(tap) : 0;
-    if (ifindex != 0)
-        detach_all(ifindex);
-}
-
 const char *pol_pin_name(unsigned idx)
 {
     return idx < ARRAY_LEN(pins) ? pins[idx] : NULL;
@@ -364,10 +338,18 @@ const char *pol_pin_name(unsigned idx)
 int pol_remove(const char *id, const char *tap, struct err *err)
 {
     char path[PATH_MAX];
+    unsigned ifindex;
     pin_path(path, id, NULL);
     if (access(path, F_OK) < 0)
-        return err_set(err, -ENOENT, "Network policy: there is none of the id %s (%s)", id, path);
-    pol_detach(tap);
-    unpin(id);
-    return 0;
+        return errno == ENOENT
+                   ? err_set(err, -ENOENT, "Network policy: there is none of the id %s (%s)", id,
+                             path)
+                   : fail("look for", path, -errno, err);
+    int rc = find_tap(tap, &ifindex, err);
+    if (rc < 0 && rc != -ENODEV) /* with the TAP its programs went */
+        return rc;
+    rc = rc == 0 ? pol_hook_remove(ifindex) : 0;
+    if (rc < 0)
+        return fail("take it off", tap, rc, err);
+    return remove_pins(id, err);
 }

@@ -11,6 +11,7 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "jailer/policy/hook.h"
 #include "jailer/policy/wire.h"
 
 /* Where policies are pinned: one directory each, 0700, root's. */
@@ -35,11 +36,12 @@ void pol_policy_done(struct pol_policy *policy);
 
 /*
  * Loads the program with this policy, pins it under `id`, and attaches it to the TAP `tap` of the
- * calling process's network namespace. What is pinned there already is refused. Returns 0, or
- * -errno with the sentence: then nothing is left.
+ * calling process's network namespace. What is pinned or attached there already is refused.
+ * Returns 0, or -errno with the sentence: then nothing is left. ret_hook: by which the programs can
+ * be taken off again.
  */
 MUST_CHECK int pol_attach(const char *id, const char *tap, const struct pol_policy *policy,
-                          struct err *err);
+                          struct pol_hook *ret_hook, struct err *err);
 
 /* Puts another policy in force, as a whole: each frame is judged by the one or the other.
  * Returns 0, or -errno with the sentence: then the old one stays in force. */
@@ -54,11 +56,12 @@ MUST_CHECK int pol_read_counters(const char *id, uint64_t ret_counters[static PO
  * the sentence. */
 MUST_CHECK int pol_open_counters(const char *id, struct err *err);
 
-/* Takes the program off the TAP, where that is still there, and unpins the policy. */
+/* Takes the programs off the TAP, where that is still there, then unpins the policy. Returns 0, or
+ * -errno with the sentence: then what is left can be removed by trying again. */
 MUST_CHECK int pol_remove(const char *id, const char *tap, struct err *err);
 
-/* Takes the program off the TAP, where that is still there; the pins stay. */
-void pol_detach(const char *tap);
+/* Removes the pins alone, as far as that goes: behind a step that failed. */
+void pol_unpin(const char *id);
 
 /* The names of what is pinned below POL_PIN_PLACE/ID; NULL behind the last. */
 const char *pol_pin_name(unsigned idx);

@@ -6,7 +6,8 @@ import errno
 import os
 import shutil
 
-from jail_tools import FAIL_CALL, FAIL_NTH, GID, UID, Jail, listing, mounts, probe, refused, remove_cgroups
+from jail_tools import (FAIL_CALL, FAIL_NTH, GID, SPARED, UID, UMOUNT2, Jail, listing, mounts, probe, refused,
+                        remove_cgroups)
 from native import Mismatch, case, contains, equal
 
 # call, its number on x86_64, options, the sentence's part
@@ -86,11 +87,6 @@ def jail_that_fails_leaves_what_was_there(t):
     equal("names", names, set(listing(jail.base)))
 
 
-# What a run does without, by number: userfaultfd's minor (newfstatat, openat, read), /dev/urandom (mknodat, fcntl,
-# fchownat), the executable's mount (fstatfs, open_tree, mount_setattr), which is a copy then, which Landlock the
-# kernel has (landlock_create_ruleset) and the warning that tells (write).
-SPARED = {262, 257, 0, 259, 72, 260, 138, 428, 442, 444, 1}
-UMOUNT2 = 166
 CALLS_AT_LEAST = 90
 
 

@@ -14,7 +14,7 @@ import time
 import traceback
 
 from jail_tools import JAILER
-from native import Mismatch
+from native import Mismatch, equal
 
 CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000
 TUNSETIFF = 0x400454CA
@@ -116,14 +116,57 @@ class PinnedMap:
         self.on(self.UPDATE, key, ctypes.create_string_buffer(value, self.value_size))
 
 
+def no_ipv6():
+    """For what is made from now on: or the host's own chatter (multicast listeners) would be counted as well."""
+    with open("/proc/sys/net/ipv6/conf/default/disable_ipv6", "w", encoding="ascii") as file:
+        file.write("1")
+
+
+RTM_DELQDISC, RTM_GETQDISC, RTM_GETTFILTER = 37, 38, 46
+NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 1, 4, 0x300
+CLSACT, CLSACT_INGRESS, CLSACT_EGRESS = 0xFFFFFFF1, 0xFFFFFFF2, 0xFFFFFFF3
+
+
+def traffic_control(kind, flags, name, parent):
+    """One request of rtnetlink about an interface: its answers, each (type, tcm_handle, tcm_parent, tcm_info)."""
+    found = []
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as link:
+        message = struct.pack("BxxxiIII", 0, socket.if_nametoindex(name), 0, parent, 0)
+        link.send(struct.pack("IHHII", 16 + len(message), kind, NLM_F_REQUEST | flags, 1, 0) + message)
+        while True:
+            answer = link.recv(1 << 16)
+            while answer:
+                size, what = struct.unpack("IH", answer[:6])
+                if what in (2, 3):  # NLMSG_ERROR, which an acknowledgement is as well; NLMSG_DONE
+                    return found
+                if struct.unpack("i", answer[20:24])[0] == socket.if_nametoindex(name):
+                    found.append((what, *struct.unpack("III", answer[24:36])))
+                answer = answer[(size + 3) // 4 * 4:]
+
+
+def hooks(name):
+    """None: the interface has no clsact. Else the (priority, handle) of the filters in each direction."""
+    qdiscs = traffic_control(RTM_GETQDISC, NLM_F_DUMP, name, 0)
+    if not any(parent == CLSACT for _, _, parent, _ in qdiscs):
+        return None
+    found = {}
+    for way, parent in (("ingress", CLSACT_INGRESS), ("egress", CLSACT_EGRESS)):
+        filters = traffic_control(RTM_GETTFILTER, NLM_F_DUMP, name, parent)
+        found[way] = [(info >> 16, handle) for _, handle, _, info in filters]
+    return found
+
+
+def remove_clsact(name):
+    traffic_control(RTM_DELQDISC, NLM_F_ACK, name, CLSACT)
+    equal("hooks", None, hooks(name))
+
+
 class Net:
     """The namespace from inside."""
 
     def __init__(self, directory):
         self.dir = directory
-        # Or the host's own chatter (multicast listeners) would be counted as well.
-        with open("/proc/sys/net/ipv6/conf/default/disable_ipv6", "w", encoding="ascii") as file:
-            file.write("1")
+        no_ipv6()
         self.tap = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
         fcntl.ioctl(self.tap, TUNSETIFF, struct.pack("16sH22x", b"tap0", IFF_TAP | IFF_NO_PI))
         for words in ("link set lo up", f"link set tap0 address {HOST_MAC}", "addr add 10.0.0.1/24 dev tap0",
@@ -200,8 +243,8 @@ def arrives(listener, timeout_s=0.3):
         return None
 
 
-def in_namespace(function):
-    """As a case: `function(net)` in a child."""
+def in_namespace(function, make=Net):
+    """As a case: `function(net)` in a child, the net made by `make(directory)`."""
     def run(t):
         reader, writer = os.pipe()
         pid = os.fork()
@@ -212,7 +255,7 @@ def in_namespace(function):
                 if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET | CLONE_NEWNS) != 0:
                     raise OSError(ctypes.get_errno(), "unshare")
                 subprocess.run("mount --make-rprivate / && mount -t bpf bpf /sys/fs/bpf", shell=True, check=True)
-                function(Net(t.dir))
+                function(make(t.dir))
                 code = 0
             except Mismatch as mismatch:
                 os.write(writer, f"{mismatch.what}: expected {mismatch.expected}, saw {mismatch.seen}".encode())
