@@ -132,6 +132,41 @@ void pol_hook_take_back(struct pol_hook *hook)
     *hook = (struct pol_hook){.ifindex = 0};
 }
 
+static int uses_map(uint32_t program_id, uint32_t map_id)
+{
+    enum { MAPS_MAX = 64 };
+    uint32_t map_ids[MAPS_MAX];
+    struct bpf_prog_info info = {.nr_map_ids = MAPS_MAX, .map_ids = (uintptr_t)map_ids};
+    uint32_t size = sizeof(info);
+    FD_AUTO int fd = bpf_prog_get_fd_by_id(program_id);
+    if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size) < 0)
+        return -errno;
+    for (uint32_t i = 0; i < info.nr_map_ids && i < MAPS_MAX; i++)
+        if (map_ids[i] == map_id)
+            return 1;
+    return 0;
+}
+
+int pol_hook_owner(unsigned ifindex, uint32_t map_id)
+{
+    enum pol_hook_owner owner = POL_HOOK_FREE;
+    for (int i = 0; i < POL_HOOK_WAYS; i++) {
+        struct bpf_tc_hook hook = hook_of(ifindex, points[i]);
+        LIBBPF_OPTS(bpf_tc_opts, options, .handle = TC_HANDLE, .priority = TC_PRIORITY);
+        int rc = bpf_tc_query(&hook, &options);
+        if (rc == -ENOENT || rc == -EINVAL) /* no filter; no clsact */
+            continue;
+        if (rc == 0)
+            rc = uses_map(options.prog_id, map_id);
+        if (rc < 0)
+            return rc;
+        if (rc == 0)
+            return POL_HOOK_OTHERS;
+        owner = POL_HOOK_OURS;
+    }
+    return owner;
+}
+
 int pol_hook_remove(unsigned ifindex)
 {
     int rc = 0;

@@ -27,6 +27,12 @@ MUST_CHECK int pol_hook_attach(unsigned ifindex, const int program_fd[static POL
 /* Takes off what that run has attached, as far as it is there, and nothing else. */
 void pol_hook_take_back(struct pol_hook *hook);
 
-/* Takes a policy's programs off, whoever attached them; none: as well. Returns 0 or -errno: then
- * one of them may still be there. */
+/* Whose programs are at an interface's hooks: those that use this map? */
+enum pol_hook_owner { POL_HOOK_FREE, POL_HOOK_OURS, POL_HOOK_OTHERS };
+
+/* map_id: the kernel's. Returns an owner, OTHERS before OURS, or -errno. */
+MUST_CHECK int pol_hook_owner(unsigned ifindex, uint32_t map_id);
+
+/* Takes off what is at the hooks; nothing: as well. Returns 0 or -errno: then one of them may still
+ * be there. */
 MUST_CHECK int pol_hook_remove(unsigned ifindex);

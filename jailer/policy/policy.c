@@ -8,10 +8,13 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -221,6 +224,21 @@ static int find_tap(const char *tap, unsigned *ret_ifindex, struct err *err)
                    tap);
 }
 
+/* The program reads Ethernet's head: not what lo and tunnels of IP have. */
+static int check_ethernet(const char *tap, struct err *err)
+{
+    struct ifreq request = {.ifr_ifindex = 0};
+    FD_AUTO int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0); /* any will do */
+    size_t len = strnlen(tap, sizeof(request.ifr_name) - 1);
+    memcpy(request.ifr_name, tap, len);
+    if (fd < 0 || ioctl(fd, SIOCGIFHWADDR, &request) < 0)
+        return fail("look at", tap, -errno, err);
+    if (request.ifr_hwaddr.sa_family == ARPHRD_ETHER)
+        return 0;
+    return err_set(err, -EINVAL, "Network policy: %s is no TAP: its frames are not Ethernet's",
+                   tap);
+}
+
 /* libbpf's own words go to nobody: the kernel's errno is in our sentence. */
 static int say_nothing(enum libbpf_print_level level, const char *format, va_list args)
 {
@@ -230,7 +248,16 @@ static int say_nothing(enum libbpf_print_level level, const char *format, va_lis
     return 0;
 }
 
-static int load(const struct pol_policy *policy, struct policy_bpf **ret_skel, struct err *err)
+/* For who removes it. */
+static int note_tap(int live_fd, unsigned ifindex)
+{
+    const uint32_t zero = 0;
+    const struct pol_live live = {.ifindex = ifindex};
+    return bpf_map_update_elem(live_fd, &zero, &live, BPF_ANY) < 0 ? -errno : 0;
+}
+
+static int load(const struct pol_policy *policy, unsigned ifindex, struct policy_bpf **ret_skel,
+                struct err *err)
 {
     (void)libbpf_set_print(say_nothing);
     struct policy_bpf *skel = policy_bpf__open_and_load();
@@ -239,7 +266,9 @@ static int load(const struct pol_policy *policy, struct policy_bpf **ret_skel, s
                        "Network policy: the kernel does not take the program: %s (%s). It needs "
                        "Linux 5.11 or later with CONFIG_BPF_SYSCALL and CONFIG_NET_CLS_ACT.",
                        ERR_OS(errno), err_name(errno));
-    int rc = put_in_force(bpf_map__fd(skel->maps.live), bpf_map__fd(skel->maps.tries), policy);
+    int rc = note_tap(bpf_map__fd(skel->maps.live), ifindex);
+    if (rc == 0)
+        rc = put_in_force(bpf_map__fd(skel->maps.live), bpf_map__fd(skel->maps.tries), policy);
     /* From now on the program alone writes them, whoever has a descriptor. */
     if (rc == 0 && bpf_map_freeze(bpf_map__fd(skel->maps.counters)) < 0)
         rc = -errno;
@@ -259,7 +288,9 @@ int pol_attach(const char *id, const char *tap, const struct pol_policy *policy,
     unsigned ifindex;
     int rc = find_tap(tap, &ifindex, err);
     if (rc == 0)
-        rc = load(policy, &skel, err);
+        rc = check_ethernet(tap, err);
+    if (rc == 0)
+        rc = load(policy, ifindex, &skel, err);
     if (rc < 0)
         return rc;
     const int program_fd[POL_HOOK_WAYS] = {
@@ -270,7 +301,13 @@ int pol_attach(const char *id, const char *tap, const struct pol_policy *policy,
         rc = pin_maps(skel, id, err);
         if (rc == 0) {
             rc = pol_hook_attach(ifindex, program_fd, ret_hook);
-            if (rc < 0)
+            if (rc == -EEXIST)
+                (void)err_set(err, rc,
+                              "Network policy: %s has a policy already, of another id, or another "
+                              "tool's program at the same place: remove that first (mayfly-jailer "
+                              "policy --id THAT --remove --tap %s)",
+                              tap, tap);
+            else if (rc < 0)
                 (void)fail("attach to", tap, rc, err);
         }
         if (rc < 0)
@@ -335,21 +372,58 @@ const char *pol_pin_name(unsigned idx)
     return idx < ARRAY_LEN(pins) ? pins[idx] : NULL;
 }
 
-int pol_remove(const char *id, const char *tap, struct err *err)
+/* Is the interface of this number, in this namespace, the one that the policy is attached to? */
+static bool is_attached_to(unsigned ifindex, uint32_t map_id)
 {
-    char path[PATH_MAX];
-    unsigned ifindex;
-    pin_path(path, id, NULL);
-    if (access(path, F_OK) < 0)
-        return errno == ENOENT
-                   ? err_set(err, -ENOENT, "Network policy: there is none of the id %s (%s)", id,
-                             path)
-                   : fail("look for", path, -errno, err);
+    char name[IF_NAMESIZE];
+    return if_indextoname(ifindex, name) && pol_hook_owner(ifindex, map_id) == POL_HOOK_OURS;
+}
+
+/* Takes the programs off `tap`, which has to be where they are, unless they are nowhere. */
+static int detach(const char *id, const char *tap, unsigned attached_ifindex, uint32_t map_id,
+                  struct err *err)
+{
+    char name[IF_NAMESIZE];
+    unsigned ifindex = 0;
     int rc = find_tap(tap, &ifindex, err);
     if (rc < 0 && rc != -ENODEV) /* with the TAP its programs went */
         return rc;
-    rc = rc == 0 ? pol_hook_remove(ifindex) : 0;
-    if (rc < 0)
-        return fail("take it off", tap, rc, err);
-    return remove_pins(id, err);
+    int owner = rc == 0 ? pol_hook_owner(ifindex, map_id) : POL_HOOK_FREE;
+    if (owner < 0)
+        return fail("look at", tap, owner, err);
+    if (owner == POL_HOOK_OTHERS)
+        return err_set(
+            err, -EBUSY,
+            "Network policy: what is attached to %s is not the policy of %s: nothing was "
+            "removed",
+            tap, id);
+    if (owner == POL_HOOK_FREE && is_attached_to(attached_ifindex, map_id))
+        return err_set(err, -EINVAL,
+                       "Network policy: the policy of %s is attached to %s, not to %s: nothing was "
+                       "removed",
+                       id, if_indextoname(attached_ifindex, name), tap);
+    rc = owner == POL_HOOK_OURS ? pol_hook_remove(ifindex) : 0;
+    return rc < 0 ? fail("take it off", tap, rc, err) : 0;
+}
+
+int pol_remove(const char *id, const char *tap, struct err *err)
+{
+    const uint32_t zero = 0;
+    struct pol_live live;
+    struct bpf_map_info info = {.id = 0};
+    uint32_t size = sizeof(info);
+    (void)libbpf_set_print(say_nothing);
+    FD_AUTO int lock_fd = lock_pins(id, err);
+    if (lock_fd < 0)
+        return lock_fd;
+    FD_AUTO int live_fd = open_pin(id, "live", 0, err);
+    if (live_fd == -ENOENT) /* half removed by a try that failed */
+        return remove_pins(id, err);
+    if (live_fd < 0)
+        return live_fd;
+    if (bpf_map_lookup_elem(live_fd, &zero, &live) < 0 ||
+        bpf_obj_get_info_by_fd(live_fd, &info, &size) < 0)
+        return fail("read", "live", -errno, err);
+    int rc = detach(id, tap, live.ifindex, info.id, err);
+    return rc < 0 ? rc : remove_pins(id, err);
 }

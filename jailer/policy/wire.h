@@ -52,8 +52,8 @@ struct pol_config {
 
 /* What is in force. A policy is filled in beside the one before it, then one word is changed. */
 struct pol_live {
-    __u32 generation; /* of the policy: flows of an earlier one are judged anew */
-    __u32 pad;
+    __u32 generation;            /* of the policy: flows of an earlier one are judged anew */
+    __u32 ifindex;               /* of the TAP, in its namespace */
     struct pol_config config[2]; /* by slot, as the tries are */
 };
 #define POL_SLOT(generation) ((generation)&1)

@@ -298,6 +298,49 @@ def policy_counters_can_be_read_and_not_written_by_the_monitor_s_descriptor(net)
     os.close(fd)
 
 
+def others_command(net, *words):
+    return subprocess.run([JAILER, "policy", "--id", "vm-2", *words], cwd=net.dir, capture_output=True, text=True, check=False)
+
+
+@case
+@in_namespace
+def policy_is_removed_from_its_own_tap_alone(net):
+    subprocess.run("ip link add tap1 type veth peer name tap1_", shell=True, check=True)
+    net.attach(egress=rules())
+    done = net.command("--remove", "--tap", "tap1")
+    contains("of a TAP without one", f"the policy of {ID} is attached to tap0, not to tap1: nothing was removed", done.stderr)
+    done = net.command("--remove", "--tap", "nowhere")
+    contains("of none", f"the policy of {ID} is attached to tap0, not to nowhere: nothing was removed", done.stderr)
+    equal("attaching another one", 0, others_command(net, "--attach", "--tap", "tap1", "--file", "policy.json").returncode)
+    done = net.command("--remove", "--tap", "tap1")
+    contains("of another one's", f"what is attached to tap1 is not the policy of {ID}: nothing was removed", done.stderr)
+    equal("stderr, one line", 1, len(done.stderr.splitlines()))
+    net.send(ether(0x0800, ipv4(udp(b"x"))))
+    equal("it is in force", {"out": 1}, net.dropped())
+    for command in (net.command("--remove", "--tap", "tap0"), others_command(net, "--remove", "--tap", "tap1")):
+        equal("status", 0, command.returncode)
+    equal("pins", [], os.listdir("/sys/fs/bpf/mayfly"))
+
+
+@case
+@in_namespace
+def policy_whose_tap_is_gone_can_be_removed(net):
+    net.attach()
+    os.close(net.tap)
+    done = net.command("--remove", "--tap", "tap0")
+    equal("status, stderr", (0, ""), (done.returncode, done.stderr))
+    equal("pins", [], os.listdir("/sys/fs/bpf/mayfly"))
+
+
+@case
+@in_namespace
+def policy_for_what_has_no_ethernet_is_refused(net):
+    net.write(POLICY)
+    done = net.command("--attach", "--tap", "lo", "--file", "policy.json")
+    equal("status", 1, done.returncode)
+    contains("stderr", "lo is no TAP: its frames are not Ethernet's", done.stderr)
+
+
 @case
 @in_namespace
 def policy_removed_leaves_nothing(net):
