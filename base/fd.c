@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/ck.h"
@@ -112,6 +113,11 @@ int fd_pwrite_full(int fd, const void *buf, size_t len, uint64_t off)
         len -= (size_t)done;
     }
     return 0;
+}
+
+int fd_stat(int fd, struct stat *ret_stat)
+{
+    return syscall(SYS_fstat, fd, ret_stat) < 0 ? -errno : 0; /* x86-64: the kernel's struct */
 }
 
 bool fd_is_same_file(const struct stat *one, const struct stat *other)

@@ -46,6 +46,10 @@ MUST_CHECK int fd_write_full(int fd, const void *buf, size_t len);
 /* The same at offset `off`. Returns 0 or -errno. */
 MUST_CHECK int fd_pwrite_full(int fd, const void *buf, size_t len, uint64_t off);
 
+/* As fstat, for threads that may name no paths: glibc's makes a call that could take one. Returns 0
+ * or -errno. */
+MUST_CHECK int fd_stat(int fd, struct stat *ret_stat);
+
 /* Are these of one file, by whatever name it was found? */
 bool fd_is_same_file(const struct stat *one, const struct stat *other);
 

@@ -46,11 +46,11 @@ static int own_directory(struct jail *jail, int dir_fd, const char *name, const 
                          int *ret_fd, struct err *err)
 {
     bool made = mkdirat(dir_fd, name, 0700) == 0;
-    int rc = made || errno == EEXIST ? 0 : -errno;
-    if (made)
-        rc = jail_undo_note(&jail->undo, dir_fd, name, true, err);
+    if (!made && errno != EEXIST)
+        return err_set(err, -errno, "Failed to create directory %s: %s", path, ERR_OS(errno));
+    int rc = made ? jail_undo_note(&jail->undo, dir_fd, name, true, err) : 0;
     if (rc < 0)
-        return err_set(err, rc, "Failed to create directory %s: %s", path, ERR_OS(rc));
+        return rc;
     FD_AUTO int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || fchmod(fd, 0700) < 0 || fchown(fd, jail->uid, jail->gid) < 0)
         return err_set(err, -errno,
@@ -69,6 +69,22 @@ static bool is_node(const struct jail *jail, int dir_fd, const char *name, dev_t
            st.st_gid == jail->gid;
 }
 
+/* The directory is the jail's user's: what has the name now may be something else. */
+static int own_node(const struct jail *jail, int dir_fd, const char *name, const char *path,
+                    dev_t dev, struct err *err)
+{
+    struct stat st;
+    FD_AUTO int fd = openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return err_set(err, -errno, "Failed to open %s in the jail: %s", path, ERR_OS(errno));
+    if (!S_ISCHR(st.st_mode) || st.st_rdev != dev)
+        return err_set(err, -ESTALE, "%s in the jail was replaced while the jail was made", path);
+    if (fchownat(fd, "", jail->uid, jail->gid, AT_EMPTY_PATH) < 0)
+        return err_set(err, -errno, "Failed to change owner of %s in the jail: %s", path,
+                       ERR_OS(errno));
+    return 0;
+}
+
 static int make_node(struct jail *jail, enum jail_device device, int dir_fd, const char *name,
                      struct err *err)
 {
@@ -83,10 +99,7 @@ static int make_node(struct jail *jail, enum jail_device device, int dir_fd, con
         return err_set(err, rc, "Failed to create %s via mknod inside the jail: %s", path,
                        ERR_OS(rc));
     rc = jail_undo_note(&jail->undo, dir_fd, name, false, err);
-    if (rc == 0 && fchownat(dir_fd, name, jail->uid, jail->gid, AT_SYMLINK_NOFOLLOW) < 0)
-        rc = err_set(err, -errno, "Failed to change owner of %s in the jail: %s", path,
-                     ERR_OS(errno));
-    return rc;
+    return rc < 0 ? rc : own_node(jail, dir_fd, name, path, dev, err);
 }
 
 /* A node, or without root the host's own. */

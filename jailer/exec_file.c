@@ -45,8 +45,10 @@ static int open_place(struct jail *jail, mode_t mode, int *ret_fd, struct err *e
     FD_AUTO int fd = made_fd;
     if (rc < 0)
         return rc;
-    if (fd < 0 && errno == EEXIST)
-        fd = openat(jail->root_fd, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && errno == EEXIST) /* not waiting for a FIFO's reader */
+        fd = openat(jail->root_fd, name, O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && errno == ENXIO)
+        return err_set(err, -EINVAL, "%s/%s is not a file", jail->root_path, name);
     if (fd < 0 || fstat(fd, &st) < 0)
         return err_set(err, -errno, "Failed to open %s/%s: %s", jail->root_path, name,
                        ERR_OS(errno));

@@ -71,8 +71,11 @@ struct jail {
  * FD_NONE. Returns 0 or -errno with the sentence. */
 MUST_CHECK int jail_check(struct jail *jail, const struct jail_args *args, struct err *err);
 
-/* Directories down to the jail's root. */
+/* Directories down to the jail's root, which no other jailer may be at work in until exec. */
 MUST_CHECK int jail_make_tree(struct jail *jail, struct err *err);
+
+/* Is there a pid file of another monitor's? Before anything of its is changed. */
+MUST_CHECK int jail_check_pid_file(const struct jail *jail, struct err *err);
 
 /* The monitor's file in the jail: a place for its inode to be bound to, or a copy. */
 MUST_CHECK int jail_place_executable(struct jail *jail, struct err *err);
@@ -104,6 +107,9 @@ const char *jail_device_path(enum jail_device device);
 
 /* Directories and device nodes in it. */
 MUST_CHECK int jail_make_devices(struct jail *jail, struct err *err);
+
+/* Says on stdout what the jail shares with the host, if anything. */
+void jail_tell_shared(const struct jail *jail);
 
 /* Becomes the monitor: in the background, in a PID namespace, as asked for; writes the pid file.
  * Returns only -errno with the sentence: in the process that is to tell it. */

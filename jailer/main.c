@@ -61,6 +61,8 @@ static int build(struct jail *jail, int argc, char *const *argv, struct err *err
     if (rc == 0)
         rc = jail_make_tree(jail, err);
     if (rc == 0)
+        rc = jail_check_pid_file(jail, err);
+    if (rc == 0)
         rc = jail_place_executable(jail, err);
     if (rc == 0)
         rc = rootless ? 0 : jail_join_netns(jail, err);
@@ -81,6 +83,8 @@ static int build(struct jail *jail, int argc, char *const *argv, struct err *err
         rc = jail_make_devices(jail, err);
     if (rc == 0 && rootless)
         jail_rootless_tell(jail);
+    if (rc == 0 && !rootless)
+        jail_tell_shared(jail);
     if (rc == 0)
         rc = jail_run(jail, argc, argv, err);
     jail_take_back(jail);

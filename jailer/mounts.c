@@ -56,6 +56,21 @@ void jail_leave_root(const struct jail *jail)
             (void)umount2(jail_device_path(i), MNT_DETACH | UMOUNT_NOFOLLOW);
 }
 
+/* The path was looked up again: is it still what was checked? */
+static int check_place(const struct jail *jail, struct err *err)
+{
+    struct stat here;
+    struct stat root;
+    if (stat(".", &here) < 0 || fstat(jail->root_fd, &root) < 0)
+        return fail("Failed to look at", jail->root_path, err);
+    if (fd_is_same_file(&here, &root))
+        return 0;
+    return err_set(err, -ESTALE,
+                   "%s is another directory than a moment ago: who owns the directories on the way "
+                   "to it can replace it. Nothing was changed there.",
+                   jail->root_path);
+}
+
 int jail_enter_root(struct jail *jail, struct err *err)
 {
     if (unshare(CLONE_NEWNS) < 0)
@@ -67,7 +82,9 @@ int jail_enter_root(struct jail *jail, struct err *err)
     jail->is_rooted = true;
     if (chdir(jail->root_path) < 0)
         return fail("Failed to change current directory to", jail->root_path, err);
-    int rc = bind_executable(jail, err);
+    int rc = check_place(jail, err);
+    if (rc == 0)
+        rc = bind_executable(jail, err);
     if (rc < 0)
         return rc;
     /* The old root comes to lie over the new one, and goes at once: no directory is needed for

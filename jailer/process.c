@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <linux/sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -48,8 +49,7 @@ static int fail_pid_file(const char *name, int rc, struct err *err)
                    rc == -EEXIST ? " (an earlier monitor's: remove its jail first)" : "");
 }
 
-/* Before anything runs: is there one already? */
-static int check_pid_file(const struct jail *jail, struct err *err)
+int jail_check_pid_file(const struct jail *jail, struct err *err)
 {
     char name[NAME_MAX + 8];
     pid_file_name(jail, name);
@@ -78,8 +78,26 @@ static int write_pid_file(struct jail *jail, pid_t pid, struct err *err)
 
 /* ------------------------------------------------------------------ exec */
 
+/* What exec would hand on to a user who is not root: the inheritable ones, with which the ambient
+ * ones go. */
+static int forget_capabilities(struct err *err)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2];
+    int rc = syscall(SYS_capget, &header, data) < 0 ? -errno : 0;
+    data[0].inheritable = data[1].inheritable = 0;
+    if (rc == 0 && syscall(SYS_capset, &header, data) < 0)
+        rc = -errno;
+    if (rc == 0)
+        return 0;
+    return err_set(err, rc, "Failed to forget inheritable capabilities: %s", ERR_OS(rc));
+}
+
 static int become_user(const struct jail *jail, struct err *err)
 {
+    int rc = forget_capabilities(err);
+    if (rc < 0)
+        return rc;
     if (jail->args->rootless && jail->has_own_ids)
         return 0; /* it is; the groups stay, since nobody may leave them */
     if (setgid(jail->gid) < 0)
@@ -381,9 +399,7 @@ int jail_run(struct jail *jail, int argc, char *const *argv, struct err *err)
     }
     for (int i = jail->args->rest; i < argc; i++)
         words[count++] = argv[i];
-    int rc = check_pid_file(jail, err);
-    if (rc == 0)
-        rc = jail->args->daemonize ? daemonize(&start) : run_here(&start);
+    int rc = jail->args->daemonize ? daemonize(&start) : run_here(&start);
     free(words);
     return rc;
 }

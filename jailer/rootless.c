@@ -39,8 +39,8 @@ static int choose_id(const char *path, const char *option, uint32_t own, uint32_
         return err_set(
             err, -EPERM,
             "--rootless --%s %u: %s gives user %u no range of ids, so that the monitor can "
-            "only be %u. Use that, or have root add a line (usermod --add-subuids).",
-            option, wanted, path, geteuid(), own);
+            "only be %u. Use that, or have root add a line (usermod --add-sub%ss).",
+            option, wanted, path, geteuid(), own, option);
     if (wanted == 0 || wanted > range.count)
         return err_set(
             err, -EINVAL,

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -47,6 +48,21 @@ static int check_owner(const struct jail *jail, int root_fd, struct err *err)
                    jail->root_path, st.st_uid, jail->uid);
 }
 
+/* Two at once would each take the other's half for an earlier run's. Only the jail's own user and
+ * root can open it, so that nobody else holds this lock. */
+static int lock(const struct jail *jail, int root_fd, struct err *err)
+{
+    if (flock(root_fd, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    if (errno == EWOULDBLOCK)
+        return err_set(
+            err, -EBUSY,
+            "%s is being made into a jail by another jailer at this moment (or a process "
+            "of user %u holds it locked)",
+            jail->root_path, jail->uid);
+    return err_set(err, -errno, "%s cannot be locked: %s", jail->root_path, ERR_OS(errno));
+}
+
 /* Said now: the monitor would be told "Permission denied" by /dev/kvm. */
 static int check_mount(const struct jail *jail, int root_fd, struct err *err)
 {
@@ -75,6 +91,8 @@ int jail_make_tree(struct jail *jail, struct err *err)
         rc = check_owner(jail, dir_fd, err);
     if (rc == 0)
         rc = check_mount(jail, dir_fd, err);
+    if (rc == 0)
+        rc = lock(jail, dir_fd, err);
     if (rc == 0)
         jail->root_fd = fd_steal(&dir_fd);
     return rc;

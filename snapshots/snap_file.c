@@ -110,7 +110,7 @@ static int imitate(const struct snap_file *file, const struct stat *old)
     bool is_theirs = own.st_uid == old->st_uid && own.st_gid == old->st_gid;
     if (!is_theirs && fchown(file->fd, old->st_uid, old->st_gid) < 0)
         return -errno;
-    return fchmod(file->fd, old->st_mode & 07777) < 0 ? -errno : 0;
+    return fchmod(file->fd, old->st_mode & 0777) < 0 ? -errno : 0;
 }
 
 /* old: what has the name; NULL: nothing. */

@@ -82,6 +82,7 @@ struct frame {
     __u8 protocol;
     bool has_ports;    /* a whole datagram of TCP or UDP */
     bool is_message;   /* an ICMP error: about an exchange, part of none */
+    __u32 quote_off;   /* where the packet begins that it is about */
     bool is_neighbour; /* IPv6's ARP */
     bool is_advert;    /* of an address, which is `advertised` */
     bool is_router;    /* what only routers say: advertisements, redirects */
@@ -134,6 +135,18 @@ static __always_inline void *lookup(__u32 trie_idx, const __u8 address[16])
 
 /* ------------------------------------------------------------------ taking apart */
 
+/* off: of the head. Sees to it that exchanges of ICMP are told apart (wire.h). */
+static __always_inline bool read_echo(struct __sk_buff *skb, __u32 off, bool is_request,
+                                      struct frame *frame)
+{
+    __u16 number;
+    if (bpf_skb_load_bytes(skb, off + 4, &number, sizeof(number)) < 0)
+        return false;
+    frame->source_port = is_request ? number : bpf_htons(POL_ECHO);
+    frame->target_port = is_request ? bpf_htons(POL_ECHO) : number;
+    return true;
+}
+
 static __always_inline bool read_ports(struct __sk_buff *skb, __u32 off, struct frame *frame)
 {
     __u16 ports[2];
@@ -148,25 +161,37 @@ static __always_inline bool read_ports(struct __sk_buff *skb, __u32 off, struct 
 }
 
 /* Does the sender choose the way? Then the target is not where the packet ends. */
-static __always_inline bool has_source_route(struct __sk_buff *skb, __u32 head_len)
+static __always_inline bool has_source_route(struct __sk_buff *skb, __u32 off, __u32 head_len)
 {
     __u32 at = 20;
     for (int i = 0; i < IPV4_OPTIONS_MAX && at < head_len; i++) {
         __u8 option[2] = {0};
-        if (bpf_skb_load_bytes(skb, ETH_HLEN + at, option, 1) < 0 || option[0] == 131 ||
+        if (bpf_skb_load_bytes(skb, off + at, option, 1) < 0 || option[0] == 131 ||
             option[0] == 137)
             return true;
         if (option[0] == 0)
             return false;
         if (option[0] != 1 &&
-            (bpf_skb_load_bytes(skb, ETH_HLEN + at + 1, &option[1], 1) < 0 || option[1] < 2))
+            (bpf_skb_load_bytes(skb, off + at + 1, &option[1], 1) < 0 || option[1] < 2))
             return true; /* malformed */
         at += option[0] == 1 ? 1 : option[1];
     }
     return false;
 }
 
-static __always_inline bool read_ipv4(struct __sk_buff *skb, struct frame *frame)
+static __always_inline bool read_icmp4(struct __sk_buff *skb, __u32 off, struct frame *frame)
+{
+    __u8 type;
+    if (bpf_skb_load_bytes(skb, off, &type, 1) < 0)
+        return false;
+    frame->is_message = type == 3 || type == 11 || type == 12;
+    frame->quote_off = off + 8;
+    frame->source_port = bpf_htons(POL_ICMP_OTHER | type);
+    return (type != 0 && type != 8) || read_echo(skb, off, type == 8, frame);
+}
+
+/* off: where the packet begins. */
+static __always_inline bool read_ipv4(struct __sk_buff *skb, __u32 off, struct frame *frame)
 {
     struct {
         __u8 version_len, tos;
@@ -175,23 +200,25 @@ static __always_inline bool read_ipv4(struct __sk_buff *skb, struct frame *frame
         __be16 sum;
         __be32 source, target;
     } ip;
-    __u8 type = 0;
-    if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) < 0)
+    if (bpf_skb_load_bytes(skb, off, &ip, sizeof(ip)) < 0)
         return false;
     __u32 len = (ip.version_len & 0xf) * 4;
-    if (ip.version_len >> 4 != 4 || len < sizeof(ip) || has_source_route(skb, len))
+    if (ip.version_len >> 4 != 4 || len < sizeof(ip) || has_source_route(skb, off, len))
         return false;
     from_ipv4(frame->source, ip.source);
     from_ipv4(frame->target, ip.target);
     frame->protocol = ip.protocol;
     if (ip.fragment & bpf_htons(FRAGMENT_MASK))
         return true; /* its ports are not seen, or are not the whole truth */
-    if (ip.protocol == IPPROTO_ICMP) {
-        if (bpf_skb_load_bytes(skb, ETH_HLEN + len, &type, 1) < 0)
-            return false;
-        frame->is_message = type == 3 || type == 11 || type == 12;
-    }
-    return read_ports(skb, ETH_HLEN + len, frame);
+    return ip.protocol == IPPROTO_ICMP ? read_icmp4(skb, off + len, frame)
+                                       : read_ports(skb, off + len, frame);
+}
+
+/* In front of what a packet of IPv6 carries. */
+static __always_inline bool is_extension(__u8 protocol)
+{
+    return protocol == IPPROTO_HOPOPTS || protocol == IPPROTO_DSTOPTS ||
+           protocol == IPPROTO_ROUTING;
 }
 
 static __always_inline bool read_icmp6(struct __sk_buff *skb, __u32 off, __u8 hops,
@@ -201,13 +228,18 @@ static __always_inline bool read_icmp6(struct __sk_buff *skb, __u32 off, __u8 ho
     if (bpf_skb_load_bytes(skb, off, &type, 1) < 0)
         return false;
     frame->is_message = type >= 1 && type <= 4;
+    frame->quote_off = off + 8;
     frame->is_neighbour = type >= 133 && type <= 137 && hops == 255;
     frame->is_router = type == 134 || type == 137;
     frame->is_advert = type == 136;
+    frame->source_port = bpf_htons(POL_ICMP_OTHER | type);
+    if (type == 128 || type == 129)
+        return read_echo(skb, off, type == 128, frame);
     return !frame->is_advert || bpf_skb_load_bytes(skb, off + 8, frame->advertised, 16) == 0;
 }
 
-static __always_inline bool read_ipv6(struct __sk_buff *skb, struct frame *frame)
+/* off: where the packet begins. */
+static __always_inline bool read_ipv6(struct __sk_buff *skb, __u32 off, struct frame *frame)
 {
     struct {
         __be32 version;
@@ -215,24 +247,26 @@ static __always_inline bool read_ipv6(struct __sk_buff *skb, struct frame *frame
         __u8 next, hops;
         __u8 source[16], target[16];
     } ip;
-    if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) < 0 ||
+    if (bpf_skb_load_bytes(skb, off, &ip, sizeof(ip)) < 0 ||
         (ip.version & bpf_htonl(0xf0000000)) != bpf_htonl(0x60000000))
         return false;
     __builtin_memcpy(frame->source, ip.source, 16);
     __builtin_memcpy(frame->target, ip.target, 16);
-    __u32 off = ETH_HLEN + sizeof(ip);
+    off += sizeof(ip);
     frame->protocol = ip.next;
     for (int i = 0; i < EXTENSIONS_MAX; i++) {
         __u8 head[2];
-        if (frame->protocol == IPPROTO_FRAGMENT)
-            return true; /* as of IPv4 */
         if (frame->protocol == IPPROTO_ICMPV6)
             return read_icmp6(skb, off, ip.hops, frame);
-        if (frame->protocol != IPPROTO_HOPOPTS && frame->protocol != IPPROTO_DSTOPTS)
-            return frame->protocol != IPPROTO_ROUTING && read_ports(skb, off, frame);
-        if (bpf_skb_load_bytes(skb, off, head, sizeof(head)) < 0)
+        bool is_fragment = frame->protocol == IPPROTO_FRAGMENT;
+        if (!is_fragment && !is_extension(frame->protocol))
+            return read_ports(skb, off, frame);
+        if (frame->protocol == IPPROTO_ROUTING ||
+            bpf_skb_load_bytes(skb, off, head, sizeof(head)) < 0)
             return false;
         frame->protocol = head[0];
+        if (is_fragment) /* as of IPv4; nobody honest has more in front of what it carries */
+            return !is_extension(frame->protocol) && frame->protocol != IPPROTO_FRAGMENT;
         off += (head[1] + 1) * 8;
     }
     return false; /* nobody honest needs so many */
@@ -369,17 +403,41 @@ static __always_inline bool take_connection(const struct pol_config *config)
     return good;
 }
 
+static __always_inline __u32 now_s(void)
+{
+    return (__u32)(bpf_ktime_get_coarse_ns() / NS_PER_S);
+}
+
+static __always_inline void make_key(struct pol_flow_key *key, __u32 direction,
+                                     const struct frame *frame)
+{
+    *key = (struct pol_flow_key){.protocol = frame->protocol};
+    __builtin_memcpy(key->guest, direction == POL_OUT ? frame->source : frame->target, 16);
+    __builtin_memcpy(key->peer, direction == POL_OUT ? frame->target : frame->source, 16);
+    key->guest_port = direction == POL_OUT ? frame->source_port : frame->target_port;
+    key->peer_port = direction == POL_OUT ? frame->target_port : frame->source_port;
+}
+
+/* NULL: none is known, or it was idle for too long. */
+static __always_inline struct pol_flow *find_flow(const struct pol_flow_key *key, __u32 now)
+{
+    struct pol_flow *flow = bpf_map_lookup_elem(&flows, key);
+    __u32 idle_s = key->protocol == IPPROTO_TCP ? POL_IDLE_TCP_S : POL_IDLE_S;
+    return flow && now - flow->seen_s <= idle_s ? flow : NULL;
+}
+
 /* An exchange that either side began with the policy's leave goes on both ways. */
-static __always_inline int judge_flow(const struct pol_live *state, __u32 slot, __u32 direction,
+static __always_inline int judge_flow(__u32 generation, __u32 direction,
                                       const struct pol_config *config, const struct frame *frame)
 {
-    struct pol_flow_key key = {.protocol = frame->protocol};
-    __builtin_memcpy(key.guest, direction == POL_OUT ? frame->source : frame->target, 16);
-    __builtin_memcpy(key.peer, direction == POL_OUT ? frame->target : frame->source, 16);
-    key.guest_port = direction == POL_OUT ? frame->source_port : frame->target_port;
-    key.peer_port = direction == POL_OUT ? frame->target_port : frame->source_port;
-    struct pol_flow *known = bpf_map_lookup_elem(&flows, &key);
-    if (known && known->generation == state->generation)
+    struct pol_flow_key key;
+    __u32 slot = POL_SLOT(generation);
+    __u32 now = now_s();
+    make_key(&key, direction, frame);
+    struct pol_flow *known = find_flow(&key, now);
+    if (known && known->seen_s != now)
+        known->seen_s = now;
+    if (known && known->generation == generation)
         return TC_ACT_OK;
     if (known && known->direction != direction) {
         /* An answer, and the policy has changed since: it is judged as what it answers would be. */
@@ -390,41 +448,60 @@ static __always_inline int judge_flow(const struct pol_live *state, __u32 slot, 
         began.target_port = frame->source_port;
         if (!may_pass(slot, known->direction & 1, config, &began))
             return drop(direction == POL_OUT ? POL_DROP_OUT : POL_DROP_IN);
-        known->generation = state->generation;
+        known->generation = generation;
         return TC_ACT_OK;
     }
     if (!may_pass(slot, direction, config, frame))
         return drop(direction == POL_OUT ? POL_DROP_OUT : POL_DROP_IN);
     if (!known && !take_connection(config))
         return drop(POL_DROP_CONNECTIONS);
-    struct pol_flow flow = {.generation = state->generation, .direction = direction};
+    struct pol_flow flow = {.generation = generation, .direction = direction, .seen_s = now};
     bpf_map_update_elem(&flows, &key, &flow, BPF_ANY);
     if (!known)
         count(POL_COUNT_CONNECTIONS, 1);
     return TC_ACT_OK;
 }
 
-static __always_inline int judge_ip(struct __sk_buff *skb, const struct pol_live *state, __u32 slot,
-                                    __u32 direction, const struct pol_config *config, __u16 kind)
+/* An error about a packet that the guest has sent in an exchange that the policy has allowed? Of
+ * its own, not in line: rare, and the packet in it has to be taken apart as well. */
+static __noinline bool is_asked_for(struct __sk_buff *skb, __u32 off, __u32 kind, __u32 generation)
+{
+    struct pol_flow_key key;
+    struct frame quoted = {};
+    bool is_read = kind == ETH_P_IP ? read_ipv4(skb, off, &quoted) : read_ipv6(skb, off, &quoted);
+    if (!is_read)
+        return false;
+    make_key(&key, POL_OUT, &quoted);
+    struct pol_flow *flow = find_flow(&key, now_s());
+    return flow && flow->generation == generation;
+}
+
+static __always_inline int judge_ip(struct __sk_buff *skb, __u32 generation, __u32 direction,
+                                    const struct pol_config *config, __u16 kind)
 {
     struct frame frame = {};
-    bool is_read = kind == ETH_P_IP ? read_ipv4(skb, &frame) : read_ipv6(skb, &frame);
+    __u32 sources = POL_SLOT(generation) * TRIES_OF_SLOT + TRIE_SOURCES;
+    bool is_read =
+        kind == ETH_P_IP ? read_ipv4(skb, ETH_HLEN, &frame) : read_ipv6(skb, ETH_HLEN, &frame);
     if (!is_read)
         return drop(POL_DROP_KIND);
     if (direction == POL_OUT) {
-        if (!is_own(&frame, config, slot * TRIES_OF_SLOT + TRIE_SOURCES))
+        if (!is_own(&frame, config, sources))
             return drop(POL_DROP_SOURCE);
         if (frame.is_router || (frame.is_advert && !is_link_local(frame.advertised) &&
-                                !lookup(slot * TRIES_OF_SLOT + TRIE_SOURCES, frame.advertised)))
+                                !lookup(sources, frame.advertised)))
             return drop(POL_DROP_SOURCE);
         if (!config->allow_metadata && is_metadata(frame.target))
             return drop(POL_DROP_METADATA);
     }
-    if (frame.is_neighbour || (frame.is_message && direction == POL_IN))
+    if (frame.is_neighbour)
         return TC_ACT_OK;
     if (config->allow_dhcp && is_dhcp(&frame, direction == POL_OUT))
         return TC_ACT_OK;
-    return judge_flow(state, slot, direction, config, &frame);
+    if (frame.is_message && direction == POL_IN &&
+        is_asked_for(skb, frame.quote_off, kind, generation))
+        return TC_ACT_OK;
+    return judge_flow(generation, direction, config, &frame);
 }
 
 static __always_inline int judge(struct __sk_buff *skb, __u32 direction)
@@ -434,8 +511,8 @@ static __always_inline int judge(struct __sk_buff *skb, __u32 direction)
     struct pol_live *state = bpf_map_lookup_elem(&live, &zero);
     if (!state || bpf_skb_load_bytes(skb, 0, &eth, sizeof(eth)) < 0)
         return drop(POL_DROP_KIND);
-    __u32 slot = *(volatile __u32 *)&state->slot & 1;
-    const struct pol_config *config = &state->config[slot];
+    __u32 generation = *(volatile __u32 *)&state->generation; /* once, for all of this frame */
+    const struct pol_config *config = &state->config[POL_SLOT(generation)];
     __u16 kind = bpf_ntohs(eth.h_proto);
     int verdict;
 
@@ -444,10 +521,11 @@ static __always_inline int judge(struct __sk_buff *skb, __u32 direction)
     if (skb->vlan_present || (kind != ETH_P_IP && kind != ETH_P_IPV6 && kind != ETH_P_ARP))
         return drop(POL_DROP_KIND);
     if (kind != ETH_P_ARP)
-        verdict = judge_ip(skb, state, slot, direction, config, kind);
+        verdict = judge_ip(skb, generation, direction, config, kind);
+    else if (direction == POL_OUT)
+        verdict = judge_arp(skb, config, POL_SLOT(generation) * TRIES_OF_SLOT + TRIE_SOURCES);
     else
-        verdict = direction == POL_IN ? TC_ACT_OK
-                                      : judge_arp(skb, config, slot * TRIES_OF_SLOT + TRIE_SOURCES);
+        verdict = TC_ACT_OK;
     if (verdict != TC_ACT_OK)
         return verdict;
     if (direction == POL_OUT && !take_of_guest(config, skb->len))

@@ -5,11 +5,13 @@
 #include "jailer/policy/policy.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -110,23 +112,22 @@ static int fill_slot(int tries_fd, uint32_t slot, const struct pol_policy *polic
     return 0;
 }
 
-/* Fills the slot that is not in force, then puts it in force by one update of one value. */
+/* Fills the slot that is not in force, then puts it in force by the change of one word. */
 static int put_in_force(int live_fd, int tries_fd, const struct pol_policy *policy)
 {
     const uint32_t zero = 0;
     struct pol_live live;
     if (bpf_map_lookup_elem(live_fd, &zero, &live) < 0)
         return -errno;
-    uint32_t slot = (live.slot & 1) ^ 1;
+    uint32_t slot = POL_SLOT(live.generation + 1);
     int rc = fill_slot(tries_fd, slot, policy);
     if (rc < 0)
         return rc;
-    /* Before, not with the slot: the kernel copies word by word, while frames are judged. */
+    /* Before, not with the word: the kernel copies word by word, while frames are judged. */
     live.config[slot] = policy->config;
     if (bpf_map_update_elem(live_fd, &zero, &live, BPF_ANY) < 0)
         return -errno;
-    live.slot = slot;
-    live.generation++;
+    live.generation++; /* the rest is written again as it is there */
     return bpf_map_update_elem(live_fd, &zero, &live, BPF_ANY) < 0 ? -errno : 0;
 }
 
@@ -165,7 +166,7 @@ static int make_pin_dir(const char *id, struct err *err)
         return err_set(
             err, -EEXIST,
             "Network policy: %s is there already: a policy of this id is in force, or was "
-            "left. Remove it: mayfly-jailer policy --id %s --remove",
+            "left. Remove it: mayfly-jailer policy --id %s --remove --tap TAP",
             path, id);
     return fail("mkdir", path, -errno, err);
 }
@@ -184,6 +185,14 @@ static int pin_maps(const struct policy_bpf *skel, const char *id, struct err *e
     return 0;
 }
 
+static int fail_none(const char *id, const char *path, struct err *err)
+{
+    return err_set(err, -ENOENT,
+                   "Network policy: there is none of the id %s (%s): the jailer makes it, by "
+                   "--policy",
+                   id, path);
+}
+
 /* flags: of bpf_obj_get: 0 or BPF_F_RDONLY. Returns the fd or -errno. */
 static int open_pin(const char *id, const char *name, uint32_t flags, struct err *err)
 {
@@ -193,12 +202,7 @@ static int open_pin(const char *id, const char *name, uint32_t flags, struct err
     int fd = bpf_obj_get_opts(path, &options);
     if (fd >= 0)
         return fd;
-    if (errno == ENOENT)
-        return err_set(err, -ENOENT,
-                       "Network policy: there is none of the id %s (%s): the jailer makes it, by "
-                       "--policy",
-                       id, path);
-    return fail("open", path, -errno, err);
+    return errno == ENOENT ? fail_none(id, path, err) : fail("open", path, -errno, err);
 }
 
 /* ------------------------------------------------------------------ attaching */
@@ -278,8 +282,23 @@ int pol_attach(const char *id, const char *tap, const struct pol_policy *policy,
 
 /* ------------------------------------------------------------------ later */
 
+/* Two at once would fill the same slot. Returns an fd that holds the others up while it is open,
+ * or -errno. */
+static int lock_pins(const char *id, struct err *err)
+{
+    char path[PATH_MAX];
+    pin_path(path, id, NULL);
+    FD_AUTO int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0 && flock(fd, LOCK_EX) == 0)
+        return fd_steal(&fd);
+    return errno == ENOENT ? fail_none(id, path, err) : fail("lock", path, -errno, err);
+}
+
 int pol_update(const char *id, const struct pol_policy *policy, struct err *err)
 {
+    FD_AUTO int lock_fd = lock_pins(id, err);
+    if (lock_fd < 0)
+        return lock_fd;
     FD_AUTO int live_fd = open_pin(id, "live", 0, err);
     if (live_fd < 0)
         return live_fd;

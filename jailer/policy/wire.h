@@ -46,14 +46,19 @@ struct pol_config {
     __u64 connections_per_s; /* new ones, either way */
 };
 
-/* What is in force: changed as a whole, by one update. */
+/* What is in force. A policy is filled in beside the one before it, then one word is changed. */
 struct pol_live {
-    __u32 slot;       /* 0 or 1: which tries, which config */
     __u32 generation; /* of the policy: flows of an earlier one are judged anew */
-    struct pol_config config[2];
+    __u32 pad;
+    struct pol_config config[2]; /* by slot, as the tries are */
 };
+#define POL_SLOT(generation) ((generation)&1)
 
-/* One exchange between the guest and a peer. */
+/* One exchange between the guest and a peer. ICMP has no ports: who asks for an echo has its
+ * number, who is asked POL_ECHO, so that an answer is of the exchange and the peer's own question
+ * is not; who sends anything else has POL_ICMP_OTHER and its type, and the other side none. */
+#define POL_ECHO 8
+#define POL_ICMP_OTHER 256
 struct pol_flow_key {
     __u8 guest[16];
     __u8 peer[16];
@@ -65,7 +70,11 @@ struct pol_flow_key {
 struct pol_flow {
     __u32 generation;
     __u32 direction; /* who began */
+    __u32 seen_s;    /* when a frame of it passed, on the monotonic clock, which wraps */
 };
+/* One that was idle for longer is none; as long as Linux's own connection tracking has it. */
+#define POL_IDLE_TCP_S (5 * 24 * 3600)
+#define POL_IDLE_S 180
 
 /* Counters, each a __u64; the monitor sees them read-only. */
 enum pol_counter {

@@ -37,6 +37,16 @@ void sec_set_done(struct sec_set *set)
     *set = (struct sec_set){0};
 }
 
+/* What ends a thread or the process, and a custom filter's errors. Not the built-in errno of
+ * clone3, which is what glibc has to hear. */
+static bool forbids(uint32_t result)
+{
+    uint32_t action = result & SECCOMP_RET_ACTION_FULL;
+    return action == SECCOMP_RET_TRAP || action == SECCOMP_RET_KILL_THREAD ||
+           action == SECCOMP_RET_KILL_PROCESS ||
+           (action == SECCOMP_RET_ERRNO && (result & SECCOMP_RET_DATA) != ENOSYS);
+}
+
 /* One filter's. */
 static void settle(struct sock_filter *insns, uint32_t count, bool audit)
 {
@@ -45,8 +55,7 @@ static void settle(struct sock_filter *insns, uint32_t count, bool audit)
         struct sock_filter *insn = &insns[i];
         if (insn->code == (BPF_JMP | BPF_JEQ | BPF_K) && insn->k == SEC_OWN_PID)
             insn->k = pid;
-        else if (audit && insn->code == (BPF_RET | BPF_K) &&
-                 (insn->k & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_TRAP)
+        else if (audit && insn->code == (BPF_RET | BPF_K) && forbids(insn->k))
             insn->k = SECCOMP_RET_LOG;
     }
 }

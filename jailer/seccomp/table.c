@@ -22,6 +22,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "base/attr.h"
 
@@ -97,7 +98,8 @@ const struct sec_rule sec_rules[] = {
     CALL(exit, ALL, "a thread's end"),
     CALL(exit_group, ALL, "the process's end, which any thread may have to bring"),
     CALL(rt_sigprocmask, ALL, "glibc blocks signals around a thread's start and end, and in abort"),
-    CALL(rt_sigaction, ALL, "abort puts SIGABRT's default back"),
+    CALL(rt_sigaction, START, "handlers; glibc's, for threads"),
+    WITH(rt_sigaction, 0, SIGABRT, ALL, "abort puts the default back; SIGSYS keeps its handler"),
     CALL(rt_sigtimedwait, ALL,
          "a file over its size limit is an error and no signal: that is taken away"),
     CALL(rt_sigreturn, ALL,
@@ -150,11 +152,20 @@ const struct sec_rule sec_rules[] = {
     CALL(pwritev, VMM | VCPU, "disks, of several pieces"),
     CALL(pwritev2, VMM, "Async disks, as far as it goes without waiting"),
     CALL(readv, VMM, "TAPs and vsock's streams, in pieces"),
-    CALL(openat, VMM, "PATCH of a drive, a snapshot's files; before: kernel, KVM, TAPs, logs"),
-    CALL(newfstatat, VMM | VCPU, "what a path or an open file is; is the memory file cut"),
+    {.call = "openat",
+     .label = "no set-user-id",
+     .where = VMM,
+     BITS(3, S_ISUID | S_ISGID | S_ISVTX, 0),
+     .reason = "PATCH of a drive, a snapshot's files; before: kernel, KVM, TAPs, logs"},
+    CALL(newfstatat, VMM, "what a path or an open file is"),
+    CALL(fstat, VCPU, "is the memory file cut; it takes no path"),
     CALL(statx, VMM, "whether a snapshot's file can be replaced by a rename"),
     CALL(getxattr, VMM, "likewise: a file with access lists is written in place"),
-    CALL(fchmod, VMM, "a snapshot's new file gets the old one's mode"),
+    {.call = "fchmod",
+     .label = "no set-user-id",
+     .where = VMM,
+     BITS(1, S_ISUID | S_ISGID | S_ISVTX, 0),
+     .reason = "a snapshot's new file gets the old one's mode"},
     CALL(fchown, VMM, "and its owner"),
     CALL(ftruncate, VMM, "a snapshot's files; half a line of metrics is taken back"),
     CALL(fallocate, VMM, "holes in a memory file"),
@@ -168,7 +179,13 @@ const struct sec_rule sec_rules[] = {
     CALL(readlink, START, "paths of the command line"),
     WITH(fcntl, 1, F_GETFL, VMM, "an inherited console is not ours to change for good"),
     WITH(fcntl, 1, F_SETFD, START, "an inherited socket ends with this program"),
-    WITH(fcntl, 1, F_SETFL, ALL, "the console is put back as it was, by whichever thread ends all"),
+    {.call = "fcntl",
+     .label = "F_SETFL without O_ASYNC",
+     .where = ALL,
+     .checks_count = 2,
+     .checks = {{1, 0xffffffffu, F_SETFL}, {2, O_ASYNC, 0}},
+     .reason = "the console is put back as it was, by whichever thread ends all; O_ASYNC sends "
+               "signals to whom the terminal belongs"},
     WITH(fcntl, 1, F_DUPFD_CLOEXEC, START, "a file that two owners close"),
     WITH(fcntl, 1, F_OFD_SETLK, VMM, "memory files that VMs live from are not written in place"),
     WITH(fcntl, 1, F_OFD_GETLK, VMM, "likewise"),

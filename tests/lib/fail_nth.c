@@ -4,7 +4,9 @@
  * (seccomp_unotify(2)) and answers one for the kernel. Counted are all processes' calls, from the
  * first close_range on, until a process becomes another program; not those that cannot fail.
  * usage: fail_nth N ERRNO REPORT PROGRAM [ARGUMENT...]
- * REPORT gets "COUNT NUMBER": how many calls there were, and which one failed (-1: none).
+ *        fail_nth N @COMMAND REPORT PROGRAM [ARGUMENT...]
+ * The second one runs a command of the shell ahead of the call, which then is made: a race that is
+ * won. REPORT gets "COUNT NUMBER": how many calls there were, and which one failed (-1: none).
  */
 #include <errno.h>
 #include <linux/filter.h>
@@ -28,6 +30,7 @@
 struct run {
     unsigned long wanted;
     int error;
+    const char *command; /* NULL: the call fails */
     unsigned long count;
     int failed;                   /* the number of the call that failed; -1 */
     bool is_begun;                /* the first close_range was seen */
@@ -126,7 +129,10 @@ static bool judge(struct run *run, const struct seccomp_notif *call)
         return false;
     if (++run->count == run->wanted) {
         run->failed = call->data.nr;
-        return true;
+        if (!run->command)
+            return true;
+        if (system(run->command) == -1)
+            die("fail_nth: system");
     }
     if (call->data.nr == SYS_execve && run->programs_count < PROGRAMS_MAX)
         run->programs[run->programs_count++] = pid;
@@ -162,7 +168,8 @@ int main(int argc, char **argv)
         return 2;
     }
     struct run run = {.wanted = strtoul(argv[1], NULL, 10),
-                      .error = (int)strtoul(argv[2], NULL, 10),
+                      .error = argv[2][0] == '@' ? 0 : (int)strtoul(argv[2], NULL, 10),
+                      .command = argv[2][0] == '@' ? argv[2] + 1 : NULL,
                       .failed = -1};
     FILE *report = fopen(argv[3], "we");
     if (!report || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)

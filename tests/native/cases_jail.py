@@ -3,12 +3,14 @@
 
 import os
 import shutil
+import signal
 import socket
 import stat
 import subprocess
 
-from jail_tools import GID, JAILER, PROBE, UID, Jail, is_private, listing, mounts, probe, refused, try_rmdir
+from jail_tools import GID, JAILER, PROBE, UID, Jail, is_dead, is_private, listing, mounts, probe, refused, try_rmdir
 from native import BINARY, case, contains, equal, guest, lacks, wait_until
+from snapshot_tools import numbers
 
 
 @case
@@ -103,19 +105,28 @@ def jail_with_new_pid_ns_writes_the_pid_that_the_host_sees(t):
 
 
 @case
+def jail_says_what_it_shares_with_the_host(t):
+    network, ids = "network and abstract Unix sockets (--netns)", "process ids and signals (--new-pid-ns)"
+    for more, shared in (((), f"{network}, {ids}"), (("--netns", "/proc/self/ns/net"), ids),
+                         (("--daemonize", "--new-pid-ns"), network), (("--netns", "/proc/self/ns/net", "--new-pid-ns"), None)):
+        jail = Jail(t, ident=f"vm-{len(t.at_end)}")
+        done = jail.run(*more)
+        equal(f"stderr, {more}", "", done.stderr)
+        said = [line for line in done.stdout.splitlines() if line.startswith("Warning!")]
+        equal(f"warnings, {more}", bool(shared), bool(said))
+        if shared:
+            contains("warning", f"Warning! This jail shares with the host: {shared}. Seccomp", said[0])
+
+
+@case
 def jail_tells_the_monitor_its_own_cpu_time_and_the_jailer_s(t):
     """The reference's: what exec finds on the process's clock, and that of all processes of the jailer."""
-    def monitor_words(pid):
-        with open(f"/proc/{pid}/cmdline", encoding="ascii") as file:
-            words = file.read().split("\0")
-        return words if words[0] == "/probe" else None
     for number, more in enumerate(((), ("--new-pid-ns",), ("--daemonize",), ("--daemonize", "--new-pid-ns"))):
         jail = Jail(t, ident=f"vm-{number}")
         process = jail.start(*more, monitor=("probe-sleep",))
         if more:
             equal("exit status of the jailer", 0, process.wait(20))
-        pid = jail.pid()
-        words = wait_until("the monitor's words", lambda pid=pid: monitor_words(pid))
+        _, words = jail.monitor()
         own, all_of_them = (int(words[words.index(f"--{name}-us") + 1]) for name in ("start-time-cpu", "parent-cpu-time"))
         equal(f"{more}: {own} microseconds of {all_of_them} are the process's", True,
               0 < own < all_of_them if more else 0 < own == all_of_them)
@@ -199,7 +210,7 @@ pid=$(cat {jail.path('probe.pid')}) && mkdir {jail.path('late')} && mount -t tmp
 touch {jail.path('late/seen')} && ls /proc/$pid/root/late; kill -9 $pid"""
     done = subprocess.run(["unshare", "--mount", "--propagation", "slave", "sh", "-c", script], capture_output=True,
                           text=True, check=False)
-    equal("what the jail sees", "seen\n", done.stdout)
+    equal("what the jail sees", "seen", done.stdout.splitlines()[-1])
 
 
 @case
@@ -439,6 +450,18 @@ def jail_that_fails_leaves_no_cgroup(t):
 
 
 @case
+def jailed_monitor_that_is_process_1_ends_by_sigterm_and_sigint(t):
+    """The default action of a signal does nothing to a PID namespace's first process."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        jail = Jail(t, program=BINARY, name="firecracker", ident=f"guest-{int(number)}")
+        equal("exit status of the jailer", 0, jail.start("--new-pid-ns").wait(20))
+        pid = jail.pid()
+        jail.api()
+        os.kill(pid, number)
+        wait_until(f"the end by {number.name}", lambda pid=pid: is_dead(pid))
+
+
+@case
 def jailed_monitor_boots_by_its_api(t):
     jail = Jail(t, program=BINARY, name="firecracker", ident="guest-1")
     os.makedirs(jail.root)
@@ -456,11 +479,14 @@ def jailed_monitor_boots_by_its_api(t):
     status = open(f"/proc/{pid}/status", encoding="ascii").read()
     for line in (f"Uid:\t{UID}\t{UID}\t{UID}\t{UID}", "Seccomp:\t2", "NoNewPrivs:\t1", "CapEff:\t0000000000000000"):
         contains("status", line, status)
+    # A process that is not dumpable: nobody of its own user reads its memory.
+    equal("owner of its /proc", 0, os.stat(f"/proc/{pid}/mem").st_uid)
     equal("comm", "firecracker\n", open(f"/proc/{pid}/comm", encoding="ascii").read())
     client.state("Paused")
     client.put("/snapshot/create", {"snapshot_path": "/state", "mem_file_path": "/memory"})
     jail.kill()
     out.close()
+    last = numbers(t.read("out"))[-1]
     restored = Jail(t, program=BINARY, name="firecracker", ident="guest-2")
     os.makedirs(restored.root)
     for name in ("state", "memory"):
@@ -471,6 +497,6 @@ def jailed_monitor_boots_by_its_api(t):
         restored.api().put("/snapshot/load", {
             "snapshot_path": "/state", "mem_backend": {"backend_type": "File", "backend_path": "/memory"},
             "resume_vm": True})
-        wait_until("more numbers", lambda: "0" in open(t.path("out2"), encoding="latin-1").read().split("\n", 1)[-1])
+        wait_until(f"numbers beyond {last:#x}", lambda: max(numbers(t.read("out2")), default=0) > last + 1)
         restored.kill()
     lacks("output", "Shutting down", open(t.path("out2"), encoding="latin-1").read())

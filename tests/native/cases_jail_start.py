@@ -13,6 +13,7 @@ import subprocess
 from api import Client
 from jail_tools import BUILD, GID, JAILER, UID, Jail, is_dead, listing, mounts, probe, refused, remove_cgroups, try_rmdir
 from native import BINARY, case, contains, equal, guest, skip, wait_until
+from snapshot_tools import numbers
 
 REFERENCE_NAME = os.path.join(BUILD, "compat/jailer")
 TUNSETIFF = 0x400454CA
@@ -409,6 +410,7 @@ def jail_started_as_by_the_nomad_driver(t):
     equal("end by SIGTERM", -15, process.wait(20))
     with open(first.path("log"), encoding="latin-1") as file:
         contains("log", "Running ", file.read())
+    last = numbers(t.read("out"))[-1]
     second = Jail(t, program=BINARY, name="firecracker", ident="nomad-2")
     os.makedirs(second.root)
     for name in ("vmstate", "memory"):
@@ -417,7 +419,7 @@ def jail_started_as_by_the_nomad_driver(t):
         start(second, ["--id", second.id, *options], stdout=again)
         second.pid()
         second.api().put("/snapshot/load", {"snapshot_path": "/vmstate", "mem_file_path": "/memory", "resume_vm": True})
-        wait_until("more numbers", lambda: "0" in t.read("out2"))
+        wait_until(f"numbers beyond {last:#x}", lambda: max(numbers(t.read("out2")), default=0) > last + 1)
         second.kill()
     out.close()
 

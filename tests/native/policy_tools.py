@@ -20,6 +20,7 @@ CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000
 TUNSETIFF = 0x400454CA
 IFF_TAP, IFF_NO_PI = 2, 0x1000
 ID = "vm-1"
+PIN_DIR = "/sys/fs/bpf/mayfly"
 GUEST_MAC, HOST_MAC = "02:00:00:00:00:02", "02:00:00:00:00:01"
 GUEST, HOST, OTHER = "10.0.0.2", "10.0.0.1", "10.0.0.9"
 GUEST6, HOST6 = "fd00::2", "fd00::1"
@@ -118,6 +119,46 @@ def hooks(name):
 def remove_clsact(name):
     traffic_control(RTM_DELQDISC, NLM_F_ACK, name, CLSACT)
     equal("hooks", None, hooks(name))
+
+
+class PinnedMap:
+    """One of the policy's maps, by bpf(2)."""
+
+    BPF, LOOKUP, UPDATE, NEXT_KEY, OBJ_GET = 321, 1, 2, 4, 7
+
+    def __init__(self, name, key_size, value_size):
+        self.key_size, self.value_size = key_size, value_size
+        path = ctypes.create_string_buffer(os.path.join(PIN_DIR, ID, name).encode())
+        self.fd = self.call(self.OBJ_GET, struct.pack("QII", ctypes.addressof(path), 0, 0))
+
+    @classmethod
+    def call(cls, command, attributes):
+        buffer = ctypes.create_string_buffer(attributes, 128)
+        result = ctypes.CDLL(None, use_errno=True).syscall(cls.BPF, command, buffer, 128)
+        if result < 0:
+            raise OSError(ctypes.get_errno(), "bpf")
+        return result
+
+    def on(self, command, key, value):
+        """value: None: no key."""
+        key = key and ctypes.create_string_buffer(key, self.key_size)
+        self.call(command, struct.pack("IIQQQ", self.fd, 0, key and ctypes.addressof(key) or 0, ctypes.addressof(value), 0))
+        return value.raw
+
+    def keys(self):
+        found, key = [], None
+        while True:
+            try:
+                key = self.on(self.NEXT_KEY, key, ctypes.create_string_buffer(self.key_size))
+            except FileNotFoundError:
+                return found
+            found.append(key)
+
+    def read(self, key):
+        return self.on(self.LOOKUP, key, ctypes.create_string_buffer(self.value_size))
+
+    def write(self, key, value):
+        self.on(self.UPDATE, key, ctypes.create_string_buffer(value, self.value_size))
 
 
 class Net:

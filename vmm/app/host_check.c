@@ -7,24 +7,22 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <linux/landlock.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/landlock.h"
 
 #define VALUE_MAX_SIZE 4096u          /* of a file with one setting; sysfs says a page */
 #define TABLE_MAX_SIZE (1024u * 1024) /* of /proc/mounts and /proc/swaps */
 #define PATH_ROOM 512u
 #define FOUND_ROOM 512u
-#define WEAKNESSES_MAX 64u    /* files of one folder that are looked at */
-#define LANDLOCK_ABI_SCOPES 6 /* signals and abstract sockets: linux/landlock.h */
+#define WEAKNESSES_MAX 64u /* files of one folder that are looked at */
 #define WEAKNESSES "/sys/devices/system/cpu/vulnerabilities"
 
 /* A text that grows within its room. */
@@ -381,12 +379,6 @@ static const struct {
     {"unprivileged BPF", look_bpf},
     {"huge pages", look_thp},
 };
-
-int app_host_landlock_abi(void)
-{
-    long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-    return abi < 0 ? -errno : (int)abi;
-}
 
 int app_host_check(const struct app_host *host, char *buf, size_t size)
 {

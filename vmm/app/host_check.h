@@ -19,9 +19,6 @@ struct app_host {
 /* Room for all lines. */
 #define APP_HOST_TEXT_MAX_SIZE 8192u
 
-/* Asks the running kernel for its Landlock ABI. Returns 1 or more, or -errno. */
-MUST_CHECK int app_host_landlock_abi(void);
-
 /* Looks at everything and writes the lines into `buf`, cut to `size` bytes with their NUL. Returns
  * how many settings are advised to change or could not be looked at: 0 is a host that is good. */
 MUST_CHECK int app_host_check(const struct app_host *host, char *buf, size_t size);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/landlock.h"
 
 #define RIGHT_TRUNCATE (1ull << 14)  /* ABI 3 */
 #define RIGHT_IOCTL_DEV (1ull << 15) /* ABI 5 */
@@ -47,9 +48,9 @@ static uint64_t rights_of(int abi)
 static int open_ruleset(int abi)
 {
     const struct ruleset ruleset = {.files = rights_of(abi), .tcp = 3, .scoped = 3};
-    size_t size = abi >= 6   ? sizeof(ruleset)
-                  : abi >= 4 ? offsetof(struct ruleset, scoped)
-                             : offsetof(struct ruleset, tcp);
+    size_t size = abi >= LANDLOCK_ABI_SCOPES ? sizeof(ruleset)
+                  : abi >= 4                 ? offsetof(struct ruleset, scoped)
+                                             : offsetof(struct ruleset, tcp);
     long fd = syscall(SYS_landlock_create_ruleset, &ruleset, size, 0); /* CLOEXEC by itself */
     return fd < 0 ? -errno : (int)fd;
 }
@@ -124,23 +125,22 @@ static int open_of_vmm(int abi, const struct cmdline_list *paths, int *ret_fd, s
 
 int app_landlock_start(struct app_landlock *ret, const struct cmdline_list *paths, struct err *err)
 {
-    long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-    if (abi <= 0 && (errno == ENOSYS || errno == EOPNOTSUPP))
+    int abi = landlock_abi();
+    if (abi == -ENOSYS || abi == -EOPNOTSUPP)
         return 0;
-    if (abi <= 0)
-        return fail("its version", -errno, err);
+    if (abi < 0)
+        return fail("its version", abi, err);
     FD_AUTO int fd = FD_NONE;
-    int rc = open_of_vmm((int)abi, paths, &fd, err);
+    int rc = open_of_vmm(abi, paths, &fd, err);
     if (rc == 0)
         rc = restrict_self(fd, err);
     if (rc < 0)
         return rc;
-    int none_fd = open_ruleset((int)abi);
+    int none_fd = open_ruleset(abi);
     if (none_fd < 0)
         return fail("landlock_create_ruleset", none_fd, err);
-    ret->abi = (int)abi;
     ret->none_fd = none_fd;
-    return 1;
+    return abi;
 }
 
 int app_landlock_give_up(const struct app_landlock *landlock, struct err *err)

@@ -14,7 +14,6 @@
 #include "base/err.h"
 
 struct app_landlock {
-    int abi;     /* 0: the kernel has none */
     int none_fd; /* a ruleset that allows nothing; FD_NONE: no Landlock */
 };
 
@@ -22,8 +21,8 @@ struct app_landlock {
  * Restricts the calling thread, and all that it makes, to what the vmm thread needs: all of the
  * file system (or `paths`, if there are any, and the device nodes of KVM, TAPs and userfaultfd) but
  * for executing, making device nodes, and links and renames from one directory into another. ret:
- * zeroed but for none_fd; app_landlock_done. Returns 1, 0 where the kernel has no Landlock, or
- * -errno with the sentence: of an open of a path, or of landlock(7). Thread: main.
+ * zeroed but for none_fd; app_landlock_done. Returns its ABI, 0 where the kernel has no Landlock,
+ * or -errno with the sentence: of an open of a path, or of landlock(7). Thread: main.
  */
 MUST_CHECK int app_landlock_start(struct app_landlock *ret, const struct cmdline_list *paths,
                                   struct err *err);

@@ -14,6 +14,7 @@
 #include "base/attr.h"
 #include "base/cmdline.h"
 #include "base/fd.h"
+#include "base/landlock.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/version.h"
@@ -118,7 +119,7 @@ static NO_INLINE int run_probe(void)
 static NO_INLINE int run_check_host(void)
 {
     char text[APP_HOST_TEXT_MAX_SIZE];
-    const struct app_host host = {.root = "", .landlock_abi = app_host_landlock_abi()};
+    const struct app_host host = {.root = "", .landlock_abi = landlock_abi()};
     int advised = app_host_check(&host, text, sizeof(text));
     return say(text, advised > 0 ? EXIT_CODE_GENERIC : EXIT_CODE_OK);
 }

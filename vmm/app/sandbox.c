@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/landlock.h"
 #include "base/log.h"
 #include "vmm/app/exit_code.h"
 #include "vmm/app/signals.h"
@@ -77,6 +78,10 @@ static int start_landlock(struct app_sandbox *sandbox, struct err *err)
     if (options->no_landlock)
         return 0;
     int rc = app_landlock_start(&sandbox->landlock, &options->allow_paths, err);
+    if (rc > 0 && rc < LANDLOCK_ABI_SCOPES)
+        log_info("This kernel's Landlock (ABI %d) keeps no signals and abstract sockets; Linux "
+                 "6.12 does.",
+                 rc);
     if (rc != 0)
         return rc < 0 ? rc : 0;
     if (options->require_landlock || options->allow_paths.count > 0)

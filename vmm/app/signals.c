@@ -181,6 +181,8 @@ static void on_terminate(int signum, siginfo_t *info, void *context)
     (void)info;    /* the sender does not matter */
     (void)context; /* registers are not looked at */
     console_restore(signal_console);
+    if (getpid() == 1) /* a PID namespace's first process dies of no default action */
+        _exit(128 + signum);
     (void)raise(
         signum); /* SA_RESETHAND: the default action now; delivered when the handler returns */
 }

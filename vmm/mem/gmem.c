@@ -264,7 +264,7 @@ bool gmem_file_is_cut(const struct gmem *gmem)
 {
     const struct gmem_region *last = &gmem->regions[gmem->regions_count - 1];
     struct stat stat;
-    return gmem->file_fd != FD_NONE && fstat(gmem->file_fd, &stat) == 0 &&
+    return gmem->file_fd != FD_NONE && fd_stat(gmem->file_fd, &stat) == 0 &&
            (uint64_t)stat.st_size < last->file_off + last->size;
 }
 

@@ -80,10 +80,10 @@ static int parse(int argc, char *const *argv, struct words *words, struct err *e
 static int write_file(const char *path, const char *data, size_t size, struct err *err)
 {
     char temp[4096];
-    int len = snprintf(temp, sizeof(temp), "%s.tmp", path);
+    int len = snprintf(temp, sizeof(temp), "%s.%d.tmp", path, (int)getpid());
     if (len < 0 || (size_t)len >= sizeof(temp))
         return err_set(err, -ENAMETOOLONG, "--output-file: the path is too long");
-    FD_AUTO int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+    FD_AUTO int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     int rc = fd < 0 ? -errno : fd_write_full(fd, data, size);
     if (rc == 0 && rename(temp, path) < 0)
         rc = -errno;

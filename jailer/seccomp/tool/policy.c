@@ -162,7 +162,10 @@ static int read_check(struct json_val of, struct sec_check *ret_check, struct er
     if (check.op != SEC_MASKED_EQ && check.mask == UINT32_MAX)
         return json_err_unexpected(parts.type, err,
                                    "only eq and masked_eq compare 32 bits; others want a qword");
-    check.value &= check.mask;
+    if ((check.value & ~check.mask) != 0)
+        return json_err_unexpected(parts.val, err,
+                                   "val has bits that the comparison leaves out: of a dword the "
+                                   "upper 32, of masked_eq those that are not in MASK");
     *ret_check = check;
     return 0;
 }

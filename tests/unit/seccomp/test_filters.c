@@ -4,6 +4,7 @@
  * thread.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/if_tun.h>
 #include <linux/io_uring.h>
@@ -22,6 +23,7 @@
 
 #define ALLOW SECCOMP_RET_ALLOW
 #define TRAP SECCOMP_RET_TRAP
+#define SIGNAL_KICK 34 /* glibc's SIGRTMIN */
 
 struct call {
     int number;
@@ -214,6 +216,52 @@ static void test_filters__files__are_the_vmm_threads(void **state)
     }
 }
 
+static void test_filters__files__get_no_set_user_id_bits(void **state)
+{
+    (void)state;
+    static const uint64_t bads[] = {04755, 02755, 01777};
+    expect(SEC_FILTER_VMM, &(struct call){SYS_openat, {0, 0, 0, 0644}}, ALLOW);
+    expect(SEC_FILTER_VMM, &(struct call){SYS_fchmod, {3, 0755}}, ALLOW);
+    EACH(which)
+    for (size_t i = 0; i < ARRAY_LEN(bads); i++) {
+        expect(which, &(struct call){SYS_openat, {0, 0, O_CREAT, bads[i]}}, TRAP);
+        expect(which, &(struct call){SYS_fchmod, {3, bads[i]}}, TRAP);
+    }
+}
+
+static void test_filters__paths__are_not_looked_at_by_vcpus(void **state)
+{
+    (void)state;
+    static const int numbers[] = {SYS_newfstatat, SYS_stat, SYS_lstat, SYS_statx, SYS_access};
+    expect(SEC_FILTER_VCPU, &(struct call){SYS_fstat, {3}}, ALLOW);
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+        expect(SEC_FILTER_VCPU, &(struct call){numbers[i], {0}}, TRAP);
+}
+
+/* What is forbidden ends the process, whoever runs in it. */
+static void test_filters__handlers_of_signals__stay_when_the_guest_runs(void **state)
+{
+    (void)state;
+    static const int others[] = {SIGSYS, SIGSEGV, SIGBUS, SIGTERM, SIGNAL_KICK};
+    EACH_FINAL(which)
+    {
+        expect(which, &(struct call){SYS_rt_sigaction, {SIGABRT}}, ALLOW);
+        for (size_t i = 0; i < ARRAY_LEN(others); i++)
+            expect(which, &(struct call){SYS_rt_sigaction, {(uint64_t)others[i]}}, TRAP);
+    }
+}
+
+static void test_filters__descriptors__send_no_signals(void **state)
+{
+    (void)state;
+    EACH(which)
+    {
+        expect(which, &(struct call){SYS_fcntl, {0, F_SETFL, O_NONBLOCK | O_APPEND}}, ALLOW);
+        expect(which, &(struct call){SYS_fcntl, {0, F_SETFL, O_NONBLOCK | O_ASYNC}}, TRAP);
+        expect(which, &(struct call){SYS_fcntl, {0, F_SETOWN, 1}}, TRAP);
+    }
+}
+
 static void test_filters__guests__are_run_by_vcpus_alone(void **state)
 {
     (void)state;
@@ -320,7 +368,7 @@ static void test_filters__hot_paths__are_short(void **state)
 static void test_filters__instructions__stay_within_budget(void **state)
 {
     (void)state;
-    static const uint32_t budgets[SEC_FILTERS_COUNT] = {300, 165, 80, 85};
+    static const uint32_t budgets[SEC_FILTERS_COUNT] = {320, 165, 90, 95};
     const struct sec_set set = sec_set_builtin();
     EACH(which)
     {
@@ -339,6 +387,10 @@ int main(void)
         cmocka_unit_test(test_filters__sockets__are_unix_streams_of_the_vmm_thread),
         cmocka_unit_test(test_filters__limits_of_other_processes__are_trapped),
         cmocka_unit_test(test_filters__files__are_the_vmm_threads),
+        cmocka_unit_test(test_filters__files__get_no_set_user_id_bits),
+        cmocka_unit_test(test_filters__paths__are_not_looked_at_by_vcpus),
+        cmocka_unit_test(test_filters__handlers_of_signals__stay_when_the_guest_runs),
+        cmocka_unit_test(test_filters__descriptors__send_no_signals),
         cmocka_unit_test(test_filters__guests__are_run_by_vcpus_alone),
         cmocka_unit_test(test_filters__io_uring__updates_files_of_the_one_ring),
         cmocka_unit_test(test_filters__terminal__cannot_be_typed_into),

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What belongs to an exchange that the network policy has allowed, and what only looks like it (docs/network-policy.md)."""
+
+import errno
+import fcntl
+import os
+import socket
+import struct
+import subprocess
+
+from jail_tools import JAILER
+from native import case, contains, equal
+from policy_tools import (GUEST, GUEST6, HOST, HOST6, HOST_MAC, GUEST_MAC, ID, PIN_DIR, PinnedMap, arrives, checksum, ether,
+                          in_namespace, ipv4, ipv6, udp)
+
+DENY = {"default": "deny"}
+UDP_6000 = {"default": "deny", "rules": [{"peer": HOST, "verdict": "allow", "protocol": "udp", "ports": "6000"}]}
+
+
+def icmp(kind, rest, payload=b"x" * 8):
+    whole = struct.pack("!BBHI", kind, 0, 0, rest) + payload
+    return whole[:2] + struct.pack("!H", checksum(whole)) + whole[4:]
+
+
+def to_guest(frame):
+    """Has the host send it as it is, by the TAP. What is dropped there is an error of the sender's."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sender:
+        sender.bind(("tap0", 0))
+        try:
+            sender.send(frame)
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+
+
+def from_host(packet, kind=0x0800):
+    return ether(kind, packet, source=HOST_MAC, target=GUEST_MAC)
+
+
+def comes(net, mark):
+    return net.receive(lambda frame: mark in frame, 0.2) is not None
+
+
+@case
+@in_namespace
+def policy_lets_the_answer_to_a_ping_in_and_not_the_peer_s_own(net):
+    net.attach(ingress=DENY)
+    number = 0x1234 << 16
+    net.send(ether(0x0800, ipv4(icmp(8, number, b"question"), protocol=1)))
+    equal("the kernel's answer", True, comes(net, b"question"))
+    net.send(ether(0x0800, ipv4(icmp(13, number), protocol=1)))
+    for kind, rest, what in ((8, number, "a ping of the same number"), (0, 0x4321 << 16, "an answer to another"),
+                             (8, 8 << 16, "a ping"), (13, number, "a timestamp's request"), (5, 0, "a redirect")):
+        before = net.dropped().get("in", 0)
+        to_guest(from_host(ipv4(icmp(kind, rest, b"unasked."), protocol=1, source=HOST, target=GUEST)))
+        equal(f"{what} comes", False, comes(net, b"unasked."))
+        equal(f"{what} is counted", before + 1, net.dropped().get("in", 0))
+
+
+@case
+@in_namespace
+def policy_lets_the_answer_to_a_ping_of_ipv6_in_and_not_the_peer_s_own(net):
+    net.with_ipv6()
+    net.attach(ingress=DENY)
+
+    def echo(kind, source, target, data):
+        packet = struct.pack("!BBHHH", kind, 0, 0, 7, 1) + data
+        pseudo = socket.inet_pton(socket.AF_INET6, source) + socket.inet_pton(socket.AF_INET6, target)
+        total = checksum(pseudo + struct.pack("!II", len(packet), 58) + packet)
+        return ipv6(packet[:2] + struct.pack("!H", total) + packet[4:], following=58, source=source, target=target)
+    net.send(ether(0x86DD, echo(128, GUEST6, HOST6, b"question")))
+    equal("the kernel's answer", True, comes(net, b"question"))
+    to_guest(from_host(echo(128, HOST6, GUEST6, b"unasked."), 0x86DD))
+    equal("the peer's own", False, comes(net, b"unasked."))
+
+
+@case
+@in_namespace
+def policy_lets_errors_in_about_what_the_guest_has_sent(net):
+    """Nobody listens: the host's kernel says so. Then what nobody asked for, about other packets."""
+    net.attach(egress=UDP_6000, ingress=DENY)
+    sent = ipv4(udp(b"to nobody"))
+    net.send(ether(0x0800, sent))
+    equal("port unreachable", True, comes(net, sent[20:28]))
+    for quoted, passes in ((sent, True), (ipv4(udp(b"never", source_port=5001)), False), (ipv4(udp(b"never"), target="10.9.0.1"), False),
+                           (ipv4(udp(b"never"), source=HOST, target=GUEST), False), (b"\x45", False)):
+        mark = os.urandom(8)
+        to_guest(from_host(ipv4(icmp(3, 0, quoted[:28] + mark), protocol=1, source="10.0.0.7", target=GUEST)))
+        equal(f"an error about {quoted.hex()}", passes, comes(net, mark))
+
+
+@case
+@in_namespace
+def policy_lets_errors_of_ipv6_in_about_what_the_guest_has_sent(net):
+    net.with_ipv6()
+    net.attach(ingress=DENY)
+    sent = ipv6(udp(b"too big for the path"))
+    net.send(ether(0x86DD, sent))
+    for quoted, passes in ((sent, True), (ipv6(udp(b"never", target_port=7)), False)):
+        mark = os.urandom(8)
+        to_guest(from_host(ipv6(icmp(2, 1280, quoted[:48] + mark), following=58, source="fd00::7", target=GUEST6), 0x86DD))
+        equal(f"an error about {quoted.hex()}", passes, comes(net, mark))
+
+
+@case
+@in_namespace
+def policy_lets_errors_in_that_the_rules_allow(net):
+    net.attach(ingress={"default": "deny", "rules": [{"peer": "10.0.0.0/24", "verdict": "allow", "protocol": "icmp"}]})
+    to_guest(from_host(ipv4(icmp(3, 0, b"about nothing"), protocol=1, source=HOST, target=GUEST)))
+    equal("comes", True, comes(net, b"about nothing"))
+
+
+@case
+@in_namespace
+def policy_lets_no_fragment_of_ipv6_past_a_rule_of_its_protocol(net):
+    net.attach(egress={"default": "allow", "rules": [{"peer": HOST6, "verdict": "deny", "protocol": "udp", "ports": "6000"}]})
+
+    def fragment(carried, head=b""):
+        return ether(0x86DD, ipv6(head + bytes([carried, 0, 0, 1]) + b"\0\0\0\1" + udp(b"x" * 16), following=60 if head else 44))
+    net.send(fragment(17))
+    equal("whole in one fragment", {"out": 1}, net.dropped())
+    net.send(fragment(17, b"\x2c\0" + b"\x01\x04" + b"\0" * 4))
+    equal("behind options", {"out": 2}, net.dropped())
+    for carried in (0, 43, 44, 60):
+        net.send(fragment(carried))
+    equal("with more heads inside", {"out": 2, "kind": 4}, net.dropped())
+    net.send(fragment(6))
+    equal("of another protocol", {"out": 2, "kind": 4}, net.dropped())
+
+
+@case
+@in_namespace
+def policy_forgets_exchanges_that_are_idle_for_minutes(net):
+    net.attach(egress=UDP_6000, ingress=DENY)
+    listener = net.listener()
+    net.send(ether(0x0800, ipv4(udp(b"ask"))))
+    _, address = listener.recvfrom(100)
+    flows = PinnedMap("flows", 40, 12)
+
+    def age(seconds):
+        key, = flows.keys()
+        generation, direction, seen_s = struct.unpack("III", flows.read(key))
+        flows.write(key, struct.pack("III", generation, direction, (seen_s - seconds) % (1 << 32)))
+    age(170)
+    listener.sendto(b"in time", address)
+    equal("after 170 s", True, comes(net, b"in time"))
+    age(170)
+    listener.sendto(b"again", address)
+    equal("170 s after that", True, comes(net, b"again"))
+    age(190)
+    listener.sendto(b"too late", address)
+    equal("after 190 s", False, comes(net, b"too late"))
+    equal("connections", 1, net.counters()["connections"])
+    net.send(ether(0x0800, ipv4(udp(b"ask"))))
+    equal("the guest may ask again", b"ask", arrives(listener))
+    equal("connections", 2, net.counters()["connections"])
+
+
+@case
+@in_namespace
+def policy_updates_wait_for_one_another(net):
+    net.attach(egress=DENY)
+    net.write({"mac": GUEST_MAC, "addresses": [GUEST], "egress": {"default": "allow"}, "ingress": DENY})
+    lock = os.open(os.path.join(PIN_DIR, ID), os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    listener = net.listener()
+    with subprocess.Popen([JAILER, "policy", "--id", ID, "--file", "policy.json"], cwd=net.dir) as update:
+        try:
+            update.wait(0.3)
+        except subprocess.TimeoutExpired:
+            pass
+        equal("status while another one is at it", None, update.poll())
+        net.send(ether(0x0800, ipv4(udp(b"early"))))
+        equal("in force while it waits", None, arrives(listener))
+        os.close(lock)
+        equal("status afterwards", 0, update.wait(5))
+    net.send(ether(0x0800, ipv4(udp(b"late"))))
+    equal("in force afterwards", b"late", arrives(listener))
+
+
+@case
+@in_namespace
+def policy_of_an_id_that_is_taken_says_how_to_remove_it(net):
+    net.attach()
+    done = net.command("--attach", "--tap", "tap0", "--file", "policy.json")
+    contains("stderr", f"mayfly-jailer policy --id {ID} --remove --tap TAP", done.stderr)
