@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -156,6 +157,22 @@ int fd_fill_standard(void)
             return -errno;
     }
     return 0;
+}
+
+int fd_fail_stdout(int rc, struct err *err)
+{
+    return err_set(err, rc,
+                   "Cannot write to standard output: %s (%s): what was asked for is not printed "
+                   "whole. See where standard output goes, and run it again.",
+                   ERR_OS(rc), err_name(rc));
+}
+
+int fd_flush_stdout(struct err *err)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return 0;
+    return fd_fail_stdout(errno ? -errno : -EIO, err); /* an earlier one's reason is forgotten */
 }
 
 int fd_presize_table(void)

@@ -63,6 +63,14 @@ bool fd_is_unix_listener(int fd);
  * with it what is meant for the console. They stay across exec. Call first. Returns 0 or -errno. */
 MUST_CHECK int fd_fill_standard(void);
 
+/* The sentence of an answer that could not be printed whole. Returns rc. */
+int fd_fail_stdout(int rc, struct err *err);
+
+/* Writes what printf has left in stdout's buffer. What a program prints is its whole purpose, so
+ * that half of it is a failure. Returns 0, or -errno with the sentence: also of an earlier
+ * write. */
+MUST_CHECK int fd_flush_stdout(struct err *err);
+
 /* Grows the process's fd table to 2,048 entries, so that it does not grow while threads share it
  * (cli.md A.2): enough for every device and 1,023 vsock streams, at 16 KiB of kernel memory. A
  * soft limit below that is raised, as far as the hard one lets it. Call while single-threaded.

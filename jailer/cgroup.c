@@ -35,18 +35,36 @@ static int version_of(const char *text, int *ret_version, struct err *err)
 
 int jail_cgroup_check_parent(const char *parent, struct err *err)
 {
-    bool good = *parent != '\0' && *parent != '/' && strlen(parent) < PATH_MAX / 2;
+    bool good = *parent != '\0' && *parent != '/';
+    bool is_short = strlen(parent) < PATH_MAX / 2;
     for (const char *at = parent; good && *at;) {
         size_t len = strcspn(at, "/");
-        good = len < NAME_MAX && !(len == 1 && at[0] == '.') &&
-               !(len == 2 && at[0] == '.' && at[1] == '.');
+        good = !(len == 1 && at[0] == '.') && !(len == 2 && at[0] == '.' && at[1] == '.');
+        is_short &= len < NAME_MAX;
         at += len + (at[len] == '/');
     }
-    if (good)
+    if (good && is_short)
         return 0;
+    if (good)
+        return err_set(err, -ENAMETOOLONG,
+                       "Parent cgroup path is invalid. A path has less than %d bytes, and each "
+                       "part of it less than %d",
+                       PATH_MAX / 2, NAME_MAX);
     return err_set(err, -EINVAL,
                    "Parent cgroup path is invalid. Path should not be absolute or contain '..' or "
                    "'.'");
+}
+
+/* Written to, these move, stop or end processes, the jailer among them. */
+static bool is_action(const char *file, size_t len)
+{
+    static const char *const actions[] = {
+        "cgroup.procs", "cgroup.threads", "cgroup.kill",          "cgroup.freeze",
+        "cgroup.type",  "freezer.state",  "cgroup.event_control", "cgroup.subtree_control"};
+    for (size_t i = 0; i < ARRAY_LEN(actions); i++)
+        if (strlen(actions[i]) == len && memcmp(actions[i], file, len) == 0)
+            return true;
+    return false;
 }
 
 static int parse_value(const char *text, struct jail_cgroup_value *ret_value, struct err *err)
@@ -59,6 +77,10 @@ static int parse_value(const char *text, struct jail_cgroup_value *ret_value, st
     bool is_path = memchr(text, '/', len) || len >= NAME_MAX;
     if (!dot || dot == text || is_path)
         return err_set(err, -EINVAL, "Cgroup invalid file: %.*s", (int)len, text);
+    if (is_action(text, len))
+        return err_set(err, -EINVAL,
+                       "Cgroup invalid file: %.*s acts on processes; limits are set here", (int)len,
+                       text);
     *ret_value = (struct jail_cgroup_value){text, len, (size_t)(dot - text), equals + 1};
     return 0;
 }
@@ -266,10 +288,14 @@ int jail_cgroups_enter(const struct jail_cgroups *cgroups, struct err *err)
         int rc = fd_write_full(cgroups->procs_fds[i], "0", 1);
         if (rc == 0)
             continue;
-        return err_set(err, rc,
-                       "Failed to move process to cgroup (%s): %s.\nHint: If you intended to "
-                       "create a child cgroup under %s, pass any --cgroup parameters.",
-                       cgroups->parent, ERR_OS(rc), cgroups->parent);
+        if (cgroups->values_count == 0)
+            return err_set(err, rc,
+                           "Failed to move process to cgroup (%s): %s.\nHint: If you intended to "
+                           "create a child cgroup under %s, pass any --cgroup parameters.",
+                           cgroups->parent, ERR_OS(rc), cgroups->parent);
+        return err_set(err, rc, "Failed to move process to cgroup (%s/%s): %s (%s)%s",
+                       cgroups->parent, cgroups->id, ERR_OS(rc), err_name(rc),
+                       rc == -ENOSPC ? ": a cpuset needs cpuset.cpus and cpuset.mems" : "");
     }
     return 0;
 }

@@ -21,6 +21,12 @@ static int read_line(const char *dir, const struct jail_cgroup_value *value, cha
     int rc = jail_cgroup_path(path, dir, value->file, value->file_len, err);
     if (rc == 0)
         rc = fd_read_file(path, LINE_SIZE_MAX, ret_line, &len, err);
+    if (rc == -ENOENT)
+        IGNORE_RESULT(
+            err_set(err, rc,
+                    "--cgroup %.*s: this host's cgroups are of version 1, where there is no "
+                    "such file: %s",
+                    (int)value->file_len, value->file, path));
     if (rc == 0)
         (*ret_line)[strcspn(*ret_line, "\n")] = '\0';
     return rc;

@@ -95,6 +95,12 @@ static int make_node(struct jail *jail, enum jail_device device, int dir_fd, con
     (void)umask(before);
     if (rc == -EEXIST && is_node(jail, dir_fd, name, dev))
         return 0; /* of an earlier run, as it has to be */
+    if (rc == -EEXIST)
+        return err_set(
+            err, rc,
+            "Failed to create %s via mknod inside the jail: %s. What is there is not the "
+            "device %u:%u with mode 600 and owner %u:%u: remove it",
+            path, ERR_OS(rc), major(dev), minor(dev), jail->uid, jail->gid);
     if (rc < 0)
         return err_set(err, rc, "Failed to create %s via mknod inside the jail: %s", path,
                        ERR_OS(rc));

@@ -84,6 +84,10 @@ MUST_CHECK int jail_place_executable(struct jail *jail, struct err *err);
 MUST_CHECK int jail_join_netns(const struct jail *jail, struct err *err);
 MUST_CHECK int jail_set_limits(const struct jail *jail, struct err *err);
 
+/* fsize is for good with exec only: a step that fails is told to a file as well. */
+MUST_CHECK int jail_seal_limits(const struct jail *jail, struct err *err);
+void jail_lift_limits(void);
+
 /* The network policy: judged before anything is changed; loaded, attached and pinned while the
  * bpf file system is in sight; taken off again when a later step fails. */
 MUST_CHECK int jail_read_policy(struct jail *jail, struct err *err);

@@ -18,7 +18,7 @@ int jail_join_netns(const struct jail *jail, struct err *err)
     const char *path = jail->args->netns;
     if (!path)
         return 0;
-    FD_AUTO int fd = open(path, O_RDONLY | O_CLOEXEC);
+    FD_AUTO int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* not waiting for a FIFO */
     if (fd < 0)
         return err_set(err, -errno, "Failed to open file %s: %s", path, ERR_OS(errno));
     if (setns(fd, CLONE_NEWNET) < 0)
@@ -45,10 +45,32 @@ static int set_limit(int resource, const char *name, uint64_t value, struct err 
 
 int jail_set_limits(const struct jail *jail, struct err *err)
 {
+    struct rlimit now;
     int rc = set_limit(RLIMIT_NOFILE, "no-file", jail->limits.no_file, err);
     if (rc < 0 || !jail->limits.has_fsize)
         return rc;
     /* A pid file that is longer is an error with a sentence, not this process's end. */
     (void)signal(SIGXFSZ, SIG_IGN); /* valid arguments: cannot fail */
-    return set_limit(RLIMIT_FSIZE, "fsize", jail->limits.fsize, err);
+    if (getrlimit(RLIMIT_FSIZE, &now) < 0)
+        return err_set(err, -errno, "Failed to read the limit fsize: %s", ERR_OS(errno));
+    if (jail->limits.fsize > now.rlim_max)
+        return set_limit(RLIMIT_FSIZE, "fsize", jail->limits.fsize, err);
+    now.rlim_cur = jail->limits.fsize; /* not for good yet */
+    if (setrlimit(RLIMIT_FSIZE, &now) < 0)
+        return err_set(err, -errno, "Failed to set limit for resource: fsize: %s", ERR_OS(errno));
+    return 0;
+}
+
+int jail_seal_limits(const struct jail *jail, struct err *err)
+{
+    return jail->limits.has_fsize ? set_limit(RLIMIT_FSIZE, "fsize", jail->limits.fsize, err) : 0;
+}
+
+void jail_lift_limits(void)
+{
+    struct rlimit now;
+    if (getrlimit(RLIMIT_FSIZE, &now) < 0)
+        return;
+    now.rlim_cur = now.rlim_max;
+    (void)setrlimit(RLIMIT_FSIZE, &now); /* if not, a file keeps what it has room for */
 }

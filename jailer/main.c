@@ -23,11 +23,12 @@
 /* The sentence, and once more as clients look for it. */
 static int fail(const struct err *err)
 {
+    jail_lift_limits();
     (void)fprintf(stderr, "%s\nError: %s\n", err->msg, err->msg);
     return EXIT_FAILURE;
 }
 
-static int answer_query(const struct jail_args *args, const char *program)
+static int answer_query(const struct jail_args *args, const char *program, struct err *err)
 {
     char text[8192];
     bool is_reference = strcmp(program, "jailer") == 0;
@@ -38,9 +39,11 @@ static int answer_query(const struct jail_args *args, const char *program)
                      ")\n\n");
     if (args->help) {
         (void)jail_args_help(text, sizeof(text));
-        (void)printf("optional arguments:\n%s", text);
+        (void)printf("optional arguments:\n%s\nThe network policy of a VM that runs: %s policy "
+                     "--help\n",
+                     text, program);
     }
-    return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_SUCCESS : EXIT_FAILURE;
+    return fd_flush_stdout(err) < 0 ? fail(err) : EXIT_SUCCESS;
 }
 
 static int open_null(struct jail *jail, struct err *err)
@@ -124,7 +127,7 @@ int main(int argc, char **argv)
     if (jail_args_parse(argc, argv, &args, &err) < 0)
         return fail(&err);
     if (args.help || args.version)
-        return answer_query(&args, cmdline_program_name(argv[0], "mayfly-jailer"));
+        return answer_query(&args, cmdline_program_name(argv[0], "mayfly-jailer"), &err);
     if (jail_check(&jail, &args, &err) < 0)
         return fail(&err);
     if (check_rights(&jail, &err) < 0 || jail_read_policy(&jail, &err) < 0)

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/cmdline.h"
+#include "base/fd.h"
 #include "jailer/policy_file.h"
 
 static const char usage[] =
@@ -73,8 +74,10 @@ static int put(const struct words *words, struct err *err)
 static int check(const struct words *words, struct err *err)
 {
     int what = words->show + words->remove + (words->file != NULL);
-    if (!words->id || what != 1 || (words->attach && !words->file))
+    if (!words->id || what == 0 || (words->attach && !words->file))
         return err_set(err, -EINVAL, "--id is needed, and one of --file, --show and --remove");
+    if (what > 1)
+        return err_set(err, -EINVAL, "--file, --show and --remove exclude each other");
     if ((words->attach || words->remove) != (words->tap != NULL))
         return err_set(err, -EINVAL, "--attach and --remove need --tap, and nothing else does");
     return cmdline_check_id(words->id, err);
@@ -86,22 +89,24 @@ int jail_policy_command(int argc, char *const *argv)
     struct err err = ERR_INIT;
     int rest;
     int rc = cmdline_parse(&cmdline, argc, argv, &words, &rest, &err);
-    if (rc == 0 && words.help) {
-        (void)fputs(usage, stdout);
-        return EXIT_SUCCESS;
-    }
-    if (rc == 0)
+    if (rc == 0 && !words.help)
         rc = check(&words, &err);
+    if (rc == 0 && rest < argc)
+        rc = err_set(&err, -EINVAL, "'%.80s' behind -- is not known here", argv[rest]);
     if (rc < 0) {
         (void)fprintf(stderr, "Error: %s\n%s", err.msg, usage);
         return EXIT_FAILURE;
     }
-    if (words.show)
+    if (words.help)
+        (void)fputs(usage, stdout); /* the flush tells */
+    else if (words.show)
         rc = show(words.id, &err);
     else if (words.remove)
         rc = pol_remove(words.id, words.tap, &err);
     else
         rc = put(&words, &err);
+    if (rc == 0)
+        rc = fd_flush_stdout(&err);
     if (rc < 0)
         (void)fprintf(stderr, "Error: %s\n", err.msg);
     return rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

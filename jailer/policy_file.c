@@ -15,7 +15,7 @@
 #include "base/fd.h"
 #include "base/json/json.h"
 
-#define IPV4_BITS_BEFORE 96
+#define IPV4_BITS_BEFORE 96 /* ::ffff: */
 
 /* The text, or NULL: it is none, or has a NUL in it. */
 static const char *text_of(struct json_val val)
@@ -54,7 +54,7 @@ static int read_mac(struct json_val val, uint8_t ret_mac[6], struct err *err)
 
 static bool has_bits_behind(const struct pol_key *key)
 {
-    for (uint32_t bit = key->prefix_len; bit < 128; bit++)
+    for (uint32_t bit = key->prefix_len - POL_FAMILY_BITS; bit < 128; bit++)
         if (key->address[bit / 8] & (0x80 >> bit % 8))
             return true;
     return false;
@@ -87,7 +87,8 @@ static int read_prefix(struct json_val val, struct pol_key *ret_key, struct err 
     }
     if (bits > bits_max)
         return json_err_unexpected(val, err, expected);
-    key.prefix_len = (uint32_t)bits + (is_v4 ? IPV4_BITS_BEFORE : 0);
+    key.family = is_v4 ? POL_IPV4 : POL_IPV6;
+    key.prefix_len = POL_FAMILY_BITS + (uint32_t)bits + (is_v4 ? IPV4_BITS_BEFORE : 0);
     if (has_bits_behind(&key))
         return json_err_unexpected(val, err, expected);
     *ret_key = key;
@@ -199,6 +200,8 @@ static int read_rule(struct json_val of, struct pol_key *key, struct pol_rule *r
     bool has_ports = rule->port_min != 0;
     if (rc == 0 && has_ports && rule->protocol != IPPROTO_TCP && rule->protocol != IPPROTO_UDP)
         return json_err_unexpected(of, err, "ports are of protocol tcp or udp");
+    if (rc == 0 && rule->protocol == (key->family == POL_IPV4 ? IPPROTO_ICMPV6 : IPPROTO_ICMP))
+        return json_err_unexpected(of, err, "icmp is IPv4's, icmpv6 is IPv6's");
     return rc;
 }
 

@@ -156,7 +156,9 @@ static int exec_monitor(struct start *start)
     name_kept_fds(jail, names, sizeof(names));
     if (jail->kept_fds == 0)
         env[0] = NULL;
-    int rc = become_user(jail, start->err);
+    int rc = jail_seal_limits(jail, start->err);
+    if (rc == 0)
+        rc = become_user(jail, start->err);
     if (rc < 0)
         return rc;
     rc = say_ready(start);
@@ -164,8 +166,13 @@ static int exec_monitor(struct start *start)
         (void)signal(SIGXFSZ, SIG_DFL); /* jail_set_limits has it ignored */
         tell_cpu(start);
         (void)execve(path, start->words, env);
-        rc = err_set(start->err, -errno, "Failed to exec into Firecracker: %s (%s in the jail %s)",
-                     ERR_OS(errno), path, jail->root_path);
+        rc =
+            err_set(start->err, -errno, "Failed to exec into Firecracker: %s (%s in the jail %s)%s",
+                    ERR_OS(errno), path, jail->root_path,
+                    errno == ENOENT   ? ". It is there: what it is run by is not. A program for a "
+                                        "jail is linked statically, and is no script"
+                    : errno == EACCES ? ". Is that on a file system that is mounted noexec?"
+                                      : "");
         (void)signal(SIGXFSZ, SIG_IGN);
     }
     /* Root may undo. */

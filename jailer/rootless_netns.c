@@ -28,7 +28,7 @@ int jail_rootless_join_netns(struct jail *jail, struct err *err)
 {
     const char *path = jail->args->netns;
     if (path) {
-        FD_AUTO int fd = open(path, O_RDONLY | O_CLOEXEC);
+        FD_AUTO int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
         if (fd < 0)
             return err_set(err, -errno, "Failed to open file %s: %s", path, ERR_OS(errno));
         FD_AUTO int owner_fd = ioctl(fd, NS_GET_USERNS);

@@ -80,6 +80,7 @@ struct frame {
     __u16 source_port; /* network order */
     __u16 target_port;
     __u8 protocol;
+    __u8 family;
     bool has_ports;    /* a whole datagram of TCP or UDP */
     bool is_message;   /* an ICMP error: about an exchange, part of none */
     __u32 quote_off;   /* where the packet begins that it is about */
@@ -125,9 +126,9 @@ static __always_inline void from_ipv4(__u8 to[16], __be32 address)
     __builtin_memcpy(to + 12, &address, 4);
 }
 
-static __always_inline void *lookup(__u32 trie_idx, const __u8 address[16])
+static __always_inline void *lookup(__u32 trie_idx, __u8 family, const __u8 address[16])
 {
-    struct pol_key key = {.prefix_len = 128};
+    struct pol_key key = {.prefix_len = POL_FAMILY_BITS + 128, .family = family};
     void *trie = bpf_map_lookup_elem(&tries, &trie_idx);
     __builtin_memcpy(key.address, address, 16);
     return trie ? bpf_map_lookup_elem(trie, &key) : NULL;
@@ -205,6 +206,7 @@ static __always_inline bool read_ipv4(struct __sk_buff *skb, __u32 off, struct f
     __u32 len = (ip.version_len & 0xf) * 4;
     if (ip.version_len >> 4 != 4 || len < sizeof(ip) || has_source_route(skb, off, len))
         return false;
+    frame->family = POL_IPV4;
     from_ipv4(frame->source, ip.source);
     from_ipv4(frame->target, ip.target);
     frame->protocol = ip.protocol;
@@ -250,6 +252,7 @@ static __always_inline bool read_ipv6(struct __sk_buff *skb, __u32 off, struct f
     if (bpf_skb_load_bytes(skb, off, &ip, sizeof(ip)) < 0 ||
         (ip.version & bpf_htonl(0xf0000000)) != bpf_htonl(0x60000000))
         return false;
+    frame->family = POL_IPV6;
     __builtin_memcpy(frame->source, ip.source, 16);
     __builtin_memcpy(frame->target, ip.target, 16);
     off += sizeof(ip);
@@ -291,7 +294,8 @@ static __always_inline int judge_arp(struct __sk_buff *skb, const struct pol_con
     __builtin_memcpy(&address, arp.sender, 4);
     from_ipv4(whole, address);
     /* 0.0.0.0 asks whether an address is taken. */
-    if (!is_same_mac(arp.sender_mac, config->mac) || (address != 0 && !lookup(sources, whole)))
+    if (!is_same_mac(arp.sender_mac, config->mac) ||
+        (address != 0 && !lookup(sources, POL_IPV4, whole)))
         return drop(POL_DROP_ARP);
     return TC_ACT_OK;
 }
@@ -325,7 +329,7 @@ static __always_inline bool is_own(const struct frame *frame, const struct pol_c
         return true;
     if (config->allow_dhcp && is_dhcp(frame, true) && is_same(frame->source, nowhere4))
         return true;
-    return lookup(sources, frame->source) != NULL;
+    return lookup(sources, frame->family, frame->source) != NULL;
 }
 
 static __always_inline bool is_metadata(const __u8 address[16])
@@ -355,7 +359,7 @@ static __always_inline bool may_pass(__u32 slot, __u32 direction, const struct p
                                      const struct frame *frame)
 {
     const __u8 *peer = direction == POL_OUT ? frame->target : frame->source;
-    struct pol_prefix *prefix = lookup(slot * TRIES_OF_SLOT + direction, peer);
+    struct pol_prefix *prefix = lookup(slot * TRIES_OF_SLOT + direction, frame->family, peer);
     __u16 port = bpf_ntohs(frame->target_port);
     for (__u32 i = 0; prefix && i < POL_PREFIX_RULES_MAX && i < prefix->rules_count; i++)
         if (matches(&prefix->rules[i], frame, port))
@@ -411,7 +415,7 @@ static __always_inline __u32 now_s(void)
 static __always_inline void make_key(struct pol_flow_key *key, __u32 direction,
                                      const struct frame *frame)
 {
-    *key = (struct pol_flow_key){.protocol = frame->protocol};
+    *key = (struct pol_flow_key){.protocol = frame->protocol, .family = frame->family};
     __builtin_memcpy(key->guest, direction == POL_OUT ? frame->source : frame->target, 16);
     __builtin_memcpy(key->peer, direction == POL_OUT ? frame->target : frame->source, 16);
     key->guest_port = direction == POL_OUT ? frame->source_port : frame->target_port;
@@ -489,7 +493,7 @@ static __always_inline int judge_ip(struct __sk_buff *skb, __u32 generation, __u
         if (!is_own(&frame, config, sources))
             return drop(POL_DROP_SOURCE);
         if (frame.is_router || (frame.is_advert && !is_link_local(frame.advertised) &&
-                                !lookup(sources, frame.advertised)))
+                                !lookup(sources, POL_IPV6, frame.advertised)))
             return drop(POL_DROP_SOURCE);
         if (!config->allow_metadata && is_metadata(frame.target))
             return drop(POL_DROP_METADATA);

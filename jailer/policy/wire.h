@@ -29,10 +29,14 @@ struct pol_prefix {
     struct pol_rule rules[POL_PREFIX_RULES_MAX];
 };
 
-/* Key of the tries. */
+/* Key of the tries. The family comes first, or ::/0 would have IPv4 in it. */
+enum pol_family { POL_IPV4 = 4, POL_IPV6 = 6 };
+#define POL_FAMILY_BITS 8
 struct pol_key {
-    __u32 prefix_len; /* bits, 96 more for IPv4 */
+    __u32 prefix_len; /* bits of family and address: 104 and more of IPv4 */
+    __u8 family;
     __u8 address[16];
+    __u8 pad[3];
 };
 
 struct pol_config {
@@ -65,7 +69,8 @@ struct pol_flow_key {
     __u16 guest_port; /* network order; 0: none */
     __u16 peer_port;
     __u8 protocol;
-    __u8 pad[3];
+    __u8 family;
+    __u8 pad[2];
 };
 struct pol_flow {
     __u32 generation;

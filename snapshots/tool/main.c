@@ -77,8 +77,7 @@ int main(int argc, char **argv)
         return args.is_editor ? EXIT_EDITOR_USAGE : EXIT_FAILED;
     }
     int rc = run(&args, &err);
-    errno = 0;
-    if ((fflush(stdout) != 0 || ferror(stdout)) && rc == 0)
-        rc = snaptool_fail(&err, errno ? -errno : -EIO, "write to", "standard output");
+    if (rc == 0)
+        rc = fd_flush_stdout(&err);
     return rc < 0 ? fail(&err) : 0;
 }

@@ -14,8 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_key(const struct pol_key *key)
 {
-    FUZZ_CHECK(key->prefix_len <= 128);
-    for (uint32_t bit = key->prefix_len; bit < 128; bit++)
+    FUZZ_CHECK(key->prefix_len >= POL_FAMILY_BITS && key->prefix_len <= POL_FAMILY_BITS + 128);
+    for (uint32_t bit = key->prefix_len - POL_FAMILY_BITS; bit < 128; bit++)
         FUZZ_CHECK(!(key->address[bit / 8] & (0x80 >> bit % 8)));
 }
 

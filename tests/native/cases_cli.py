@@ -145,6 +145,17 @@ def cli_help_of_every_program_is_in_alphabetical_order(t):
 
 
 @case
+def cli_answers_that_cannot_be_printed_are_failures_with_a_sentence(t):
+    jailer, compiler = f"{BINARY}-jailer", f"{BINARY}-seccomp"
+    for words in ((BINARY, "--help"), (jailer, "--help"), (jailer, "--version"), (jailer, "policy", "--help"), (compiler, "--help"),
+                  (compiler, "--list")):
+        with open("/dev/full", "w", encoding="ascii") as full:
+            done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, timeout=20, check=False)
+        equal(f"status, {words}", 1, done.returncode)
+        contains(f"stderr, {words}", "Cannot write to standard output: ", done.stderr)
+
+
+@case
 def cli_help_and_manual_page_name_the_same_options(t):
     with open(os.path.join(ROOT, "docs/mayfly.1"), encoding="utf-8") as file:
         page = file.read().replace("\\-", "-")

@@ -304,13 +304,17 @@ REFUSED = [
     ("cgroup_version", {"cgroup_version": "3"}, "Invalid cgroup version: 3"),
     ("parent_above", {"parent_cgroup": "a/../b"}, "Parent cgroup path is invalid. Path should not be absolute or "
                                                   "contain '..' or '.'"),
+    ("parent_too_long", {"parent_cgroup": "a/" + "b" * 300}, "A path has less than 2048 bytes, and each part of it less than 255"),
+    ("cgroup_that_moves_processes", {"cgroup": "cgroup.procs=1"}, "Cgroup invalid file: cgroup.procs acts on processes"),
+    ("cgroup_that_freezes", {"cgroup": "freezer.state=FROZEN"}, "Cgroup invalid file: freezer.state acts on processes"),
     ("parent_absolute", {"parent_cgroup": "/a"}, "Parent cgroup path is invalid."),
     ("cgroup_without_value", {"cgroup": "cpu.shares="}, "Invalid format for cgroups: cpu.shares="),
     ("cgroup_of_two_values", {"cgroup": "cpu.shares=1=2"}, "Invalid format for cgroups: cpu.shares=1=2"),
     ("cgroup_without_controller", {"cgroup": "tasks=1"}, "Cgroup invalid file: tasks"),
     ("cgroup_with_a_path", {"cgroup": "cpu.x/../y=1"}, "Cgroup invalid file: cpu.x/../y"),
     ("cgroup_of_no_controller", {"cgroup": "nothing.max=1", "cgroup_version": "1"}, "Controller nothing is unavailable"),
-    ("cgroup_of_no_file", {"cgroup": "pids.nothing=1", "cgroup_version": "1"}, "pids.nothing"),
+    ("cgroup_of_no_file", {"cgroup": "pids.nothing=1", "cgroup_version": "1"},
+     "--cgroup pids.nothing: this host's cgroups are of version 1, where there is no such file: /sys/fs/cgroup/pids/"),
     ("cgroup_that_refuses_its_value", {"cgroup": "pids.max=many", "cgroup_version": "1"},
      "pids.max = many: Invalid argument (os error 22)"),
     ("limit_without_value", {"resource_limit": "fsize"}, "Invalid format for resources limits: fsize"),
@@ -335,6 +339,40 @@ def bad_input(name, replaced, sentence):
 
 for _row in REFUSED:
     case(bad_input(*_row))
+
+
+@case
+def jail_for_a_netns_that_is_a_fifo_is_refused(t):
+    jail = Jail(t)
+    os.mkfifo(t.path("fifo"))
+    refused(jail, jail.run(netns=t.path("fifo")), "Failed to join network namespace: netns: Invalid argument", {})
+
+
+@case
+def jail_of_a_program_whose_interpreter_is_not_there_says_so(t):
+    jail = Jail(t, program="/bin/true")
+    refused(jail, jail.run(), "(/probe in the jail ", {})
+    contains("stderr", "It is there: what it is run by is not.", jail.run().stderr)
+
+
+@case
+def jail_whose_kvm_is_another_device_is_refused(t):
+    jail = Jail(t)
+    os.makedirs(jail.path("dev"))
+    os.mknod(jail.path("dev/kvm"), 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    done = jail.run()
+    equal("exit status", 1, done.returncode)
+    contains("stderr", f"What is there is not the device 10:232 with mode 600 and owner {UID}:{GID}: remove it", done.stderr)
+
+
+@case
+def jail_refused_with_a_file_for_its_words_says_them_whatever_the_limit(t):
+    jail = Jail(t)
+    with open(t.path("words"), "w+", encoding="ascii") as words:
+        done = subprocess.run([JAILER, *jail.options("--resource-limit", "fsize=0")], stderr=words, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.DEVNULL, check=False)
+    equal("exit status", 1, done.returncode)
+    contains("words", "Failed to open file /probe.pid: File too large (os error 27)", t.read("words"))
 
 
 @case

@@ -155,8 +155,8 @@ def jail_whose_urandom_is_foreign_warns_and_runs(t):
         done = jail.run(*more)
         equal("exit status", 0, done.returncode)
         contains("stdout", "Warning! Could not create /dev/urandom device inside jailer: Failed to create /dev/urandom via "
-                 "mknod inside the jail: File exists (os error 17).\nMMDS version 2 will not be available to use.\n",
-                 done.stdout)
+                 "mknod inside the jail: File exists (os error 17). What is there is not the device 1:9 with mode 600 and "
+                 f"owner {UID}:{GID}: remove it.\nMMDS version 2 will not be available to use.\n", done.stdout)
 
 
 @case
@@ -197,7 +197,8 @@ def jail_cgroup_v1_half_a_cpuset_is_refused(t):
     """Without mems nobody may enter a cpuset: the kernel says so when the monitor is moved."""
     jail = Jail(t)
     done = jail.run("--cgroup", "cpuset.cpus=0", "--cgroup-version", "1", "--parent-cgroup", "mayfly-half")
-    refused(jail, done, "Failed to move process to cgroup (mayfly-half): No space left on device (os error 28).", {})
+    refused(jail, done, "Failed to move process to cgroup (mayfly-half/vm-1): No space left on device (os error 28) (ENOSPC): "
+            "a cpuset needs cpuset.cpus and cpuset.mems", {})
     equal("cgroup", False, os.path.exists("/sys/fs/cgroup/cpuset/mayfly-half"))
 
 

@@ -181,6 +181,21 @@ for _row in WORDS:
 
 
 @case
+def seccomp_compiler_replaces_files_alone(t):
+    os.mkfifo(t.path("fifo"))
+    os.symlink("fifo", t.path("link"))
+    t.write("policy.json", json.dumps(POLICY))
+    for name, sentence in (("fifo", "is there and is no file"), ("link", "is there and is no file"),
+                           ("policy.json", "is the policy itself")):
+        done = subprocess.run([COMPILER, "--input-file", "policy.json", "--output-file", name], cwd=t.dir, text=True,
+                              capture_output=True, check=False)
+        equal(f"status, {name}", 1, done.returncode)
+        contains(f"stderr, {name}", sentence, done.stderr)
+    equal("files", {"fifo", "link", "policy.json"}, set(os.listdir(t.dir)))
+    equal("the policy", POLICY, json.loads(t.read("policy.json")))
+
+
+@case
 def seccomp_compiler_answers_help_and_version(t):
     for word, wanted in (("--help", "--output-file <output-file>"), ("-h", "--output-file <output-file>"),
                          ("--version", "Mayfly seccomp v")):

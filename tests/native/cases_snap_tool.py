@@ -238,7 +238,7 @@ def snap_tool_help_and_version(t):
     expect("--version", tool(t, "merge", "--version"), out="mayfly-snap v0.1.0 (snapshot format v1.2.0)\n")
     with open("/dev/full", "w", encoding="ascii") as full:
         expect("--help on a full disk", tool(t, "--help", stdout=full), status=1,
-               err="Cannot write to standard output: ENOSPC: No space left on device")
+               err="Cannot write to standard output: No space left on device (os error 28) (ENOSPC)")
 
 
 COMMAND_LINES = [

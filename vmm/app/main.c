@@ -44,14 +44,11 @@ static void complain(const char *text)
  * half an answer for one. */
 static int say(const char *text, int code)
 {
+    struct err err = ERR_INIT;
     int rc = fd_write_full(STDOUT_FILENO, text, strlen(text));
     if (rc == 0)
         return code;
-    struct err err = ERR_INIT;
-    IGNORE_RESULT(err_set(&err, rc,
-                          "Cannot write to standard output: %s (%s): what was asked for is not "
-                          "printed whole. See where standard output goes, and run it again.",
-                          ERR_OS(rc), err_name(rc)));
+    IGNORE_RESULT(fd_fail_stdout(rc, &err));
     complain(err.msg);
     return EXIT_CODE_GENERIC;
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cmdline.h"
@@ -70,6 +71,8 @@ static int parse(int argc, char *const *argv, struct words *words, struct err *e
         return 0;
     if (!words->input || !words->output)
         return err_set(err, -EINVAL, "--input-file and --output-file are needed, or --list");
+    if (strcmp(words->input, words->output) == 0)
+        return err_set(err, -EINVAL, "--output-file %s is the policy itself", words->output);
     if (words->arch && strcmp(words->arch, "x86_64") != 0)
         return err_set(err, -EINVAL, "--target-arch %.40s: filters are for x86_64 alone",
                        words->arch);
@@ -80,6 +83,9 @@ static int parse(int argc, char *const *argv, struct words *words, struct err *e
 static int write_file(const char *path, const char *data, size_t size, struct err *err)
 {
     char temp[4096];
+    struct stat st;
+    if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        return err_set(err, -EINVAL, "--output-file %s is there and is no file", path);
     int len = snprintf(temp, sizeof(temp), "%s.%d.tmp", path, (int)getpid());
     if (len < 0 || (size_t)len >= sizeof(temp))
         return err_set(err, -ENAMETOOLONG, "--output-file: the path is too long");
@@ -128,5 +134,5 @@ int main(int argc, char **argv)
         sectool_list();
     else if (compile(&words, &err) < 0)
         return fail(&err);
-    return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_SUCCESS : EXIT_FAILURE;
+    return fd_flush_stdout(&err) < 0 ? fail(&err) : EXIT_SUCCESS;
 }

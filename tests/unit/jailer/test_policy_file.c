@@ -43,7 +43,7 @@ static void test_jail_policy_parse__least_one__defaults_and_addresses(void **sta
     assert_int_equal(policy.config.default_verdict[POL_OUT], POL_ALLOW);
     assert_int_equal(policy.config.default_verdict[POL_IN], POL_DENY);
     assert_int_equal(policy.sources_count, 1);
-    assert_int_equal(policy.sources[0].prefix_len, 128);
+    assert_int_equal(policy.sources[0].prefix_len, 136);
     assert_int_equal(policy.sources[0].address[11], 0xff);
     assert_int_equal(policy.sources[0].address[15], 2);
     assert_int_equal(policy.config.allow_metadata, 0);
@@ -60,14 +60,14 @@ static void test_jail_policy_parse__rules_of_one_prefix__are_one_entry_in_order(
                       "{\"peer\": \"10.0.0.0/8\", \"verdict\": \"allow\"}"));
     assert_int_equal(policy.entries_count[POL_OUT], 2);
     const struct pol_entry *entry = &policy.entries[POL_OUT][0];
-    assert_int_equal(entry->key.prefix_len, 104);
+    assert_int_equal(entry->key.prefix_len, 112);
     assert_int_equal(entry->prefix.rules_count, 2);
     assert_int_equal(entry->prefix.rules[0].protocol, IPPROTO_TCP);
     assert_int_equal(entry->prefix.rules[0].port_min, 20);
     assert_int_equal(entry->prefix.rules[0].port_max, 30);
     assert_int_equal(entry->prefix.rules[1].verdict, POL_ALLOW);
     assert_int_equal(entry->prefix.rules[1].port_max, 65535);
-    assert_int_equal(policy.entries[POL_OUT][1].key.prefix_len, 16);
+    assert_int_equal(policy.entries[POL_OUT][1].key.prefix_len, 24);
     pol_policy_done(&policy);
 }
 
@@ -76,8 +76,8 @@ static void test_jail_policy_parse__prefix_of_everything__has_no_bits(void **sta
     (void)state;
     struct pol_policy policy = parsed(EGRESS("{\"peer\": \"0.0.0.0/0\", \"verdict\": \"deny\"}, "
                                              "{\"peer\": \"::/0\", \"verdict\": \"deny\"}"));
-    assert_int_equal(policy.entries[POL_OUT][0].key.prefix_len, 96);
-    assert_int_equal(policy.entries[POL_OUT][1].key.prefix_len, 0);
+    assert_int_equal(policy.entries[POL_OUT][0].key.prefix_len, 104);
+    assert_int_equal(policy.entries[POL_OUT][1].key.prefix_len, 8);
     pol_policy_done(&policy);
 }
 
