@@ -126,7 +126,7 @@ static int put_in_force(int live_fd, int tries_fd, const struct pol_policy *poli
     int rc = fill_slot(tries_fd, slot, policy);
     if (rc < 0)
         return rc;
-    /* Before, not with the slot: the kernel copies word by word, while frames are judged. */
+    /* Before, not with the word: the kernel copies word by word, while frames are judged. */
     live.config[slot] = policy->config;
     if (bpf_map_update_elem(live_fd, &zero, &live, BPF_ANY) < 0)
         return -errno;
