@@ -84,9 +84,9 @@ struct frame {
     bool has_ports;    /* a whole datagram of TCP or UDP */
     bool is_message;   /* an ICMP error: about an exchange, part of none */
     __u32 quote_off;   /* where the packet begins that it is about */
-    bool is_neighbour; /* IPv6's ARP */
+    bool is_neighbour; /* IPv6's ARP, and who listens to which group of the link */
     bool is_advert;    /* of an address, which is `advertised` */
-    bool is_router;    /* what only routers say: advertisements, redirects */
+    bool is_router;    /* what only routers say: advertisements, redirects, queries */
     __u8 advertised[16];
 };
 
@@ -231,8 +231,10 @@ static __always_inline bool read_icmp6(struct __sk_buff *skb, __u32 off, __u8 ho
         return false;
     frame->is_message = type >= 1 && type <= 4;
     frame->quote_off = off + 8;
-    frame->is_neighbour = type >= 133 && type <= 137 && hops == 255;
-    frame->is_router = type == 134 || type == 137;
+    bool is_group = ((type >= 130 && type <= 132) || type == 143) && hops == 1 &&
+                    frame->target[0] == 0xff && frame->target[1] == 2;
+    frame->is_neighbour = (type >= 133 && type <= 137 && hops == 255) || is_group;
+    frame->is_router = type == 130 || type == 134 || type == 137;
     frame->is_advert = type == 136;
     frame->source_port = bpf_htons(POL_ICMP_OTHER | type);
     if (type == 128 || type == 129)

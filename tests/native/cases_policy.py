@@ -143,6 +143,14 @@ def policy_drops_routes_and_adverts_that_are_not_the_guest_s(net):
     net.send(advert(136, own))
     equal("its own advertisement", before, net.dropped())
 
+    def report(kind, target, hops):
+        return ether(0x86DD, ipv6(bytes([kind, 0, 0, 0, 0, 0, 0, 1]) + b"\0" * 20, following=58, source="fe80::2", target=target, hops=hops))
+    net.send(report(143, "ff02::16", 1))
+    equal("its report of groups", before, net.dropped())
+    for frame in (report(130, "ff02::1", 1), report(143, "ff05::16", 1), report(143, "ff02::16", 64), report(143, HOST6, 1)):
+        net.send(frame)
+    equal("a router's query, and reports that are none", {**before, "source": before["source"] + 4}, net.dropped())
+
 
 @case
 @in_namespace
