@@ -37,23 +37,9 @@ void pol_policy_done(struct pol_policy *policy)
 
 const char *pol_counter_name(enum pol_counter counter)
 {
-    static const char *const names[] = {
-        [POL_COUNT_OUT_PACKETS] = "packets from the guest",
-        [POL_COUNT_OUT_BYTES] = "bytes from the guest",
-        [POL_COUNT_IN_PACKETS] = "packets to the guest",
-        [POL_COUNT_IN_BYTES] = "bytes to the guest",
-        [POL_COUNT_CONNECTIONS] = "connections",
-        [POL_DROP_MAC] = "dropped: source MAC",
-        [POL_DROP_SOURCE] = "dropped: source address",
-        [POL_DROP_ARP] = "dropped: ARP sender",
-        [POL_DROP_KIND] = "dropped: neither IP nor ARP, or malformed",
-        [POL_DROP_METADATA] = "dropped: metadata address",
-        [POL_DROP_OUT] = "dropped: egress rules",
-        [POL_DROP_IN] = "dropped: ingress rules",
-        [POL_DROP_RATE] = "dropped: rate",
-        [POL_DROP_CONNECTIONS] = "dropped: new connections",
-    };
-    _Static_assert(ARRAY_LEN(names) == POL_COUNTERS, "a name for each");
+#define NAME(place, name) [place] = (name),
+    static const char *const names[] = {POL_COUNTER_LIST(NAME)};
+#undef NAME
     return names[counter];
 }
 

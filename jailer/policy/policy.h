@@ -66,5 +66,5 @@ void pol_unpin(const char *id);
 /* The names of what is pinned below POL_PIN_PLACE/ID; NULL behind the last. */
 const char *pol_pin_name(unsigned idx);
 
-/* "dropped: source address", for people and metrics. */
+/* "dropped_source". Static. */
 const char *pol_counter_name(enum pol_counter counter);

@@ -81,24 +81,25 @@ struct pol_flow {
 #define POL_IDLE_TCP_S (5 * 24 * 3600)
 #define POL_IDLE_S 180
 
-/* Counters, each a __u64; the monitor sees them read-only. */
-enum pol_counter {
-    POL_COUNT_OUT_PACKETS, /* that passed */
-    POL_COUNT_OUT_BYTES,
-    POL_COUNT_IN_PACKETS,
-    POL_COUNT_IN_BYTES,
-    POL_COUNT_CONNECTIONS,
-    POL_DROP_MAC, /* and the reasons of what did not */
-    POL_DROP_SOURCE,
-    POL_DROP_ARP,
-    POL_DROP_KIND, /* neither IP nor ARP, a VLAN, a truncated or malformed head */
-    POL_DROP_METADATA,
-    POL_DROP_OUT,
-    POL_DROP_IN,
-    POL_DROP_RATE,
-    POL_DROP_CONNECTIONS,
-    POL_COUNTERS,
-};
+/* Counters, each a __u64; the monitor sees them read-only. X(its place, its name for people and
+ * Prometheus). */
+#define POL_COUNTER_LIST(X)                                                                        \
+    X(POL_COUNT_OUT_PACKETS, "out_packets") /* that passed */                                      \
+    X(POL_COUNT_OUT_BYTES, "out_bytes")                                                            \
+    X(POL_COUNT_IN_PACKETS, "in_packets")                                                          \
+    X(POL_COUNT_IN_BYTES, "in_bytes")                                                              \
+    X(POL_COUNT_CONNECTIONS, "connections")                                                        \
+    X(POL_DROP_MAC, "dropped_mac") /* and the reasons of what did not */                           \
+    X(POL_DROP_SOURCE, "dropped_source")                                                           \
+    X(POL_DROP_ARP, "dropped_arp")                                                                 \
+    X(POL_DROP_KIND, "dropped_kind") /* neither IP nor ARP, a VLAN, a cut or malformed head */     \
+    X(POL_DROP_METADATA, "dropped_metadata")                                                       \
+    X(POL_DROP_OUT, "dropped_egress")                                                              \
+    X(POL_DROP_IN, "dropped_ingress")                                                              \
+    X(POL_DROP_RATE, "dropped_rate")                                                               \
+    X(POL_DROP_CONNECTIONS, "dropped_connections")
+#define POL_COUNTER_PLACE(place, name) place,
+enum pol_counter { POL_COUNTER_LIST(POL_COUNTER_PLACE) POL_COUNTERS };
 #define POL_COUNTERS_SIZE 4096 /* bytes of the map that is shown */
 
 /* Tokens of the limits, in nanoseconds: what one packet, byte or connection takes is charged. */

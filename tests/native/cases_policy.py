@@ -39,7 +39,7 @@ def policy_lets_pass_what_is_the_guest_s(net):
     equal("ARP is answered", True, reply is not None)
     equal("dropped", {}, net.dropped())
     seen = net.counters()
-    equal("counted", (3, 2), (seen["packets from the guest"], seen["connections"]))
+    equal("counted", (3, 2), (seen["out_packets"], seen["connections"]))
 
 
 @case
@@ -76,12 +76,12 @@ def policy_judges_by_the_longest_prefix_protocol_and_port(net):
                             ("10.9.0.1", "deny"), ("fd00::/16", "allow", "tcp")))
     listeners = {port: net.listener(port) for port in (6000, 6001, 6002)}
     for target, port, passes in ((HOST, 6000, True), (HOST, 6001, True), (HOST, 6002, False), ("10.9.0.1", 6000, False)):
-        before = net.dropped().get("out", 0)
+        before = net.dropped().get("egress", 0)
         net.send(ether(0x0800, ipv4(udp(b"x", target_port=port), target=target)))
         equal(f"to {target}:{port}", passes, arrives(listeners[port]) is not None)
-        equal(f"dropped, to {target}:{port}", before + (not passes), net.dropped().get("out", 0))
+        equal(f"dropped, to {target}:{port}", before + (not passes), net.dropped().get("egress", 0))
     net.send(ether(0x86DD, ipv6(udp6(b"x"))))
-    equal("UDP where TCP alone may", 3, net.dropped()["out"])
+    equal("UDP where TCP alone may", 3, net.dropped()["egress"])
 
 
 @case
@@ -93,9 +93,9 @@ def policy_tells_ipv4_from_ipv6_where_prefixes_are_of_all(net):
     net.send(ether(0x86DD, ipv6(udp6(b"six", target_port=6001))))
     equal("IPv6", b"six", arrives(six))
     net.send(ether(0x0800, ipv4(udp(b"four"))))
-    equal("IPv4, which ::/0 does not allow", {"out": 1}, net.dropped())
+    equal("IPv4, which ::/0 does not allow", {"egress": 1}, net.dropped())
     net.send(ether(0x0800, ipv4(udp(b"four"), source=OTHER)))
-    equal("IPv4 from another source, which ::/0 is not", {"out": 1, "source": 1}, net.dropped())
+    equal("IPv4 from another source, which ::/0 is not", {"egress": 1, "source": 1}, net.dropped())
 
 
 @case
@@ -105,7 +105,7 @@ def policy_lets_no_fragment_past_a_rule_with_ports(net):
     first = udp(b"x" * 1000)
     net.send(ether(0x0800, ipv4(first[:504], fragment=0x2000)))
     net.send(ether(0x0800, ipv4(first[504:], fragment=63)))
-    equal("dropped", {"out": 2}, net.dropped())
+    equal("dropped", {"egress": 2}, net.dropped())
     net.update(egress=rules((HOST, "allow", "udp")))
     listener = net.listener()
     net.send(ether(0x0800, ipv4(first[:504], fragment=0x2000)))
@@ -121,7 +121,7 @@ def policy_lets_no_fragment_past_a_denied_port(net):
     whole = udp(b"x" * 1000, target_port=53)
     net.send(ether(0x0800, ipv4(whole[:504], fragment=0x2000)))
     net.send(ether(0x0800, ipv4(whole[504:], fragment=63)))
-    equal("dropped", {"out": 2}, net.dropped())
+    equal("dropped", {"egress": 2}, net.dropped())
 
 
 @case
@@ -160,10 +160,10 @@ def policy_lets_options_and_extensions_hide_no_port(net):
     net.send(ether(0x0800, ipv4(udp(b"x"), options=b"\x01" * 8)))
     equal("with options", b"x", arrives(listener))
     net.send(ether(0x0800, ipv4(udp(b"x", target_port=7), options=b"\x01" * 8)))
-    equal("dropped, IPv4", 1, net.dropped()["out"])
+    equal("dropped, IPv4", 1, net.dropped()["egress"])
     hop = b"\x11\0" + b"\x01\x04" + b"\0" * 4
     net.send(ether(0x86DD, ipv6(hop + udp6(b"x", target_port=7), following=60)))
-    equal("dropped, IPv6", 2, net.dropped()["out"])
+    equal("dropped, IPv6", 2, net.dropped()["egress"])
 
 
 @case
@@ -180,7 +180,7 @@ def policy_lets_answers_of_allowed_exchanges_in(net):
     equal("answer", True, net.receive(lambda frame: b"answer" in frame) is not None)
     other.sendto(b"still unasked", (GUEST, 5000))
     equal("from another port", None, net.receive(lambda frame: b"still unasked" in frame, 0.2))
-    equal("dropped", {"in": 2}, net.dropped())
+    equal("dropped", {"ingress": 2}, net.dropped())
 
 
 @case
@@ -241,7 +241,7 @@ def policy_updates_under_load_lose_no_allowed_frame(net):
     while (data := arrives(listener, 0.2)) is not None:
         seen.append(struct.unpack("!I", data)[0])
     equal("frames, each once and in order", list(range(sent)), seen)
-    equal("denied ones", sent, net.dropped()["out"])
+    equal("denied ones", sent, net.dropped()["egress"])
     equal("updates meanwhile", True, updates[0] >= 5)
     print(f"  {sent} frames, {updates[0]} updates")
 
@@ -324,7 +324,7 @@ def policy_is_removed_from_its_own_tap_alone(net):
     contains("of another one's", f"what is attached to tap1 is not the policy of {ID}: nothing was removed", done.stderr)
     equal("stderr, one line", 1, len(done.stderr.splitlines()))
     net.send(ether(0x0800, ipv4(udp(b"x"))))
-    equal("it is in force", {"out": 1}, net.dropped())
+    equal("it is in force", {"egress": 1}, net.dropped())
     for command in (net.command("--remove", "--tap", "tap0"), others_command(net, "--remove", "--tap", "tap1")):
         equal("status", 0, command.returncode)
     equal("pins", [], os.listdir("/sys/fs/bpf/mayfly"))

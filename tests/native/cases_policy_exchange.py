@@ -51,10 +51,10 @@ def policy_lets_the_answer_to_a_ping_in_and_not_the_peer_s_own(net):
     net.send(ether(0x0800, ipv4(icmp(13, number), protocol=1)))
     for kind, rest, what in ((8, number, "a ping of the same number"), (0, 0x4321 << 16, "an answer to another"),
                              (8, 8 << 16, "a ping"), (13, number, "a timestamp's request"), (5, 0, "a redirect")):
-        before = net.dropped().get("in", 0)
+        before = net.dropped().get("ingress", 0)
         to_guest(from_host(ipv4(icmp(kind, rest, b"unasked."), protocol=1, source=HOST, target=GUEST)))
         equal(f"{what} comes", False, comes(net, b"unasked."))
-        equal(f"{what} is counted", before + 1, net.dropped().get("in", 0))
+        equal(f"{what} is counted", before + 1, net.dropped().get("ingress", 0))
 
 
 @case
@@ -118,14 +118,14 @@ def policy_lets_no_fragment_of_ipv6_past_a_rule_of_its_protocol(net):
     def fragment(carried, head=b""):
         return ether(0x86DD, ipv6(head + bytes([carried, 0, 0, 1]) + b"\0\0\0\1" + udp(b"x" * 16), following=60 if head else 44))
     net.send(fragment(17))
-    equal("whole in one fragment", {"out": 1}, net.dropped())
+    equal("whole in one fragment", {"egress": 1}, net.dropped())
     net.send(fragment(17, b"\x2c\0" + b"\x01\x04" + b"\0" * 4))
-    equal("behind options", {"out": 2}, net.dropped())
+    equal("behind options", {"egress": 2}, net.dropped())
     for carried in (0, 43, 44, 60):
         net.send(fragment(carried))
-    equal("with more heads inside", {"out": 2, "kind": 4}, net.dropped())
+    equal("with more heads inside", {"egress": 2, "kind": 4}, net.dropped())
     net.send(fragment(6))
-    equal("of another protocol", {"out": 2, "kind": 4}, net.dropped())
+    equal("of another protocol", {"egress": 2, "kind": 4}, net.dropped())
 
 
 @case

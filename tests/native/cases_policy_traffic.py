@@ -46,7 +46,7 @@ def policy_lets_whole_flows_pass_over_a(net):
     seen, counted = net.seen_at_the_port(), net.counters()
     equal("dropped", {}, net.dropped())
     equal("frames and bytes of the guest", tuple(now - then for now, then in zip(seen, before)),
-          (counted["packets from the guest"], counted["bytes from the guest"]))
+          (counted["out_packets"], counted["out_bytes"]))
 
 
 @traffic
@@ -103,7 +103,7 @@ def policy_lets_nobody_see_what_is_spoofed_over_a(net):
 @traffic
 def policy_refuses_a_denied_port_over_a(net):
     net.attach(egress=ports(tcp=TCP_PORT), ingress=ports(tcp=TCP_PORT))
-    for client, server, address, reason in ((net.guest, net.peer, PEER, "out"), (net.peer, net.guest, GUEST, "in")):
+    for client, server, address, reason in ((net.guest, net.peer, PEER, "egress"), (net.peer, net.guest, GUEST, "ingress")):
         listeners = {}
         for port in (TCP_PORT, DENIED_PORT):
             listeners[port] = server.socket(socket.SOCK_STREAM, bind=("", port))
@@ -168,7 +168,7 @@ def policy_that_is_updated_stops_a_flow_and_lets_it_go_on_over_a(net):
         equal("meanwhile", "nothing", theirs.recv(100))
     except TimeoutError:
         pass
-    equal("dropped", True, net.dropped()["out"] >= 1)
+    equal("dropped", True, net.dropped()["egress"] >= 1)
     net.update(egress=allowed, ingress=denied)
     theirs.settimeout(5)
     equal("sent again", b"meanwhile", theirs.recv(100))

@@ -24,10 +24,6 @@ PIN_DIR = "/sys/fs/bpf/mayfly"
 GUEST_MAC, HOST_MAC = "02:00:00:00:00:02", "02:00:00:00:00:01"
 GUEST, HOST, OTHER = "10.0.0.2", "10.0.0.1", "10.0.0.9"
 GUEST6, HOST6 = "fd00::2", "fd00::1"
-COUNTERS = {"mac": "source MAC", "source": "source address", "arp": "ARP sender",
-            "kind": "neither IP nor ARP, or malformed", "metadata": "metadata address", "out": "egress rules",
-            "in": "ingress rules", "rate": "rate", "connections": "new connections"}
-
 POLICY = {"mac": GUEST_MAC, "addresses": [GUEST, GUEST6], "egress": {"default": "allow"},
           "ingress": {"default": "allow"}}
 
@@ -207,9 +203,9 @@ class Net:
         return {name: int(number) for name, number in (line.rsplit(": ", 1) for line in lines)}
 
     def dropped(self):
-        """Short reason -> how many, of those that are not 0."""
-        seen = self.counters()
-        return {short: seen["dropped: " + name] for short, name in COUNTERS.items() if seen["dropped: " + name]}
+        """Reason -> how many, of those that are not 0."""
+        return {name[len("dropped_"):]: number for name, number in self.counters().items()
+                if name.startswith("dropped_") and number}
 
     def send(self, frame):
         os.write(self.tap, frame)

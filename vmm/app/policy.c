@@ -14,17 +14,9 @@
 #include "base/metrics.h"
 #include "jailer/policy/wire.h"
 
-/* As Prometheus has them. */
-static const char *const names[] = {
-    [POL_COUNT_OUT_PACKETS] = "out_packets", [POL_COUNT_OUT_BYTES] = "out_bytes",
-    [POL_COUNT_IN_PACKETS] = "in_packets",   [POL_COUNT_IN_BYTES] = "in_bytes",
-    [POL_COUNT_CONNECTIONS] = "connections", [POL_DROP_MAC] = "dropped_mac",
-    [POL_DROP_SOURCE] = "dropped_source",    [POL_DROP_ARP] = "dropped_arp",
-    [POL_DROP_KIND] = "dropped_kind",        [POL_DROP_METADATA] = "dropped_metadata",
-    [POL_DROP_OUT] = "dropped_egress",       [POL_DROP_IN] = "dropped_ingress",
-    [POL_DROP_RATE] = "dropped_rate",        [POL_DROP_CONNECTIONS] = "dropped_connections",
-};
-_Static_assert(ARRAY_LEN(names) == POL_COUNTERS, "a name for each");
+#define NAME(place, name) [place] = (name),
+static const char *const names[] = {POL_COUNTER_LIST(NAME)};
+#undef NAME
 
 static int fail(const char *fd_text, int code, const char *why, struct err *err)
 {
