@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 
@@ -18,14 +19,19 @@ sys.path.insert(0, os.path.join(ROOT, "tests/native"))
 
 import api  # noqa: E402: its folder had to be added first
 import native  # noqa: E402
+import rootless_tools  # noqa: E402
+import snapshot_tools  # noqa: E402
 
 BUILD = os.path.dirname(native.BINARY)
 INJECT = os.path.join(BUILD, "tests/security/inject/inject")
 JAILER = os.environ.get("MAYFLY_JAILER") or os.path.join(BUILD, "mayfly-jailer")
 GUEST = native.guest("count")
-UID = 10042  # of jailed monitors; nobody's
+UID = 10042  # of monitors that root jails; nobody's
+HANDLERS = "/dev/userfaultfd"  # what page-fault handlers take
 ABSTRACT = "@mayfly-escape"
 TAP = "escape1"  # another VM's; the injector knows its name
+PAIR = ("state", "memory")
+INJECT_S = 120  # many times what it takes
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -79,16 +85,21 @@ def options():
 
 
 class Vm:
-    """A monitor of one mode: `bare`, `jailed`, or `shared`: jailed, but in the host's pid and network namespaces. It
-    has an Async disk, a vsock and a guest that only counts; `inside` is the folder that is its own, as
-    it calls it, `inside_host` the same as everybody else does."""
+    """A monitor of one mode: `bare`, `jailed`, `shared`: jailed, but in the host's pid and network namespaces, or
+    `rootless`: jailed by an ordinary user. It has an Async disk, a vsock and a guest that only counts; `inside` is the
+    folder that is its own, as it calls it, `inside_host` the same as everybody else does. With a pair, the folder of a
+    snapshot's two files, nothing is configured: it is to be loaded."""
 
-    def __init__(self, host, name, flags, mode):
-        self.host, self.name, self.mode, self.jailed = host, name, mode, mode != "bare"
+    def __init__(self, host, name, flags, mode, pair=None):
+        self.host, self.name, self.mode, self.jailed, self.pair = host, name, mode, mode != "bare", pair
+        self.uid, self.handler = UID, None
         self.output = os.path.join(host.scratch, name + ".out")
         self.leak = os.open(host.outside, os.O_RDONLY | os.O_DIRECTORY)
         os.set_inheritable(self.leak, True)
-        if self.jailed:
+        if mode == "rootless":
+            self._make_jail()
+            self.program, self.inside = "/mayfly", "/own"
+        elif self.jailed:
             base = os.path.join(host.scratch, "jails")
             os.makedirs(base, exist_ok=True)
             self.top = os.path.join(base, "mayfly", name, "root")
@@ -104,7 +115,24 @@ class Vm:
         except native.Mismatch:
             raise RuntimeError(f"no API at {path}; the monitor says: {self.said()}") from None
         self.client = api.Client(path)
-        self._configure()
+        if not pair:
+            self._configure()
+
+    def _make_jail(self):
+        """A user's, to whom this host's devices are open: page-fault handlers' too."""
+        test = native.Test(os.path.join(self.host.scratch, "rootless"))
+        os.makedirs(test.dir, exist_ok=True)
+        self.jail = rootless_tools.Rootless(test, program=native.BINARY, name="mayfly", ident=self.name)
+        self.top, self.uid = self.jail.root, rootless_tools.USER
+        node = test.path("userfaultfd")
+        if os.path.exists(HANDLERS):
+            if not os.path.exists(node):
+                os.mknod(node, stat.S_IFCHR, os.stat(HANDLERS).st_rdev)
+                os.chmod(node, 0o666)
+            self.jail.binds[node] = HANDLERS
+        os.makedirs(self.top)
+        for folder in (self.top, os.path.dirname(self.top), os.path.dirname(os.path.dirname(self.top))):
+            os.chown(folder, self.uid, self.uid)
 
     def _make_files(self):
         self.inside_host = os.path.join(self.top, "own")
@@ -117,10 +145,12 @@ class Vm:
         with open(os.path.join(self.inside_host, "disk"), "wb") as file:
             file.truncate(1 << 20)
         shutil.copy(GUEST, os.path.join(self.inside_host, "kernel"))
+        for name in PAIR if self.pair else ():
+            os.link(os.path.join(self.pair, name), os.path.join(self.inside_host, name))
         if self.jailed:
             for folder, _, files in os.walk(self.inside_host):
                 for path in (folder, *(os.path.join(folder, file) for file in files)):
-                    os.lchown(path, UID, UID)
+                    os.lchown(path, self.uid, self.uid)
 
     def _spawn(self, command, cwd):
         with open(self.output, "wb") as output:
@@ -137,11 +167,14 @@ class Vm:
         return self.process.pid
 
     def _start_jailed(self, flags):
+        monitor = (*self._sockets(), *flags)
         spaces = ("--new-pid-ns", "--netns", f"/proc/{self.host.empty_net.pid}/ns/net") if self.mode == "jailed" else ()
         command = [JAILER, "--id", self.name, "--exec-file", native.BINARY, "--uid", str(UID), "--gid", str(UID),
-                   "--chroot-base-dir", os.path.join(self.host.scratch, "jails"), *spaces, "--", *self._sockets(), *flags]
+                   "--chroot-base-dir", os.path.join(self.host.scratch, "jails"), *spaces, "--", *monitor]
+        if self.mode == "rootless":
+            command = self.jail.command(monitor=monitor)
         self.process = self._spawn(command, self.host.scratch)
-        if self.mode != "jailed":
+        if self.mode == "shared":
             return self.process.pid
         if self.process.wait(native.TIMEOUT_S) != 0:
             raise RuntimeError(f"{' '.join(command)} ended with {self.process.returncode}: {self.said()}")
@@ -159,6 +192,34 @@ class Vm:
     def run(self):
         self.client.action("InstanceStart")
 
+    def save(self):
+        """A snapshot, which outlives this VM: the folder of its pair, for another of this name."""
+        pair = os.path.join(self.host.scratch, self.name + ".pair")
+        os.mkdir(pair)
+        self.client.state("Paused")
+        snapshot_tools.create(self.client, *(f"{self.inside}/{name}" for name in PAIR))
+        self.client.state("Resumed")
+        for name in PAIR:
+            os.rename(os.path.join(self.inside_host, name), os.path.join(pair, name))
+        return pair
+
+    def _load_body(self, memory, **fields):
+        return snapshot_tools.load_body(f"{self.inside}/state", f"{self.inside}/{memory}", **fields)
+
+    def load(self):
+        """By a page-fault handler, where this host has them. It waits then."""
+        if not os.path.exists(HANDLERS):
+            self.client.put("/snapshot/load", self._load_body("memory"))
+            return
+        self.handler = subprocess.Popen([sys.executable, "-B", os.path.join(native.HERE, "uffd_handler.py"), "handler",
+                                         "memory", "seen"], cwd=self.inside_host, umask=0)
+        path = os.path.join(self.inside_host, "handler")
+        native.wait_until("the handler's socket", lambda: os.path.exists(path))
+        self.client.put("/snapshot/load", self._load_body("handler", backend="Uffd"))
+
+    def resume(self):
+        self.client.state("Resumed")
+
     def said(self):
         with open(self.output, encoding="utf-8", errors="replace") as output:
             return output.read()[-2000:]
@@ -166,14 +227,14 @@ class Vm:
     def output_size(self):
         return os.path.getsize(self.output)
 
-    def is_well(self, runs):
-        """Does the monitor answer, and its guest count on? Returns a sentence when not."""
+    def is_well(self, wanted):
+        """Does the monitor answer in that state, and its guest count on? Returns a sentence when not."""
         try:
             state = self.client.get("/")["state"]
-            if state != ("Running" if runs else "Not started"):
+            if state != wanted:
                 return f"the state is {state}"
             before = self.output_size()
-            if runs:
+            if state == "Running":
                 native.wait_until("the guest to count on", lambda: self.output_size() > before)
             self.client.get("/machine-config")
         except (OSError, EOFError, native.Mismatch) as error:
@@ -191,26 +252,48 @@ class Vm:
                 found.append(link)
         return found
 
-    def attack(self, others, only=None):
-        """Lines of the injector: (thread, attempt, outcome)."""
+    def _injector(self, others, **more):
+        """Its command."""
         settings = {"outside": self.host.outside, "inside": self.inside, "inside_host": self.inside_host,
                     "program": self.program, "abstract": ABSTRACT, "abstract_new": ABSTRACT + "-new",
-                    "outside_sock": os.path.join(self.host.outside, "service")}
+                    "outside_sock": os.path.join(self.host.outside, "service"), **more}
         if Host.cgroup_file():
             settings["cgroup_file"] = Host.cgroup_file()
         if others:
             settings |= {"other_vm": str(others.pid), "other_vm_mem": f"/proc/{others.pid}/mem",
                          "other_api": os.path.join(others.inside_host, "api"),
                          "other_vsock": os.path.join(others.inside_host, "vsock")}
-        if only:
-            settings["only"] = only
-        done = subprocess.run([INJECT, str(self.pid), *(f"{key}={value}" for key, value in settings.items())],
-                              capture_output=True, text=True, check=False, timeout=60)
-        if done.returncode != 0 and not only:
+        return [INJECT, str(self.pid), *(f"{key}={value}" for key, value in settings.items())]
+
+    def attack(self, others, **more):
+        """Lines of the injector: (thread, attempt, outcome). more: settings of its own."""
+        done = subprocess.run(self._injector(others, **more), capture_output=True, text=True, check=False,
+                              timeout=INJECT_S)
+        if done.returncode != 0 and "only" not in more:
             raise RuntimeError(f"inject ended with {done.returncode}: {done.stderr}")
-        return [tuple(line.split("\t")[:3]) for line in done.stdout.splitlines()]
+        return outcomes(done.stdout)
+
+    def load_and_attack(self, others):
+        """The same of the thread that reads the memory file ahead, which has ended when the load has."""
+        body = self._load_body("memory")
+        body["mem_backend"]["prefetch"] = True
+        self.client.get("/machine-config")  # vmm's answer: the API's threads are made, and the next is the one
+        with subprocess.Popen(self._injector(others, prefetch=1), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              text=True) as injector:
+            try:
+                injector.stdout.readline()  # ready, or it has ended
+                self.client.put("/snapshot/load", body)
+                said, error = injector.communicate(timeout=INJECT_S)
+            finally:
+                injector.kill()
+        if injector.returncode != 0:
+            raise RuntimeError(f"inject ended with {injector.returncode}: {error}")
+        return outcomes(said)
 
     def stop(self):
+        if self.handler:
+            self.handler.kill()
+            self.handler.wait()
         os.close(self.leak)
         self.client.close()
         try:
@@ -220,6 +303,10 @@ class Vm:
             pass
         self.process.poll()
         shutil.rmtree(self.top, ignore_errors=True)
+
+
+def outcomes(said):
+    return [tuple(line.split("\t")[:3]) for line in said.splitlines()]
 
 
 def attempts():

@@ -6,8 +6,9 @@
  *   inject --list                 the attempts: name, what its success would mean
  *   inject PID [NAME=VALUE...]    one line a thread and attempt: thread, attempt, outcome
  *
- * NAME `only` chooses one attempt. Root; the process goes on unharmed, but for attempts that a
- * filter ends it for: those are made only when they are chosen. Single thread.
+ * NAME `only` chooses one attempt, `prefetch` the thread fc_prefetch, which the process is to make
+ * once this has said `ready`. Root; the process goes on unharmed, but for attempts that a filter
+ * ends it for: those are made only when they are chosen. Single thread.
  */
 #include "tests/security/inject/inject.h"
 
@@ -28,6 +29,7 @@
 
 #define THREADS_MAX 64u
 #define PATH_ROOM 512u
+#define NAME_SIZE 32u
 
 static const struct attempt_list *const lists[] = {
     &attempts_files, &attempts_processes, &attempts_network, &attempts_kernel, &attempts_machine};
@@ -166,10 +168,13 @@ static pid_t start_victim(pid_t pid)
         (void)pause();
 }
 
+/* Unless it is there: nothing changes what it says. */
 static void put_file(const char *folder, const char *name, const char *text)
 {
     char path[PATH_ROOM];
     (void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+    if (access(path, F_OK) == 0)
+        return;
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0 || write(fd, text, strlen(text)) < 0 || fchmod(fd, 0666) < 0)
         (void)complain("%s: %s", path, strerror(errno));
@@ -211,51 +216,63 @@ static void say(const char *thread, const struct attempt *attempt, struct outcom
     (void)printf("%s\t%s\t%s\t%zu\n", thread, attempt->name, words[outcome.kind], step + 1);
 }
 
-static int attack_thread(const struct target *target, pid_t tid, struct settings *settings)
+static void read_name(pid_t pid, pid_t tid, char ret_name[static NAME_SIZE])
 {
-    char path[64], name[32] = "";
-    struct tracee tracee;
-    (void)snprintf(path, sizeof(path), "/proc/%d/task/%d/comm", target->pid, tid);
+    char path[64];
+    (void)snprintf(path, sizeof(path), "/proc/%d/task/%d/comm", pid, tid);
+    ret_name[0] = '\0';
     FILE *file = fopen(path, "re");
-    if (file && fgets(name, sizeof(name), file))
-        name[strcspn(name, "\n")] = '\0';
+    if (file && fgets(ret_name, NAME_SIZE, file))
+        ret_name[strcspn(ret_name, "\n")] = '\0';
     if (file)
         (void)fclose(file);
-    if (strncmp(name, "iou-", 4) == 0 || strncmp(name, "kvm-", 4) == 0)
-        return 0; /* the kernel's own: they run no program */
-    pid_t victim = start_victim(target->pid);
+}
+
+/* All attempts on a thread that stands still, which then goes on. */
+static int attack_tracee(struct tracee *tracee, const char *name, struct settings *settings)
+{
+    pid_t victim = start_victim(tracee->target->pid);
+    if (victim < 0) /* which kill would take for all processes */
+        return complain("fork: %s", strerror(errno));
     setting_put(settings, "victim", "%d", victim);
     setting_put(settings, "victim_mem", "/proc/%d/mem", victim);
-    int rc = tracee_attach(target, tid, &tracee);
     const char *only = setting_find(settings, "only");
-    for (size_t l = 0; rc == 0 && l < ARRAY_LEN(lists); l++) {
+    for (size_t l = 0; l < ARRAY_LEN(lists); l++) {
         for (size_t i = 0; i < lists[l]->count; i++) {
             const struct attempt *attempt = &lists[l]->attempts[i];
             size_t step = 0;
             if (only ? strcmp(only, attempt->name) != 0 : attempt->is_deadly)
                 continue;
             prepare(settings);
-            struct outcome outcome = attempt_make(&tracee, settings, attempt, &step);
+            struct outcome outcome = attempt_make(tracee, settings, attempt, &step);
             say(name, attempt, outcome, step);
         }
     }
-    if (rc == 0)
-        rc = tracee_detach(&tracee);
+    int rc = tracee_detach(tracee);
     (void)kill(victim, SIGKILL);
     (void)waitpid(victim, NULL, WNOHANG); /* a thread of the target may have it as its own */
     return rc;
 }
 
-static int attack(pid_t pid, struct settings *settings)
+static int attack_thread(const struct target *target, pid_t tid, struct settings *settings)
 {
-    struct target target;
+    char name[NAME_SIZE];
+    struct tracee tracee;
+    read_name(target->pid, tid, name);
+    if (strncmp(name, "iou-", 4) == 0 || strncmp(name, "kvm-", 4) == 0)
+        return 0; /* the kernel's own: they run no program */
+    if (tracee_attach(target, tid, &tracee) < 0)
+        return -1;
+    return attack_tracee(&tracee, name, settings);
+}
+
+static int attack_threads(const struct target *target, struct settings *settings)
+{
     char path[64];
     pid_t tids[THREADS_MAX];
     size_t count = 0;
-    int rc = target_open(pid, &target);
-    if (rc < 0)
-        return rc;
-    (void)snprintf(path, sizeof(path), "/proc/%d/task", pid);
+    int rc = 0;
+    (void)snprintf(path, sizeof(path), "/proc/%d/task", target->pid);
     DIR *dir = opendir(path);
     for (const struct dirent *entry; dir && count < THREADS_MAX && (entry = readdir(dir));)
         if (isdigit((unsigned char)entry->d_name[0]))
@@ -263,8 +280,35 @@ static int attack(pid_t pid, struct settings *settings)
     if (dir)
         (void)closedir(dir);
     for (size_t i = 0; i < count; i++)
-        if (attack_thread(&target, tids[i], settings) < 0)
+        if (attack_thread(target, tids[i], settings) < 0)
             rc = -1;
+    return rc;
+}
+
+/* fc_prefetch lives for milliseconds: it is caught as it is made, and held where it begins to work,
+ * which is behind its walls. */
+static int attack_prefetch(const struct target *target, struct settings *settings)
+{
+    char name[NAME_SIZE];
+    struct tracee tracee;
+    if (tracee_await(target) < 0)
+        return -1;
+    (void)puts("ready");
+    (void)fflush(stdout);
+    if (tracee_attach_new(target, SYS_lseek, &tracee) < 0)
+        return -1;
+    read_name(target->pid, tracee.tid, name);
+    return attack_tracee(&tracee, name, settings);
+}
+
+static int attack(pid_t pid, struct settings *settings)
+{
+    struct target target;
+    int rc = target_open(pid, &target);
+    if (rc < 0)
+        return rc;
+    rc = setting_find(settings, "prefetch") ? attack_prefetch(&target, settings)
+                                            : attack_threads(&target, settings);
     target_close(&target);
     return rc;
 }

@@ -22,6 +22,9 @@
 #define RED_ZONE 128u
 #define TEXT_CHUNK 65536u
 #define STOP_SYSCALL (SIGTRAP | 0x80)
+#define OPTIONS                                                                                    \
+    (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE)
+#define NEW_THREAD_S 20u
 #ifndef SYS_SECCOMP
 #define SYS_SECCOMP 1 /* si_code */
 #endif
@@ -147,14 +150,23 @@ static enum stop run_to(struct tracee *tracee, enum __ptrace_request request, en
     }
 }
 
+/* Of a thread that stands still. */
+static int save(struct tracee *tracee)
+{
+    if (ptrace(PTRACE_GETREGS, tracee->tid, NULL, &tracee->saved) < 0)
+        return complain("thread %d did not stop", tracee->tid);
+    tracee->scratch = (tracee->saved.rsp - RED_ZONE - TRACEE_SCRATCH_SIZE) & ~63ull;
+    if (tracee_read(tracee, tracee->scratch, tracee->saved_scratch, TRACEE_SCRATCH_SIZE) < 0)
+        return complain("thread %d has no room below its stack pointer", tracee->tid);
+    return 0;
+}
+
 int tracee_attach(const struct target *target, pid_t tid, struct tracee *ret_tracee)
 {
-    const uintptr_t options =
-        PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE;
     struct tracee tracee = {.target = target, .tid = tid};
     bool is_late = false;
     int signum = 0;
-    if (ptrace(PTRACE_SEIZE, tid, NULL, options) < 0)
+    if (ptrace(PTRACE_SEIZE, tid, NULL, (uintptr_t)OPTIONS) < 0)
         return complain("ptrace of thread %d: %s", tid, strerror(errno));
     if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) < 0)
         return complain("stop of thread %d: %s", tid, strerror(errno));
@@ -163,12 +175,62 @@ int tracee_attach(const struct target *target, pid_t tid, struct tracee *ret_tra
         keep_signal(&tracee, signum);
         stop = run_to(&tracee, PTRACE_CONT, STOP_EVENT, &is_late);
     }
-    if (stop != STOP_EVENT || ptrace(PTRACE_GETREGS, tid, NULL, &tracee.saved) < 0)
+    if (stop != STOP_EVENT)
         return complain("thread %d did not stop", tid);
-    tracee.scratch = (tracee.saved.rsp - RED_ZONE - TRACEE_SCRATCH_SIZE) & ~63ull;
-    if (pread(target->mem_fd, tracee.saved_scratch, TRACEE_SCRATCH_SIZE, (off_t)tracee.scratch) !=
-        TRACEE_SCRATCH_SIZE)
-        return complain("thread %d has no room below its stack pointer", tid);
+    if (save(&tracee) < 0)
+        return -1;
+    *ret_tracee = tracee;
+    return 0;
+}
+
+int tracee_await(const struct target *target)
+{
+    if (ptrace(PTRACE_SEIZE, target->pid, NULL, (uintptr_t)OPTIONS) < 0)
+        return complain("ptrace of process %d: %s", target->pid, strerror(errno));
+    return 0;
+}
+
+/* The first thread goes on when it has made one. Returns its number, or -1 as above. */
+static pid_t take_new(pid_t pid)
+{
+    unsigned long tid = 0;
+    int status = 0;
+    (void)alarm(NEW_THREAD_S);
+    while (tid == 0 && waitpid(pid, &status, __WALL) == pid && WIFSTOPPED(status)) {
+        int event = status >> 16;
+        if (event == PTRACE_EVENT_CLONE)
+            (void)ptrace(PTRACE_GETEVENTMSG, pid, NULL, &tid); /* cannot fail in this stop */
+        else
+            (void)ptrace(PTRACE_CONT, pid, NULL, (uintptr_t)(event ? 0 : WSTOPSIG(status)));
+    }
+    (void)alarm(0);
+    if (tid == 0)
+        return complain("process %d has made no thread within %u s", pid, NEW_THREAD_S);
+    if (ptrace(PTRACE_DETACH, pid, NULL, NULL) < 0)
+        return complain("thread %d could not go on: %s", pid, strerror(errno));
+    return (pid_t)tid;
+}
+
+int tracee_attach_new(const struct target *target, long nr, struct tracee *ret_tracee)
+{
+    struct tracee tracee = {.target = target, .tid = take_new(target->pid)};
+    struct user_regs_struct regs = {.orig_rax = ~0ull};
+    bool is_late = false;
+    int signum = 0;
+    if (tracee.tid < 0)
+        return -1;
+    enum stop stop = wait_stop(&tracee, &signum, &is_late); /* as it begins */
+    while (stop != STOP_GONE && !is_late && regs.orig_rax != (unsigned long long)nr) {
+        stop = run_to(&tracee, PTRACE_SYSCALL, STOP_CALL, &is_late); /* in */
+        if (stop == STOP_CALL)
+            stop = run_to(&tracee, PTRACE_SYSCALL, STOP_CALL, &is_late); /* and out */
+        if (stop == STOP_CALL && ptrace(PTRACE_GETREGS, tracee.tid, NULL, &regs) < 0)
+            stop = STOP_GONE;
+    }
+    if (stop == STOP_GONE || is_late)
+        return complain("thread %d, which was made, did not come to call %ld", tracee.tid, nr);
+    if (save(&tracee) < 0)
+        return -1;
     *ret_tracee = tracee;
     return 0;
 }

@@ -60,6 +60,13 @@ void target_close(struct target *target);
 /* Stops the thread and saves it. Returns 0, or -1 with a sentence on stderr. */
 MUST_CHECK int tracee_attach(const struct target *target, pid_t tid, struct tracee *ret_tracee);
 
+/* Has the kernel stop the next thread that the first one makes. Returns 0, or -1 as above. */
+MUST_CHECK int tracee_await(const struct target *target);
+
+/* Waits for that thread, and saves it behind its first call of that number. Returns 0, or -1 with a
+ * sentence on stderr. */
+MUST_CHECK int tracee_attach_new(const struct target *target, long nr, struct tracee *ret_tracee);
+
 /* Puts everything back and lets the thread go on. Returns 0, or -1 when it is gone. */
 MUST_CHECK int tracee_detach(struct tracee *tracee);
 
