@@ -69,8 +69,10 @@
     (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_SIGHAND | CLONE_THREAD |            \
      CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
 
-/* glibc's SIGRTMIN: its own two are below. */
+/* glibc's SIGRTMIN: its own two are below. musl's own three are. */
+#define SIGNAL_SETXID 33
 #define SIGNAL_KICK 34
+#define SIGNAL_KICK_MUSL 35
 
 /* Newer than Debian 12's headers. */
 #ifndef SO_PEERPIDFD
@@ -98,7 +100,9 @@ const struct sec_rule sec_rules[] = {
     CALL(exit, ALL, "a thread's end"),
     CALL(exit_group, ALL, "the process's end, which any thread may have to bring"),
     CALL(rt_sigprocmask, ALL, "glibc blocks signals around a thread's start and end, and in abort"),
-    CALL(rt_sigaction, START, "handlers; glibc's, for threads"),
+    WITH(rt_sigaction, 0, SIGNAL_SETXID, START, "glibc's, with the first thread"),
+    WITH(rt_sigaction, 0, SIGNAL_KICK, START, "what kicks a vCPU out of KVM_RUN"),
+    WITH(rt_sigaction, 0, SIGNAL_KICK_MUSL, START, "what clients take for that"),
     WITH(rt_sigaction, 0, SIGABRT, ALL, "abort puts the default back; SIGSYS keeps its handler"),
     CALL(rt_sigtimedwait, ALL,
          "a file over its size limit is an error and no signal: that is taken away"),
