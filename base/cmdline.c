@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/ck.h"
@@ -186,7 +187,7 @@ int cmdline_parse(const struct cmdline *cmdline, int argc, char *const *argv, vo
     return 0;
 }
 
-bool cmdline_is_u64(const char *text)
+bool cmdline_parse_u64(const char *text, uint64_t *ret_value)
 {
     uint64_t value = 0;
     const char *c = text + (*text == '+');
@@ -197,7 +198,18 @@ bool cmdline_is_u64(const char *text)
             !ck_add(value, (uint64_t)(*c - '0'), &value))
             return false;
     }
+    if (ret_value)
+        *ret_value = value;
     return true;
+}
+
+int cmdline_parse_fd(const char *text)
+{
+    enum { DIGITS_MAX = 6 }; /* the kernel's own limit is 1,048,576 */
+    size_t len = strspn(text, "0123456789");
+    if (len == 0 || len > DIGITS_MAX || text[len] != '\0')
+        return -1;
+    return (int)strtol(text, NULL, 10);
 }
 
 size_t cmdline_help(const struct cmdline *cmdline, char *buf, size_t size)

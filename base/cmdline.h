@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -56,8 +57,11 @@ MUST_CHECK int cmdline_parse(const struct cmdline *cmdline, int argc, char *cons
  * length. */
 size_t cmdline_help(const struct cmdline *cmdline, char *buf, size_t size);
 
-/* Is it a decimal number below 2^64? */
-bool cmdline_is_u64(const char *text);
+/* Is it a decimal number below 2^64? ret_value: it; NULL: the question is all. */
+bool cmdline_parse_u64(const char *text, uint64_t *ret_value);
+
+/* A descriptor's number as users name one: digits alone. Returns it, or -1. */
+int cmdline_parse_fd(const char *text);
 
 /* Last path component of argv[0]; `fallback` when there is none. Borrowed from the arguments. */
 const char *cmdline_program_name(const char *argv0, const char *fallback);

@@ -5,7 +5,6 @@
 #include "jailer/args.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define OPTION(n, k, member, must, def, text) WITH(n, k, member, must, def, NULL, text)
@@ -78,10 +77,8 @@ size_t jail_args_help(char *buf, size_t size)
 int jail_id_parse(const char *text, const char *what, uint32_t *ret_id, struct err *err)
 {
     uint64_t value = 0;
-    if (cmdline_is_u64(text))
-        value = strtoull(text, NULL, 10);
     /* All ones means "no change" to the kernel. */
-    if (!cmdline_is_u64(text) || value >= UINT32_MAX)
+    if (!cmdline_parse_u64(text, &value) || value >= UINT32_MAX)
         return err_set(err, -EINVAL, "Invalid %s: %s", what, text);
     *ret_id = (uint32_t)value;
     return 0;
@@ -97,12 +94,12 @@ static int parse_limit(const char *text, struct jail_limits *limits, struct err 
     bool is_no_file = len == strlen("no-file") && memcmp(text, "no-file", len) == 0;
     if (!is_fsize && !is_no_file)
         return err_set(err, -EINVAL, "Invalid resource argument: %.*s", (int)len, text);
-    if (!cmdline_is_u64(equals + 1))
+    uint64_t value = 0;
+    if (!cmdline_parse_u64(equals + 1, &value))
         return err_set(err, -EINVAL,
                        "Invalid limit value for resource: %s: a number from 0 to 2^64 - 1 is "
                        "expected",
                        equals + 1);
-    uint64_t value = strtoull(equals + 1, NULL, 10);
     if (is_no_file) {
         limits->no_file = value;
         return 0;

@@ -37,6 +37,8 @@ struct jail_args {
     int rest; /* index in argv of what the monitor gets */
 };
 
+/* Parses argv[1..argc) by the grammar of cmdline_parse. ret_args: borrows from argv; set only when
+ * all is well. Returns 0, or -EINVAL with the reference's sentence. Spec: cli.md I.1. */
 MUST_CHECK int jail_args_parse(int argc, char *const *argv, struct jail_args *ret_args,
                                struct err *err);
 

@@ -29,10 +29,6 @@ MUST_CHECK int jail_cgroup_write(const char *path, const char *value, size_t len
 MUST_CHECK int jail_cgroup_add_procs(struct jail_cgroups *cgroups, const char *mount,
                                      const char *dir, const char *file, struct err *err);
 
-/* The path of a process in the cgroup2 hierarchy, by the text of its /proc/PID/cgroup. ret_path:
- * PATH_MAX, without the leading slash. Returns 1, or 0: there is none. */
-MUST_CHECK int jail_cgroup_find_own(const char *text, char *ret_path);
-
 MUST_CHECK int jail_cgroups_make_v1(struct jail_cgroups *cgroups, struct jail_undo *undo,
                                     struct err *err);
 MUST_CHECK int jail_cgroups_make_v2(struct jail_cgroups *cgroups, struct jail_undo *undo,

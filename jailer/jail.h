@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One jail: what was asked for, checked; what has been made. The steps in their order are main.c's;
- * a file a step. Thread: main, the only one; behind a fork the child that goes on. Spec: cli.md I.
+ * a file a step. A step returns 0, or -errno with the sentence of what failed; what it has made by
+ * then is noted and taken back by jail_take_back. Thread: main, the only one; behind a fork the
+ * child that goes on. Spec: cli.md I.
  */
 #pragma once
 
@@ -90,7 +92,7 @@ void jail_lift_limits(void);
 
 /* The network policy: judged before anything is changed; loaded, attached and pinned while the
  * bpf file system is in sight; taken off again when a later step fails. */
-MUST_CHECK int jail_read_policy(struct jail *jail, struct err *err);
+MUST_CHECK int jail_check_policy(struct jail *jail, struct err *err);
 MUST_CHECK int jail_attach_policy(struct jail *jail, struct err *err);
 void jail_detach_policy(struct jail *jail);
 

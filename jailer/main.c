@@ -130,7 +130,7 @@ int main(int argc, char **argv)
         return answer_query(&args, cmdline_program_name(argv[0], "mayfly-jailer"), &err);
     if (jail_check(&jail, &args, &err) < 0)
         return fail(&err);
-    if (check_rights(&jail, &err) < 0 || jail_read_policy(&jail, &err) < 0)
+    if (check_rights(&jail, &err) < 0 || jail_check_policy(&jail, &err) < 0)
         return fail(&err);
     (void)build(&jail, argc, argv, &err);
     return fail(&err);

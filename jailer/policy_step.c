@@ -10,7 +10,7 @@
 #include "jailer/jail.h"
 #include "jailer/policy_file.h"
 
-int jail_read_policy(struct jail *jail, struct err *err)
+int jail_check_policy(struct jail *jail, struct err *err)
 {
     const char *path = jail->args->policy;
     if (!path)

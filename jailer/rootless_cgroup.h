@@ -9,6 +9,10 @@
 #include "base/err.h"
 #include "jailer/jail.h"
 
+/* The path of a process in the cgroup2 hierarchy, by the text of its /proc/PID/cgroup. ret_path:
+ * PATH_MAX, without the leading slash. Returns 1, or 0: there is none. */
+MUST_CHECK int jail_cgroup_find_own(const char *text, char *ret_path);
+
 /*
  * Finds the jailer's own cgroup and whether the one that the monitor's is to be made in is the
  * user's: --parent-cgroup, relative to the hierarchy, or the jailer's own. Returns 0, or -errno

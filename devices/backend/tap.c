@@ -14,6 +14,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/cmdline.h"
 #include "base/fd.h"
 
 #define TUN_PATH "/dev/net/tun"
@@ -95,11 +96,7 @@ static int inherited_fd(const char *name)
     static const char scheme[] = "fd:";
     if (strncmp(name, scheme, strlen(scheme)) != 0)
         return -1;
-    const char *digits = name + strlen(scheme);
-    size_t len = strlen(digits);
-    if (len == 0 || len > 6 || strspn(digits, "0123456789") != len)
-        return -1;
-    return (int)strtol(digits, NULL, 10);
+    return cmdline_parse_fd(name + strlen(scheme));
 }
 
 static int open_inherited(const char *name, int inherited, int *ret_fd, struct err *err)

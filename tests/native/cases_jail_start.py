@@ -137,6 +137,8 @@ def jail_gives_null_for_each_closed_standard_stream(t):
         jail.pids.append(process.pid)
         pid = jail.pid()
         wait_until("the program", lambda pid=pid: os.readlink(f"/proc/{pid}/exe").endswith("/probe"))
+        # It opens directories of its own for a moment.
+        wait_until("three descriptors", lambda pid=pid: len(open_fds(pid)) == 3)
         fds = open_fds(pid)
         equal(f"descriptors without {closed}", ([0, 1, 2], set(closed)),
               (sorted(fds), {fd for fd, what in fds.items() if what == "/dev/null"}))

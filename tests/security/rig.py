@@ -79,11 +79,6 @@ class Host:
             listener.close()
 
 
-def options():
-    """The monitor's own, to see which walls this build has."""
-    return subprocess.run([native.BINARY, "--help"], capture_output=True, text=True, check=True).stdout
-
-
 class Vm:
     """A monitor of one mode: `bare`, `jailed`, `shared`: jailed, but in the host's pid and network namespaces, or
     `rootless`: jailed by an ordinary user. It has an Async disk, a vsock and a guest that only counts; `inside` is the

@@ -117,7 +117,7 @@ int app_args_check_numbers(const struct app_args *args, struct err *err)
         {"start-time-us", args->start_time_us, "u64"},
     };
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
-        if (numbers[i].text && !cmdline_is_u64(numbers[i].text))
+        if (numbers[i].text && !cmdline_parse_u64(numbers[i].text, NULL))
             return err_set(err, -EINVAL, "'%s' parameter expected to be of '%s' type.",
                            numbers[i].name, numbers[i].type);
     return 0;

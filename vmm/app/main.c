@@ -26,7 +26,7 @@
 #include "vmm/app/exit_code.h"
 #include "vmm/app/host_check.h"
 #include "vmm/app/logger.h"
-#include "vmm/app/policy.h"
+#include "vmm/app/policy_counters.h"
 #include "vmm/app/run.h"
 #include "vmm/app/sandbox.h"
 #include "vmm/app/signals.h"

@@ -8,6 +8,7 @@
 
 #include "base/attr.h"
 #include "jailer/cgroup_int.h"
+#include "jailer/rootless_cgroup.h"
 #include "tests/unit/unit.h"
 
 static int parse(const char *text, const char *version, struct jail_cgroups *ret, struct err *err)

@@ -2,7 +2,7 @@
 /*
  * A page of counters, mapped for reading.
  */
-#include "vmm/app/policy.h"
+#include "vmm/app/policy_counters.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cmdline.h"
 #include "base/metrics.h"
 #include "jailer/policy/wire.h"
 
@@ -29,10 +30,9 @@ static int fail(const char *fd_text, int code, const char *why, struct err *err)
 int app_policy_show(const char *fd_text, struct err *err)
 {
     struct stat st;
-    size_t digits = strspn(fd_text, "0123456789");
-    if (digits == 0 || digits > 6 || fd_text[digits] != '\0')
+    int fd = cmdline_parse_fd(fd_text);
+    if (fd < 0)
         return fail(fd_text, -EINVAL, "a descriptor's number is expected", err);
-    int fd = (int)strtol(fd_text, NULL, 10);
     if (fstat(fd, &st) < 0)
         return fail(fd_text, -errno, "nothing was inherited under this number", err);
     if ((st.st_mode & S_IFMT) != 0) /* files of the kernel's own have no kind */
