@@ -73,6 +73,22 @@ struct {
     __type(value, struct buckets);
 } limits SEC(".maps");
 
+struct ipv4 {
+    __u8 version_len, tos;
+    __be16 len, id, fragment;
+    __u8 ttl, protocol;
+    __be16 sum;
+    __be32 source, target;
+};
+
+/* A frame's first bytes, read at once: each reading is a call. */
+struct start {
+    __u8 pad[2];
+    struct ethhdr eth;
+    struct ipv4 ip;
+    __be16 ports[2];
+};
+
 /* One frame, taken apart. */
 struct frame {
     __u8 source[16];
@@ -191,25 +207,39 @@ static __always_inline bool read_icmp4(struct __sk_buff *skb, __u32 off, struct 
     return (type != 0 && type != 8) || read_echo(skb, off, type == 8, frame);
 }
 
+static __always_inline void read_ends(const struct ipv4 *ip, struct frame *frame)
+{
+    frame->family = POL_IPV4;
+    from_ipv4(frame->source, ip->source);
+    from_ipv4(frame->target, ip->target);
+    frame->protocol = ip->protocol;
+}
+
+/* Most frames: what has no options, is no fragment, and has ports. Those are read already. */
+static __always_inline bool read_usual(const struct start *start, struct frame *frame)
+{
+    const struct ipv4 *ip = &start->ip;
+    if (start->eth.h_proto != bpf_htons(ETH_P_IP) || ip->version_len != 0x45 ||
+        (ip->fragment & bpf_htons(FRAGMENT_MASK)) ||
+        (ip->protocol != IPPROTO_TCP && ip->protocol != IPPROTO_UDP))
+        return false;
+    read_ends(ip, frame);
+    frame->source_port = start->ports[0];
+    frame->target_port = start->ports[1];
+    frame->has_ports = true;
+    return true;
+}
+
 /* off: where the packet begins. */
 static __always_inline bool read_ipv4(struct __sk_buff *skb, __u32 off, struct frame *frame)
 {
-    struct {
-        __u8 version_len, tos;
-        __be16 len, id, fragment;
-        __u8 ttl, protocol;
-        __be16 sum;
-        __be32 source, target;
-    } ip;
+    struct ipv4 ip;
     if (bpf_skb_load_bytes(skb, off, &ip, sizeof(ip)) < 0)
         return false;
     __u32 len = (ip.version_len & 0xf) * 4;
     if (ip.version_len >> 4 != 4 || len < sizeof(ip) || has_source_route(skb, off, len))
         return false;
-    frame->family = POL_IPV4;
-    from_ipv4(frame->source, ip.source);
-    from_ipv4(frame->target, ip.target);
-    frame->protocol = ip.protocol;
+    read_ends(&ip, frame);
     if (ip.fragment & bpf_htons(FRAGMENT_MASK))
         return true; /* its ports are not seen, or are not the whole truth */
     return ip.protocol == IPPROTO_ICMP ? read_icmp4(skb, off + len, frame)
@@ -231,9 +261,11 @@ static __always_inline bool read_icmp6(struct __sk_buff *skb, __u32 off, __u8 ho
         return false;
     frame->is_message = type >= 1 && type <= 4;
     frame->quote_off = off + 8;
+    if (type >= 133 && type <= 137 && hops != 255)
+        return false; /* it came from beyond the link: nobody takes that */
     bool is_group = ((type >= 130 && type <= 132) || type == 143) && hops == 1 &&
                     frame->target[0] == 0xff && frame->target[1] == 2;
-    frame->is_neighbour = (type >= 133 && type <= 137 && hops == 255) || is_group;
+    frame->is_neighbour = (type >= 133 && type <= 137) || is_group;
     frame->is_router = type == 130 || type == 134 || type == 137;
     frame->is_advert = type == 136;
     frame->source_port = bpf_htons(POL_ICMP_OTHER | type);
@@ -383,8 +415,10 @@ static __always_inline bool take(__u64 *free_at, __u64 now, __u64 cost_ns)
 static __always_inline bool take_of_guest(const struct pol_config *config, __u32 len)
 {
     __u32 zero = 0;
+    if (!config->packets_per_s && !config->bytes_per_s)
+        return true;
     struct buckets *buckets = bpf_map_lookup_elem(&limits, &zero);
-    if (!buckets || (!config->packets_per_s && !config->bytes_per_s))
+    if (!buckets)
         return true;
     __u64 now = bpf_ktime_get_ns();
     __u64 packet_ns = config->packets_per_s ? NS_PER_S / config->packets_per_s : 0;
@@ -399,8 +433,10 @@ static __always_inline bool take_of_guest(const struct pol_config *config, __u32
 static __always_inline bool take_connection(const struct pol_config *config)
 {
     __u32 zero = 0;
+    if (!config->connections_per_s)
+        return true;
     struct buckets *buckets = bpf_map_lookup_elem(&limits, &zero);
-    if (!buckets || !config->connections_per_s)
+    if (!buckets)
         return true;
     __u64 now = bpf_ktime_get_ns();
     bpf_spin_lock(&buckets->lock);
@@ -409,9 +445,9 @@ static __always_inline bool take_connection(const struct pol_config *config)
     return good;
 }
 
-static __always_inline __u32 now_s(void)
+static __always_inline __u32 now_ticks(void)
 {
-    return (__u32)(bpf_ktime_get_coarse_ns() / NS_PER_S);
+    return (__u32)(bpf_ktime_get_coarse_ns() >> POL_TICK_SHIFT);
 }
 
 static __always_inline void make_key(struct pol_flow_key *key, __u32 direction,
@@ -428,21 +464,26 @@ static __always_inline void make_key(struct pol_flow_key *key, __u32 direction,
 static __always_inline struct pol_flow *find_flow(const struct pol_flow_key *key, __u32 now)
 {
     struct pol_flow *flow = bpf_map_lookup_elem(&flows, key);
-    __u32 idle_s = key->protocol == IPPROTO_TCP ? POL_IDLE_TCP_S : POL_IDLE_S;
-    return flow && now - flow->seen_s <= idle_s ? flow : NULL;
+    __u32 idle_max = key->protocol == IPPROTO_TCP ? POL_IDLE_TCP_TICKS : POL_IDLE_TICKS;
+    return flow && now - flow->seen_ticks <= idle_max ? flow : NULL;
 }
 
-/* An exchange that either side began with the policy's leave goes on both ways. */
-static __always_inline int judge_flow(__u32 generation, __u32 direction,
-                                      const struct pol_config *config, const struct frame *frame)
+/* May the guest be this end of an exchange with that peer? */
+static __always_inline bool is_sound(__u32 generation, const struct pol_config *config,
+                                     const struct pol_flow_key *key)
 {
-    struct pol_flow_key key;
+    return (config->allow_metadata || !is_metadata(key->peer)) &&
+           lookup(POL_SLOT(generation) * TRIES_OF_SLOT + TRIE_SOURCES, key->family, key->guest);
+}
+
+/* An exchange that either side began with the policy's leave goes on both ways. known: NULL: none
+ * is. */
+static __always_inline int judge_flow(__u32 generation, __u32 direction,
+                                      const struct pol_config *config, const struct frame *frame,
+                                      const struct pol_flow_key *key, struct pol_flow *known,
+                                      __u32 now)
+{
     __u32 slot = POL_SLOT(generation);
-    __u32 now = now_s();
-    make_key(&key, direction, frame);
-    struct pol_flow *known = find_flow(&key, now);
-    if (known && known->seen_s != now)
-        known->seen_s = now;
     if (known && known->generation == generation)
         return TC_ACT_OK;
     if (known && known->direction != direction) {
@@ -454,6 +495,7 @@ static __always_inline int judge_flow(__u32 generation, __u32 direction,
         began.target_port = frame->source_port;
         if (!may_pass(slot, known->direction & 1, config, &began))
             return drop(direction == POL_OUT ? POL_DROP_OUT : POL_DROP_IN);
+        known->is_sound = is_sound(generation, config, key);
         known->generation = generation;
         return TC_ACT_OK;
     }
@@ -461,8 +503,11 @@ static __always_inline int judge_flow(__u32 generation, __u32 direction,
         return drop(direction == POL_OUT ? POL_DROP_OUT : POL_DROP_IN);
     if (!known && !take_connection(config))
         return drop(POL_DROP_CONNECTIONS);
-    struct pol_flow flow = {.generation = generation, .direction = direction, .seen_s = now};
-    bpf_map_update_elem(&flows, &key, &flow, BPF_ANY);
+    struct pol_flow flow = {.generation = generation,
+                            .direction = direction,
+                            .is_sound = is_sound(generation, config, key),
+                            .seen_ticks = now};
+    bpf_map_update_elem(&flows, key, &flow, BPF_ANY);
     if (!known)
         count(POL_COUNT_CONNECTIONS, 1);
     return TC_ACT_OK;
@@ -478,19 +523,31 @@ static __noinline bool is_asked_for(struct __sk_buff *skb, __u32 off, __u32 kind
     if (!is_read)
         return false;
     make_key(&key, POL_OUT, &quoted);
-    struct pol_flow *flow = find_flow(&key, now_s());
+    struct pol_flow *flow = find_flow(&key, now_ticks());
     return flow && flow->generation == generation;
 }
 
 static __always_inline int judge_ip(struct __sk_buff *skb, __u32 generation, __u32 direction,
-                                    const struct pol_config *config, __u16 kind)
+                                    const struct pol_config *config, const struct start *start)
 {
     struct frame frame = {};
+    __u16 kind = bpf_ntohs(start->eth.h_proto);
     __u32 sources = POL_SLOT(generation) * TRIES_OF_SLOT + TRIE_SOURCES;
-    bool is_read =
-        kind == ETH_P_IP ? read_ipv4(skb, ETH_HLEN, &frame) : read_ipv6(skb, ETH_HLEN, &frame);
+    bool is_read = read_usual(start, &frame);
+    if (!is_read)
+        is_read =
+            kind == ETH_P_IP ? read_ipv4(skb, ETH_HLEN, &frame) : read_ipv6(skb, ETH_HLEN, &frame);
     if (!is_read)
         return drop(POL_DROP_KIND);
+    struct pol_flow_key key;
+    __u32 now = now_ticks();
+    make_key(&key, direction, &frame);
+    struct pol_flow *known = find_flow(&key, now);
+    if (known && known->generation == generation && (known->is_sound || direction == POL_IN)) {
+        if (known->seen_ticks != now)
+            known->seen_ticks = now;
+        return TC_ACT_OK; /* all that is below was asked when it began */
+    }
     if (direction == POL_OUT) {
         if (!is_own(&frame, config, sources))
             return drop(POL_DROP_SOURCE);
@@ -507,27 +564,29 @@ static __always_inline int judge_ip(struct __sk_buff *skb, __u32 generation, __u
     if (frame.is_message && direction == POL_IN &&
         is_asked_for(skb, frame.quote_off, kind, generation))
         return TC_ACT_OK;
-    return judge_flow(generation, direction, config, &frame);
+    return judge_flow(generation, direction, config, &frame, &key, known, now);
 }
 
 static __always_inline int judge(struct __sk_buff *skb, __u32 direction)
 {
-    struct ethhdr eth;
+    struct start start = {};
+    const __u32 start_len = sizeof(start) - offsetof(struct start, eth);
     __u32 zero = 0;
     struct pol_live *state = bpf_map_lookup_elem(&live, &zero);
-    if (!state || bpf_skb_load_bytes(skb, 0, &eth, sizeof(eth)) < 0)
+    if (!state || (bpf_skb_load_bytes(skb, 0, &start.eth, start_len) < 0 &&
+                   bpf_skb_load_bytes(skb, 0, &start.eth, sizeof(start.eth)) < 0))
         return drop(POL_DROP_KIND);
     __u32 generation = *(volatile __u32 *)&state->generation; /* once, for all of this frame */
     const struct pol_config *config = &state->config[POL_SLOT(generation)];
-    __u16 kind = bpf_ntohs(eth.h_proto);
+    __u16 kind = bpf_ntohs(start.eth.h_proto);
     int verdict;
 
-    if (direction == POL_OUT && !is_same_mac(eth.h_source, config->mac))
+    if (direction == POL_OUT && !is_same_mac(start.eth.h_source, config->mac))
         return drop(POL_DROP_MAC);
     if (skb->vlan_present || (kind != ETH_P_IP && kind != ETH_P_IPV6 && kind != ETH_P_ARP))
         return drop(POL_DROP_KIND);
     if (kind != ETH_P_ARP)
-        verdict = judge_ip(skb, generation, direction, config, kind);
+        verdict = judge_ip(skb, generation, direction, config, &start);
     else if (direction == POL_OUT)
         verdict = judge_arp(skb, config, POL_SLOT(generation) * TRIES_OF_SLOT + TRIE_SOURCES);
     else

@@ -130,6 +130,18 @@ def policy_lets_no_fragment_of_ipv6_past_a_rule_of_its_protocol(net):
 
 @case
 @in_namespace
+def policy_of_what_the_host_began_lets_the_guest_answer_as_itself_alone(net):
+    """An exchange is known; but its end is another's address, or its peer one that the guest may not send to."""
+    net.attach()
+    for host, guest, reason in ((HOST, "10.0.0.9", "source"), ("169.254.169.254", GUEST, "metadata")):
+        to_guest(from_host(ipv4(udp(b"question", source_port=6000, target_port=5000), source=host, target=guest)))
+        equal(f"from {host} to {guest}", True, comes(net, b"question"))
+        net.send(ether(0x0800, ipv4(udp(b"answer"), source=guest, target=host)))
+        equal(f"the answer of {guest} to {host}", 1, net.dropped().get(reason, 0))
+
+
+@case
+@in_namespace
 def policy_forgets_exchanges_that_are_idle_for_minutes(net):
     net.attach(egress=UDP_6000, ingress=DENY)
     listener = net.listener()
@@ -139,8 +151,8 @@ def policy_forgets_exchanges_that_are_idle_for_minutes(net):
 
     def age(seconds):
         key, = flows.keys()
-        generation, direction, seen_s = struct.unpack("III", flows.read(key))
-        flows.write(key, struct.pack("III", generation, direction, (seen_s - seconds) % (1 << 32)))
+        generation, began, seen_ticks = struct.unpack("III", flows.read(key))
+        flows.write(key, struct.pack("III", generation, began, (seen_ticks - seconds * 10**9 // (1 << 30)) % (1 << 32)))
     age(170)
     listener.sendto(b"in time", address)
     equal("after 170 s", True, comes(net, b"in time"))
