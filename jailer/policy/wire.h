@@ -75,12 +75,12 @@ struct pol_flow_key {
 struct pol_flow {
     __u32 generation;
     __u8 direction; /* who began */
-    __u8 is_sound; /* the guest's end is the guest's, the peer no metadata address that is closed */
+    __u8 is_sound;  /* its guest's end is the guest's, its peer none that is closed */
     __u8 pad[2];
     __u32 seen_ticks; /* when a frame of it passed, on the monotonic clock; wraps */
 };
-/* One that was idle for longer is none: 5 days and 180 s, as long as Linux's own connection tracking
- * has it. A tick is 2^30 ns: a shift is cheaper than a division. */
+/* One that was idle for longer is none: 5 days and 180 s, as Linux's own connection tracking has it.
+ * A tick is 2^30 ns: a shift is cheaper than a division. */
 #define POL_TICK_SHIFT 30
 #define POL_IDLE_TCP_TICKS 402331
 #define POL_IDLE_TICKS 168

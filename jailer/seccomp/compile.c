@@ -5,9 +5,11 @@
 #include "jailer/seccomp/compile.h"
 
 #include <errno.h>
+#include <linux/audit.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -154,28 +156,31 @@ static int add_rule(struct sec_compiler *compiler, size_t idx, enum sec_filter w
     return sec_compiler_add(compiler, action, rule->call, NULL, 0, err);
 }
 
-/* Is it `if (A == k) goto` the same place as the one behind it, else that one? */
-static bool is_link(const struct sock_filter *insn)
+/* Puts a rule about one argument's lower 32 bits in front of all others: the tree of calls and the
+ * chain of values come after it. Jumps are relative, so that what is behind stays as it is. */
+static int prepend(struct sec_compiled *compiled, const struct sec_rule *rule, struct err *err)
 {
-    return insn[0].code == (BPF_JMP | BPF_JEQ | BPF_K) && insn[0].jf == 0 &&
-           insn[1].code == insn[0].code && insn[0].jt == insn[1].jt + 1;
-}
-
-/* libseccomp compares a call's values in falling order. In such a chain, all of whose links lead to
- * one place, the hot one changes places with the first. */
-static void favour(struct sec_compiled *compiled, uint32_t value)
-{
-    for (uint32_t at = 1; at < compiled->count; at++) {
-        struct sock_filter *insn = &compiled->insns[at];
-        if (insn->code != (BPF_JMP | BPF_JEQ | BPF_K) || insn->k != value)
-            continue;
-        struct sock_filter *first = insn;
-        while (first > compiled->insns && is_link(first - 1))
-            first--;
-        insn->k = first->k;
-        first->k = value;
-        return;
-    }
+    const uint32_t value_off =
+        (uint32_t)offsetof(struct seccomp_data, args) + 8u * rule->checks[0].arg;
+    const int number = seccomp_syscall_resolve_name_arch(SCMP_ARCH_X86_64, rule->call);
+    const struct sock_filter first[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 0, 5),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)number, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, value_off),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)rule->checks[0].value, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    if (number < 0 || rule->checks_count != 1 || rule->checks[0].mask != UINT32_MAX)
+        return err_set(err, -EINVAL, "%s: a hot rule is about 32 bits of one argument", rule->call);
+    if (compiled->count + ARRAY_LEN(first) > SEC_INSNS_MAX)
+        return err_set(err, -EFBIG, "the filter has more than %u instructions", SEC_INSNS_MAX);
+    memmove(compiled->insns + ARRAY_LEN(first), compiled->insns,
+            compiled->count * sizeof(compiled->insns[0]));
+    memcpy(compiled->insns, first, sizeof(first));
+    compiled->count += ARRAY_LEN(first);
+    return 0;
 }
 
 int sec_compile_rules(enum sec_filter which, struct sec_compiled *ret_compiled, struct err *err)
@@ -191,6 +196,6 @@ int sec_compile_rules(enum sec_filter which, struct sec_compiled *ret_compiled, 
     sec_compiler_free(compiler);
     for (size_t i = 0; i < sec_rules_count && rc == 0; i++)
         if (sec_rules[i].is_hot && holds_in(&sec_rules[i], which))
-            favour(ret_compiled, (uint32_t)sec_rules[i].checks[0].value);
+            rc = prepend(ret_compiled, &sec_rules[i], err);
     return rc;
 }

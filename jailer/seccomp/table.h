@@ -39,7 +39,7 @@ struct sec_rule {
     uint32_t checks_count;
     struct sec_check checks[SEC_CHECKS_MAX];
     int error;   /* not allowed, but answered with this errno instead of a trap; 0: allowed */
-    bool is_hot; /* compared first of all that are compared with the same argument */
+    bool is_hot; /* looked for ahead of all others; about 32 bits of one argument */
     const char *reason; /* who needs it and for what */
 };
 

@@ -17,7 +17,7 @@ LIMITS = {
     "clone-dirty": 250,  # KiB private dirty of an idle clone of it, its RAM included, loaded by the command line
     "jailer-syscalls": 146,  # from exec to the monitor's exec, no cgroup, all four devices
     "jailer-binary": 1572864,  # bytes stripped: 1.5 MiB; libbpf, libelf and the policy's program are 0.7 of it
-    "seccomp-insns": 670,  # of the filters installed with the API and one vCPU
+    "seccomp-insns": 690,  # of the filters installed with the API and one vCPU
     "seccomp-installs": 4,  # as many: all threads', then one each for the API, the vCPU and the vmm thread
     "exits": 900,  # KVM exits until the tuned kernel's init is ready, 1 vCPU, 128 MiB
 }

@@ -23,6 +23,9 @@ CONFIDENCE = 1.96  # standard errors: 95 %
 LAB_CELLS = {"Sync, read 1": ("Sync", 1, 200, 4200), "Sync, read 32": ("Sync", 32, 200, 8200),
              "Async, read 1": ("Async", 1, 200, 4200), "Async, read 32": ("Async", 32, 200, 8200)}
 WALLS = ("on", "off")
+LEAST = "least"  # in the lab: filters that only say that execve is forbidden, and no Landlock: what the kernel takes for having any
+LEAST_POLICY = {key: {"default_action": "allow", "filter_action": "trap", "filter": [{"syscall": "execve"}]}
+                for key in ("vmm", "api", "vcpu")}
 
 
 # ---- native ------------------------------------------------------------------------------------
@@ -101,18 +104,30 @@ def lab_variant(cell, walls, count):
     variant = variants.mayfly(f"{cell} {walls} {count}", None, init_args, [disk.drive(engine)])
     if walls == "off":
         variant["argv"] += OPEN
+    if walls == LEAST:
+        variant["argv"] += ["--no-landlock", "--seccomp-filter", "/least"]
     return variant
+
+
+def least_filters(args, directory):
+    """The file of them."""
+    policy, path = (os.path.join(directory, name) for name in ("least.json", "least"))
+    with open(policy, "w", encoding="ascii") as file:
+        json.dump(LEAST_POLICY, file)
+    subprocess.run([common.built(args, "mayfly-seccomp"), "--input-file", policy, "--output-file", path], check=True)
+    return path
 
 
 def lab(args, directory, runs):
     """By the instruction clock: µs an operation with the walls and without."""
     files = common.guest_files(args)
     files["/initrd"] = disk.initrd(args, directory)
+    files["/least"] = least_filters(args, directory)
     files["/mayfly"] = common.stripped(common.monitor(args), directory)
     pairs = [{"name": f"{cell}: {walls}", "few": lab_variant(cell, walls, few), "many": lab_variant(cell, walls, many)}
-             for cell, (_, _, few, many) in LAB_CELLS.items() for walls in WALLS]
+             for cell, (_, _, few, many) in LAB_CELLS.items() for walls in (*WALLS, LEAST)]
     done = common.lab_run({"kind": "blk", "files": files, "pairs": pairs, "runs": runs, "disk": disk.PATH,
                            "disk_mib": disk.MIB, "vm_time": common.built(args, "perf/vm_time")})
     cells = {cell: {walls: [run["took_ns"] / run["count"] / 1000 for run in done["result"][f"{cell}: {walls}"]["many"]]
-                    for walls in WALLS} for cell in LAB_CELLS}
+                    for walls in (*WALLS, LEAST)} for cell in LAB_CELLS}
     return {"lab_kernel": done["lab_kernel"], "lab": cells}
