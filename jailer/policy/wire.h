@@ -79,7 +79,7 @@ struct pol_flow {
     __u8 pad[2];
     __u32 seen_ticks; /* when a frame of it passed, on the monotonic clock; wraps */
 };
-/* One that was idle for longer is none: 5 days and 180 s, as Linux's own connection tracking has it.
+/* One that was idle for longer is none: 5 days and 180 s, as Linux's connection tracking has it.
  * A tick is 2^30 ns: a shift is cheaper than a division. */
 #define POL_TICK_SHIFT 30
 #define POL_IDLE_TCP_TICKS 402331
