@@ -438,3 +438,30 @@ def jail_is_left_for_its_client_to_remove(t):
         jail.pids = []
         shutil.rmtree(os.path.join(jail.base, "probe", jail.id))
         equal("what is left", {"probe"}, set(listing(jail.base)))
+
+
+@case
+def jail_a_hundred_at_once_are_each_a_whole_one(t):
+    """Each with a user, a limit and a PID namespace of its own; nobody gets another one's, and all of them answer."""
+    jails = [Jail(t, program=BINARY, name="firecracker", ident=f"crowd-{number}") for number in range(100)]
+    parent = ("--cgroup-version", "1", "--parent-cgroup", "mayfly-crowd")
+    try:
+        runs = [jail.start(*parent, "--cgroup", f"pids.max={100 + number}", "--new-pid-ns", uid=str(20000 + number))
+                for number, jail in enumerate(jails)]
+        equal("exit statuses of the jailers", {0}, {run.wait(60) for run in runs})
+        for number, jail in enumerate(jails):
+            pid, words = jail.monitor()
+            equal(f"words, {jail.id}", ["/firecracker", "--id", jail.id], words[:3])
+            with open(f"/proc/{pid}/status", encoding="ascii") as file:
+                status = file.read()
+            contains(f"user of {jail.id}", f"Uid:\t{20000 + number}\t", status)
+            contains(f"process of {jail.id}", f"NSpid:\t{pid}\t1\n", status)
+            with open(f"/sys/fs/cgroup/pids/mayfly-crowd/{jail.id}/pids.max", encoding="ascii") as file:
+                equal(f"limit of {jail.id}", f"{100 + number}\n", file.read())
+            with open(f"/proc/{pid}/cgroup", encoding="ascii") as file:
+                contains(f"cgroups of {jail.id}", f":/mayfly-crowd/{jail.id}\n", file.read())
+            equal(f"answer of {jail.id}", jail.id, jail.api().get("/")["id"])
+    finally:
+        for jail in jails:
+            jail.kill()
+        remove_cgroups("mayfly-crowd", *(jail.id for jail in jails))
