@@ -22,16 +22,28 @@ static const struct {
     const char *path;
     unsigned major;
     unsigned minor; /* of /dev/userfaultfd: jail->userfault_minor */
+    bool is_in_net;
 } devices[JAIL_DEVICES_COUNT] = {
-    [JAIL_DEVICE_TUN] = {"/dev/net/tun", MISC_MAJOR, 200},
-    [JAIL_DEVICE_KVM] = {"/dev/kvm", MISC_MAJOR, 232},
-    [JAIL_DEVICE_URANDOM] = {"/dev/urandom", MEM_MAJOR, 9},
-    [JAIL_DEVICE_USERFAULTFD] = {"/dev/userfaultfd", MISC_MAJOR, 0},
+    [JAIL_DEVICE_TUN] = {"/dev/net/tun", MISC_MAJOR, 200, .is_in_net = true},
+    [JAIL_DEVICE_KVM] = {"/dev/kvm", MISC_MAJOR, 232, false},
+    [JAIL_DEVICE_URANDOM] = {"/dev/urandom", MEM_MAJOR, 9, false},
+    [JAIL_DEVICE_USERFAULTFD] = {"/dev/userfaultfd", MISC_MAJOR, 0, false},
 };
 
 const char *jail_device_path(enum jail_device device)
 {
     return devices[device].path;
+}
+
+bool jail_device_is_there(const struct jail *jail, enum jail_device device)
+{
+    return device != JAIL_DEVICE_USERFAULTFD || jail->userfault_minor >= 0;
+}
+
+bool jail_device_is_tun(dev_t number)
+{
+    const enum jail_device tun = JAIL_DEVICE_TUN;
+    return number == makedev(devices[tun].major, devices[tun].minor);
 }
 
 static dev_t device_number(const struct jail *jail, enum jail_device device)
@@ -129,13 +141,13 @@ static void make_urandom(struct jail *jail, int dev_fd)
 
 static int make_nodes(struct jail *jail, int dev_fd, int net_fd, struct err *err)
 {
-    int rc = give_node(jail, JAIL_DEVICE_TUN, net_fd, err);
-    if (rc == 0)
-        rc = give_node(jail, JAIL_DEVICE_KVM, dev_fd, err);
-    if (rc == 0)
-        make_urandom(jail, dev_fd);
-    if (rc == 0 && jail->userfault_minor >= 0)
-        rc = give_node(jail, JAIL_DEVICE_USERFAULTFD, dev_fd, err);
+    int rc = 0;
+    for (enum jail_device i = 0; i < JAIL_DEVICES_COUNT && rc == 0; i++) {
+        if (i == JAIL_DEVICE_URANDOM)
+            make_urandom(jail, dev_fd);
+        else if (jail_device_is_there(jail, i))
+            rc = give_node(jail, i, devices[i].is_in_net ? net_fd : dev_fd, err);
+    }
     return rc;
 }
 

@@ -13,11 +13,11 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/cmdline.h"
 #include "base/fd.h"
+#include "jailer/jail.h"
 
 #define FIRST_FD 3
 #define NAME_SIZE_MAX 64u
@@ -56,7 +56,7 @@ static int check_type(int fd, struct err *err)
     if (fstat(fd, &st) < 0)
         return err_set(err, -errno, "--keep-fd %d: %s: nothing was inherited under this number", fd,
                        ERR_OS(errno));
-    if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(10, 200))
+    if (S_ISCHR(st.st_mode) && jail_device_is_tun(st.st_rdev))
         return 0;
     if (fd_is_unix_listener(fd))
         return 0;

@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -110,6 +111,12 @@ void jail_forget(struct jail *jail);
 
 /* Where a device stands, on the host as in the jail. Static. */
 const char *jail_device_path(enum jail_device device);
+
+/* Has the host such a device? */
+bool jail_device_is_there(const struct jail *jail, enum jail_device device);
+
+/* Is that the number of /dev/net/tun? */
+bool jail_device_is_tun(dev_t number);
 
 /* Directories and device nodes in it. */
 MUST_CHECK int jail_make_devices(struct jail *jail, struct err *err);

@@ -36,8 +36,8 @@ static void add_missing(struct line *line, const struct jail *jail)
         before = ", ";
     }
     for (enum jail_device i = 0; i < JAIL_DEVICES_COUNT; i++) {
-        bool is_expected = i != JAIL_DEVICE_USERFAULTFD || jail->userfault_minor >= 0;
-        if (jail->device_fds[i] >= 0 || !is_expected) /* without KVM nothing starts */
+        if (jail->device_fds[i] >= 0 ||
+            !jail_device_is_there(jail, i)) /* without KVM nothing starts */
             continue;
         add(line, "%s%s (not open to the monitor's user)", before, jail_device_path(i));
         before = ", ";
