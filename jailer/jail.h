@@ -28,6 +28,24 @@ enum jail_device {
     JAIL_DEVICES_COUNT,
 };
 
+/* What a jail without root has besides. */
+struct jail_rootless {
+    uint32_t host_uid; /* what the host calls the monitor's user and group */
+    uint32_t host_gid;
+    uint32_t outer_uid; /* the user and group, as the namespace around the jail's calls them */
+    uint32_t outer_gid;
+    bool has_own_ids;          /* the user's own */
+    char own_cgroup[PATH_MAX]; /* the jailer's, relative to the hierarchy */
+    char home_path[PATH_MAX];  /* its directory */
+    char start_path[PATH_MAX]; /* the first on the way to leaf_path that is the user's */
+    char leaf_path[PATH_MAX];  /* the monitor's */
+    bool wants_cgroup;
+    bool is_delegated;                  /* start_path is the user's */
+    struct jail_undo cgroup_undo;       /* the first process's alone: it is in there */
+    int device_fds[JAIL_DEVICES_COUNT]; /* mounts of the host's; FD_NONE: there is none */
+    uint32_t bound_devices;             /* bits by device */
+};
+
 struct jail {
     const struct jail_args *args;
     char exec_path[PATH_MAX]; /* canonical */
@@ -52,21 +70,7 @@ struct jail {
     bool is_rooted;         /* the root is bound onto itself */
     bool is_bound;          /* the executable, over its place */
     bool is_inside;         /* the jail's root is the root */
-    /* --rootless: what the host calls the monitor's user and group, and mounts of its devices. */
-    uint32_t host_uid;
-    uint32_t host_gid;
-    uint32_t outer_uid; /* the user and group, as the namespace around the jail's calls them */
-    uint32_t outer_gid;
-    bool has_own_ids;          /* the user's own */
-    char own_cgroup[PATH_MAX]; /* the jailer's, relative to the hierarchy */
-    char home_path[PATH_MAX];  /* its directory */
-    char start_path[PATH_MAX]; /* the first on the way to leaf_path that is the user's */
-    char leaf_path[PATH_MAX];  /* the monitor's */
-    bool wants_cgroup;
-    bool is_delegated;            /* start_path is the user's */
-    struct jail_undo cgroup_undo; /* the first process's alone: it is in there */
-    int device_fds[JAIL_DEVICES_COUNT];
-    uint32_t bound_devices; /* bits by device */
+    struct jail_rootless rootless; /* with --rootless */
     struct jail_undo undo;
 };
 

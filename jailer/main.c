@@ -116,7 +116,7 @@ int main(int argc, char **argv)
     jail = (struct jail){
         .root_fd = FD_NONE, .tree_fd = FD_NONE, .null_fd = FD_NONE, .counters_fd = FD_NONE};
     for (size_t i = 0; i < JAIL_DEVICES_COUNT; i++)
-        jail.device_fds[i] = FD_NONE;
+        jail.rootless.device_fds[i] = FD_NONE;
     jail.start_us = clock_mono_ns() / NS_PER_US;
     if (fd_fill_standard() < 0)
         return EXIT_FAILURE; /* there is nowhere to say why */

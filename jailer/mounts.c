@@ -52,7 +52,7 @@ void jail_leave_root(const struct jail *jail)
     if (jail->is_bound)
         (void)umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW);
     for (enum jail_device i = 0; i < JAIL_DEVICES_COUNT; i++)
-        if (jail->bound_devices & 1u << i)
+        if (jail->rootless.bound_devices & 1u << i)
             (void)umount2(jail_device_path(i), MNT_DETACH | UMOUNT_NOFOLLOW);
 }
 

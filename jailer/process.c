@@ -98,7 +98,7 @@ static int become_user(const struct jail *jail, struct err *err)
     int rc = forget_capabilities(err);
     if (rc < 0)
         return rc;
-    if (jail->args->rootless && jail->has_own_ids)
+    if (jail->args->rootless && jail->rootless.has_own_ids)
         return 0; /* it is; the groups stay, since nobody may leave them */
     if (setgid(jail->gid) < 0)
         return err_set(err, -errno, "Failed to become group %u: %s", jail->gid, ERR_OS(errno));
@@ -176,7 +176,7 @@ static int exec_monitor(struct start *start)
         (void)signal(SIGXFSZ, SIG_IGN);
     }
     /* Root may undo. */
-    if (!(jail->args->rootless && jail->has_own_ids) && setresuid(0, 0, 0) < 0)
+    if (!(jail->args->rootless && jail->rootless.has_own_ids) && setresuid(0, 0, 0) < 0)
         rc = err_set(start->err, -errno, "Failed to become root again, to remove what was made: %s",
                      ERR_OS(errno));
     return rc;

@@ -75,21 +75,21 @@ int jail_rootless_check(struct jail *jail, struct err *err)
         return err_set(err, -EINVAL, "--rootless is for ordinary users; root jails without it");
     int rc = check_base(jail, err);
     if (rc == 0)
-        rc = choose_id("/etc/subuid", "uid", geteuid(), jail->uid, &jail->host_uid, err);
+        rc = choose_id("/etc/subuid", "uid", geteuid(), jail->uid, &jail->rootless.host_uid, err);
     if (rc == 0)
-        rc = choose_id("/etc/subgid", "gid", getegid(), jail->gid, &jail->host_gid, err);
+        rc = choose_id("/etc/subgid", "gid", getegid(), jail->gid, &jail->rootless.host_gid, err);
     if (rc < 0)
         return rc;
     rc = jail_rootless_check_cgroups(jail, err);
     if (rc < 0)
         return rc;
-    bool own_uid = jail->host_uid == geteuid();
-    if (own_uid != (jail->host_gid == getegid()))
+    bool own_uid = jail->rootless.host_uid == geteuid();
+    if (own_uid != (jail->rootless.host_gid == getegid()))
         return err_set(err, -EINVAL,
                        "--rootless: --uid and --gid have to be the user's own both (%u and %u), or "
                        "both of the user's ranges",
                        geteuid(), getegid());
-    jail->has_own_ids = own_uid;
+    jail->rootless.has_own_ids = own_uid;
     if (jail->args->netns && !own_uid)
         return err_set(err, -EINVAL,
                        "--rootless --netns: only with the user's own --uid and --gid (%u and %u), "
@@ -110,10 +110,10 @@ static int map_own(const struct jail *jail, struct err *err)
 {
     char line[64];
     int rc = write_proc("/proc/self/setgroups", "deny", err);
-    (void)snprintf(line, sizeof(line), "%u %u 1\n", jail->uid, jail->outer_uid);
+    (void)snprintf(line, sizeof(line), "%u %u 1\n", jail->uid, jail->rootless.outer_uid);
     if (rc == 0)
         rc = write_proc("/proc/self/uid_map", line, err);
-    (void)snprintf(line, sizeof(line), "%u %u 1\n", jail->gid, jail->outer_gid);
+    (void)snprintf(line, sizeof(line), "%u %u 1\n", jail->gid, jail->rootless.outer_gid);
     if (rc == 0)
         rc = write_proc("/proc/self/gid_map", line, err);
     return rc;
@@ -147,7 +147,7 @@ static int run_both_mappers(const struct jail *jail, pid_t pid, uint32_t own_uid
             return -1;
         if (child == 0)
             run_mapper(programs[i], pid, i ? own_gid : own_uid, i ? jail->gid : jail->uid,
-                       i ? jail->host_gid : jail->host_uid);
+                       i ? jail->rootless.host_gid : jail->rootless.host_uid);
         if (waitpid(child, &status, 0) < 0 || status != 0)
             return -1;
     }
@@ -204,7 +204,7 @@ static int enter_with_range(const struct jail *jail, struct err *err)
         rc = err_set(err, -EPERM,
                      "--rootless: newuidmap or newgidmap could not map user %u and group %u of the "
                      "jail to the host's %u and %u: see what it said",
-                     jail->uid, jail->gid, jail->host_uid, jail->host_gid);
+                     jail->uid, jail->gid, jail->rootless.host_uid, jail->rootless.host_gid);
     if (rc == 0 && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0))
         rc = err_set(err, -errno, "--rootless: becoming root of the user namespace: %s",
                      ERR_OS(errno));
@@ -216,7 +216,7 @@ int jail_rootless_enter(struct jail *jail, struct err *err)
     int rc = jail_rootless_join_netns(jail, err);
     if (rc < 0)
         return rc;
-    if (jail->has_own_ids) {
+    if (jail->rootless.has_own_ids) {
         rc = unshare_all(jail, err);
         if (rc == 0)
             rc = map_own(jail, err);
@@ -241,7 +241,8 @@ int jail_rootless_open_devices(struct jail *jail, struct err *err)
 {
     for (enum jail_device i = 0; i < JAIL_DEVICES_COUNT; i++) {
         const char *path = jail_device_path(i);
-        bool usable = jail->has_own_ids ? access(path, R_OK | W_OK) == 0 : is_for_all(path);
+        bool usable =
+            jail->rootless.has_own_ids ? access(path, R_OK | W_OK) == 0 : is_for_all(path);
         if (!usable && i == JAIL_DEVICE_KVM)
             return err_set(
                 err, -EACCES,
@@ -254,7 +255,7 @@ int jail_rootless_open_devices(struct jail *jail, struct err *err)
         if (fd < 0)
             return err_set(err, -errno, "--rootless: open_tree %s: %s (%s). Linux 5.2 is needed.",
                            path, ERR_OS(errno), err_name(errno));
-        jail->device_fds[i] = fd;
+        jail->rootless.device_fds[i] = fd;
     }
     return 0;
 }
@@ -264,7 +265,7 @@ int jail_rootless_bind_device(struct jail *jail, enum jail_device device, int di
 {
     const char *path = jail_device_path(device);
     struct stat st;
-    if (jail->device_fds[device] < 0)
+    if (jail->rootless.device_fds[device] < 0)
         return 0;
     FD_AUTO int made_fd =
         openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -275,10 +276,10 @@ int jail_rootless_bind_device(struct jail *jail, enum jail_device device, int di
     if (place_fd < 0 || fstat(place_fd, &st) < 0 || !S_ISREG(st.st_mode))
         return err_set(err, -EEXIST, "Failed to bind %s inside the jail: what is there is no file",
                        path);
-    if (syscall(SYS_move_mount, jail->device_fds[device], "", place_fd, "",
+    if (syscall(SYS_move_mount, jail->rootless.device_fds[device], "", place_fd, "",
                 MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
         return err_set(err, -errno, "Failed to bind %s inside the jail: %s (%s)", path,
                        ERR_OS(errno), err_name(errno));
-    jail->bound_devices |= 1u << device;
+    jail->rootless.bound_devices |= 1u << device;
     return 0;
 }

@@ -42,7 +42,7 @@ static int find_own(struct jail *jail, struct err *err)
     int rc = fd_read_file("/proc/self/cgroup", SELF_SIZE_MAX, &text, &len, err);
     if (rc < 0)
         return rc;
-    int found = jail_cgroup_find_own(text, jail->own_cgroup);
+    int found = jail_cgroup_find_own(text, jail->rootless.own_cgroup);
     free(text);
     return found ? 0
                  : err_set(err, -ENOENT,
@@ -67,7 +67,7 @@ static bool is_delegated(const char *dir)
 /* The deepest directory on the way to the monitor's that is there. */
 static void find_start(struct jail *jail, size_t mount_len)
 {
-    char *path = jail->start_path;
+    char *path = jail->rootless.start_path;
     while (strlen(path) > mount_len && access(path, F_OK) < 0)
         *strrchr(path, '/') = '\0';
 }
@@ -79,25 +79,26 @@ static int find_delegated(struct jail *jail, struct err *err)
     if (rc == 0)
         rc = find_own(jail, err);
     if (rc == 0)
-        rc = join(jail->home_path, mount, jail->own_cgroup, err);
-    const char *parent = jail->args->parent_cgroup ? jail->args->parent_cgroup : jail->own_cgroup;
+        rc = join(jail->rootless.home_path, mount, jail->rootless.own_cgroup, err);
+    const char *parent =
+        jail->args->parent_cgroup ? jail->args->parent_cgroup : jail->rootless.own_cgroup;
     if (rc == 0)
-        rc = join(jail->start_path, mount, parent, err);
+        rc = join(jail->rootless.start_path, mount, parent, err);
     if (rc == 0)
-        rc = join(jail->leaf_path, jail->start_path, jail->args->id, err);
+        rc = join(jail->rootless.leaf_path, jail->rootless.start_path, jail->args->id, err);
     if (rc < 0)
         return rc;
     jail->cgroups.parent = parent;
     find_start(jail, strlen(mount));
-    jail->is_delegated = is_delegated(jail->start_path);
+    jail->rootless.is_delegated = is_delegated(jail->rootless.start_path);
     return 0;
 }
 
 int jail_rootless_check_cgroups(struct jail *jail, struct err *err)
 {
     struct err ignored = ERR_INIT;
-    jail->wants_cgroup = jail->cgroups.values_count > 0 || jail->args->parent_cgroup;
-    if (!jail->wants_cgroup) { /* the start line says whether there could be limits */
+    jail->rootless.wants_cgroup = jail->cgroups.values_count > 0 || jail->args->parent_cgroup;
+    if (!jail->rootless.wants_cgroup) { /* the start line says whether there could be limits */
         (void)find_delegated(jail, &ignored);
         return 0;
     }
@@ -108,21 +109,23 @@ int jail_rootless_check_cgroups(struct jail *jail, struct err *err)
     int rc = find_delegated(jail, err);
     if (rc < 0)
         return err_prefix(err, "--rootless --cgroup: ");
-    jail->cgroups.home = jail->home_path;
-    jail->cgroups.start = jail->start_path;
-    jail->cgroups.leaf = jail->leaf_path;
-    if (jail->is_delegated)
+    jail->cgroups.home = jail->rootless.home_path;
+    jail->cgroups.start = jail->rootless.start_path;
+    jail->cgroups.leaf = jail->rootless.leaf_path;
+    if (jail->rootless.is_delegated)
         return 0;
     return err_set(err, -EPERM,
                    "--rootless: cgroup %s is not delegated to user %u, so that nothing can be "
                    "limited there. Start the jailer by systemd-run --user --scope -p Delegate=yes, "
                    "name another by --parent-cgroup, or leave --cgroup out.",
-                   jail->start_path, geteuid());
+                   jail->rootless.start_path, geteuid());
 }
 
 int jail_rootless_make_cgroups(struct jail *jail, struct err *err)
 {
-    return jail->wants_cgroup ? jail_cgroups_make(&jail->cgroups, &jail->cgroup_undo, err) : 0;
+    return jail->rootless.wants_cgroup
+               ? jail_cgroups_make(&jail->cgroups, &jail->rootless.cgroup_undo, err)
+               : 0;
 }
 
 /* ------------------------------------------------------------------ back again */
@@ -141,8 +144,8 @@ void jail_rootless_undo_cgroups(struct jail *jail)
     const struct timespec pause = {.tv_nsec = NS_PER_US * 1000L};
     jail_cgroups_disable(&jail->cgroups);
     jail_cgroups_leave(&jail->cgroups);
-    bool made_any = jail->cgroup_undo.count > 0;
+    bool made_any = jail->rootless.cgroup_undo.count > 0;
     for (unsigned i = 0; made_any && i < EMPTY_TRIES_MAX && !is_empty(jail->cgroups.dir_fd); i++)
         (void)nanosleep(&pause, NULL);
-    jail_undo_run(&jail->cgroup_undo);
+    jail_undo_run(&jail->rootless.cgroup_undo);
 }

@@ -36,7 +36,7 @@ int jail_rootless_join_netns(struct jail *jail, struct err *err)
             return fail(path, -errno, err);
     }
     /* As the namespace calls them in which the jail's is made. */
-    jail->outer_uid = geteuid();
-    jail->outer_gid = getegid();
+    jail->rootless.outer_uid = geteuid();
+    jail->rootless.outer_gid = getegid();
     return 0;
 }

@@ -32,17 +32,17 @@ static void add_missing(struct line *line, const struct jail *jail)
     const char *before = "; not: ";
     if (jail->cgroups.values_count == 0) {
         add(line, "%scgroup limits (%s)", before,
-            jail->is_delegated ? "no --cgroup" : "no delegated cgroup v2");
+            jail->rootless.is_delegated ? "no --cgroup" : "no delegated cgroup v2");
         before = ", ";
     }
     for (enum jail_device i = 0; i < JAIL_DEVICES_COUNT; i++) {
-        if (jail->device_fds[i] >= 0 ||
+        if (jail->rootless.device_fds[i] >= 0 ||
             !jail_device_is_there(jail, i)) /* without KVM nothing starts */
             continue;
         add(line, "%s%s (not open to the monitor's user)", before, jail_device_path(i));
         before = ", ";
     }
-    int groups = jail->has_own_ids ? getgroups(0, NULL) : 0;
+    int groups = jail->rootless.has_own_ids ? getgroups(0, NULL) : 0;
     if (groups > 0)
         add(line, "%sleaving the user's supplementary groups (%d stay)", before, groups);
 }
@@ -56,7 +56,8 @@ void jail_rootless_tell(const struct jail *jail)
     add(&line, "no new privileges, resource limits%s; ",
         jail->cgroups.values_count > 0 ? ", cgroup limits" : "");
     add(&line, "user %u and group %u are the host's %u and %u%s", jail->uid, jail->gid,
-        jail->host_uid, jail->host_gid, jail->has_own_ids ? ", who started it" : "");
+        jail->rootless.host_uid, jail->rootless.host_gid,
+        jail->rootless.has_own_ids ? ", who started it" : "");
     add_missing(&line, jail);
     (void)fprintf(stderr, "%s.\n", line.text);
 }
