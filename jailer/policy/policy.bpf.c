@@ -98,6 +98,8 @@ struct frame {
     __u8 protocol;
     __u8 family;
     bool has_ports;    /* a whole datagram of TCP or UDP */
+    bool is_fragment;  /* its ports are not seen, or are not the whole truth */
+    bool is_answer;    /* to an echo */
     bool is_message;   /* an ICMP error: about an exchange, part of none */
     __u32 quote_off;   /* where the packet begins that it is about */
     bool is_neighbour; /* IPv6's ARP, and who listens to which group of the link */
@@ -152,15 +154,14 @@ static __always_inline void *lookup(__u32 trie_idx, __u8 family, const __u8 addr
 
 /* ------------------------------------------------------------------ taking apart */
 
-/* off: of the head. Sees to it that exchanges of ICMP are told apart (wire.h). */
-static __always_inline bool read_echo(struct __sk_buff *skb, __u32 off, bool is_request,
-                                      struct frame *frame)
+/* off: of the head. What exchanges of ICMP are told apart by (wire.h). */
+static __always_inline bool read_number(struct __sk_buff *skb, __u32 off, __u8 type, bool is_echo,
+                                        struct frame *frame)
 {
-    __u16 number;
-    if (bpf_skb_load_bytes(skb, off + 4, &number, sizeof(number)) < 0)
+    __u16 number = type;
+    if (is_echo && bpf_skb_load_bytes(skb, off + 4, &number, sizeof(number)) < 0)
         return false;
-    frame->source_port = is_request ? number : bpf_htons(POL_ECHO);
-    frame->target_port = is_request ? bpf_htons(POL_ECHO) : number;
+    frame->source_port = frame->target_port = number;
     return true;
 }
 
@@ -203,8 +204,8 @@ static __always_inline bool read_icmp4(struct __sk_buff *skb, __u32 off, struct 
         return false;
     frame->is_message = type == 3 || type == 11 || type == 12;
     frame->quote_off = off + 8;
-    frame->source_port = bpf_htons(POL_ICMP_OTHER | type);
-    return (type != 0 && type != 8) || read_echo(skb, off, type == 8, frame);
+    frame->is_answer = type == 0;
+    return read_number(skb, off, type, type == 0 || type == 8, frame);
 }
 
 static __always_inline void read_ends(const struct ipv4 *ip, struct frame *frame)
@@ -240,8 +241,9 @@ static __always_inline bool read_ipv4(struct __sk_buff *skb, __u32 off, struct f
     if (ip.version_len >> 4 != 4 || len < sizeof(ip) || has_source_route(skb, off, len))
         return false;
     read_ends(&ip, frame);
-    if (ip.fragment & bpf_htons(FRAGMENT_MASK))
-        return true; /* its ports are not seen, or are not the whole truth */
+    frame->is_fragment = (ip.fragment & bpf_htons(FRAGMENT_MASK)) != 0;
+    if (frame->is_fragment)
+        return true;
     return ip.protocol == IPPROTO_ICMP ? read_icmp4(skb, off + len, frame)
                                        : read_ports(skb, off + len, frame);
 }
@@ -268,9 +270,9 @@ static __always_inline bool read_icmp6(struct __sk_buff *skb, __u32 off, __u8 ho
     frame->is_neighbour = (type >= 133 && type <= 137) || is_group;
     frame->is_router = type == 130 || type == 134 || type == 137;
     frame->is_advert = type == 136;
-    frame->source_port = bpf_htons(POL_ICMP_OTHER | type);
-    if (type == 128 || type == 129)
-        return read_echo(skb, off, type == 128, frame);
+    frame->is_answer = type == 129;
+    if (!read_number(skb, off, type, type == 128 || type == 129, frame))
+        return false;
     return !frame->is_advert || bpf_skb_load_bytes(skb, off + 8, frame->advertised, 16) == 0;
 }
 
@@ -291,18 +293,18 @@ static __always_inline bool read_ipv6(struct __sk_buff *skb, __u32 off, struct f
     __builtin_memcpy(frame->target, ip.target, 16);
     off += sizeof(ip);
     frame->protocol = ip.next;
-    for (int i = 0; i < EXTENSIONS_MAX; i++) {
+    for (int i = 0; i <= EXTENSIONS_MAX; i++) {
         __u8 head[2];
         if (frame->protocol == IPPROTO_ICMPV6)
             return read_icmp6(skb, off, ip.hops, frame);
-        bool is_fragment = frame->protocol == IPPROTO_FRAGMENT;
-        if (!is_fragment && !is_extension(frame->protocol))
+        frame->is_fragment = frame->protocol == IPPROTO_FRAGMENT;
+        if (!frame->is_fragment && !is_extension(frame->protocol))
             return read_ports(skb, off, frame);
         if (frame->protocol == IPPROTO_ROUTING ||
             bpf_skb_load_bytes(skb, off, head, sizeof(head)) < 0)
             return false;
         frame->protocol = head[0];
-        if (is_fragment) /* as of IPv4; nobody honest has more in front of what it carries */
+        if (frame->is_fragment) /* as of IPv4; nobody honest has more in front of what it carries */
             return !is_extension(frame->protocol) && frame->protocol != IPPROTO_FRAGMENT;
         off += (head[1] + 1) * 8;
     }
@@ -354,14 +356,22 @@ static __always_inline bool is_dhcp(const struct frame *frame, bool from_guest)
            frame->target_port == (from_guest ? server : client);
 }
 
+/* From who has no address yet to whoever has some. */
+static __always_inline bool is_dhcp_request(const struct frame *frame)
+{
+    __u8 nowhere4[16], everybody4[16];
+    from_ipv4(nowhere4, 0);
+    from_ipv4(everybody4, 0xffffffff);
+    return frame->family == POL_IPV4 && is_dhcp(frame, true) && is_same(frame->source, nowhere4) &&
+           is_same(frame->target, everybody4);
+}
+
 static __always_inline bool is_own(const struct frame *frame, const struct pol_config *config,
                                    __u32 sources)
 {
-    __u8 nowhere4[16];
-    from_ipv4(nowhere4, 0);
     if (frame->is_neighbour && (is_link_local(frame->source) || is_nowhere(frame->source)))
         return true;
-    if (config->allow_dhcp && is_dhcp(frame, true) && is_same(frame->source, nowhere4))
+    if (config->allow_dhcp && is_dhcp_request(frame))
         return true;
     return lookup(sources, frame->family, frame->source) != NULL;
 }
@@ -404,8 +414,9 @@ static __always_inline bool may_pass(__u32 slot, __u32 direction, const struct p
 /* Takes `cost_ns` of a limit. */
 static __always_inline bool take(__u64 *free_at, __u64 now, __u64 cost_ns)
 {
-    if (*free_at + BURST_NS < now || *free_at < now - BURST_NS)
-        *free_at = now - BURST_NS;
+    __u64 room = cost_ns > BURST_NS ? cost_ns : BURST_NS; /* or what costs more would never pass */
+    if (*free_at + room < now || *free_at < now - room)
+        *free_at = now - room;
     if (*free_at + cost_ns > now)
         return false;
     *free_at += cost_ns;
@@ -456,6 +467,10 @@ static __always_inline void make_key(struct pol_flow_key *key, __u32 direction,
     *key = (struct pol_flow_key){.protocol = frame->protocol, .family = frame->family};
     __builtin_memcpy(key->guest, direction == POL_OUT ? frame->source : frame->target, 16);
     __builtin_memcpy(key->peer, direction == POL_OUT ? frame->target : frame->source, 16);
+    bool is_icmp = frame->protocol == IPPROTO_ICMP || frame->protocol == IPPROTO_ICMPV6;
+    bool guest_asks = (direction == POL_OUT) != frame->is_answer;
+    if (is_icmp)
+        key->role = guest_asks ? POL_GUEST_ASKS : POL_PEER_ASKS;
     key->guest_port = direction == POL_OUT ? frame->source_port : frame->target_port;
     key->peer_port = direction == POL_OUT ? frame->target_port : frame->source_port;
 }
@@ -465,7 +480,45 @@ static __always_inline struct pol_flow *find_flow(const struct pol_flow_key *key
 {
     struct pol_flow *flow = bpf_map_lookup_elem(&flows, key);
     __u32 idle_max = key->protocol == IPPROTO_TCP ? POL_IDLE_TCP_TICKS : POL_IDLE_TICKS;
-    return flow && now - flow->seen_ticks <= idle_max ? flow : NULL;
+    /* Another CPU may have seen one a tick later than ours. */
+    return flow && (__s32)(now - flow->seen_ticks) <= (__s32)idle_max ? flow : NULL;
+}
+
+/* ------------------------------------------------------------------ what was asked for */
+
+static __always_inline void note(const struct pol_flow_key *key, __u32 now)
+{
+    struct pol_flow flow = {.seen_ticks = now};
+    bpf_map_update_elem(&flows, key, &flow, BPF_ANY);
+}
+
+static __always_inline bool may_ask_for_address(const struct frame *frame, __u32 direction,
+                                                __u32 now)
+{
+    struct pol_flow_key key = {.protocol = IPPROTO_UDP, .family = POL_IPV4, .role = POL_ASKED};
+    if (direction == POL_IN)
+        return frame->family == POL_IPV4 && is_dhcp(frame, false) && find_flow(&key, now);
+    if (!is_dhcp_request(frame))
+        return false;
+    note(&key, now);
+    return true;
+}
+
+/* Neighbours are spoken to by the link's own addresses, or when they have spoken: others are beyond
+ * a router, and nobody's neighbours. */
+static __always_inline bool may_be_neighbours(const struct frame *frame, __u32 direction, __u32 now)
+{
+    struct pol_flow_key key = {.protocol = IPPROTO_ICMPV6, .family = POL_IPV6, .role = POL_ASKED};
+    if (!frame->is_neighbour)
+        return false;
+    __builtin_memcpy(key.peer, direction == POL_OUT ? frame->target : frame->source, 16);
+    bool is_of_link = is_link_local(key.peer) || is_nowhere(key.peer) ||
+                      (key.peer[0] == 0xff && key.peer[1] == 2);
+    if (direction == POL_OUT)
+        return is_of_link || find_flow(&key, now);
+    if (!is_of_link)
+        note(&key, now);
+    return true;
 }
 
 /* May the guest be this end of an exchange with that peer? */
@@ -495,8 +548,11 @@ static __always_inline int judge_flow(__u32 generation, __u32 direction,
         began.target_port = frame->source_port;
         if (!may_pass(slot, known->direction & 1, config, &began))
             return drop(direction == POL_OUT ? POL_DROP_OUT : POL_DROP_IN);
-        known->is_sound = is_sound(generation, config, key);
-        known->generation = generation;
+        struct pol_flow again = {.generation = generation,
+                                 .direction = known->direction,
+                                 .is_sound = is_sound(generation, config, key),
+                                 .seen_ticks = now};
+        bpf_map_update_elem(&flows, key, &again, BPF_ANY);
         return TC_ACT_OK;
     }
     if (!may_pass(slot, direction, config, frame))
@@ -520,7 +576,7 @@ static __noinline bool is_asked_for(struct __sk_buff *skb, __u32 off, __u32 kind
     struct pol_flow_key key;
     struct frame quoted = {};
     bool is_read = kind == ETH_P_IP ? read_ipv4(skb, off, &quoted) : read_ipv6(skb, off, &quoted);
-    if (!is_read)
+    if (!is_read || quoted.is_fragment)
         return false;
     make_key(&key, POL_OUT, &quoted);
     struct pol_flow *flow = find_flow(&key, now_ticks());
@@ -542,7 +598,7 @@ static __always_inline int judge_ip(struct __sk_buff *skb, __u32 generation, __u
     struct pol_flow_key key;
     __u32 now = now_ticks();
     make_key(&key, direction, &frame);
-    struct pol_flow *known = find_flow(&key, now);
+    struct pol_flow *known = frame.is_fragment ? NULL : find_flow(&key, now);
     if (known && known->generation == generation && (known->is_sound || direction == POL_IN)) {
         if (known->seen_ticks != now)
             known->seen_ticks = now;
@@ -557,10 +613,14 @@ static __always_inline int judge_ip(struct __sk_buff *skb, __u32 generation, __u
         if (!config->allow_metadata && is_metadata(frame.target))
             return drop(POL_DROP_METADATA);
     }
-    if (frame.is_neighbour)
+    if (may_be_neighbours(&frame, direction, now))
         return TC_ACT_OK;
-    if (config->allow_dhcp && is_dhcp(&frame, direction == POL_OUT))
+    if (config->allow_dhcp && may_ask_for_address(&frame, direction, now))
         return TC_ACT_OK;
+    if (frame.is_fragment) /* of no exchange: neither begins nor belongs to one */
+        return may_pass(POL_SLOT(generation), direction, config, &frame)
+                   ? TC_ACT_OK
+                   : drop(direction == POL_OUT ? POL_DROP_OUT : POL_DROP_IN);
     if (frame.is_message && direction == POL_IN &&
         is_asked_for(skb, frame.quote_off, kind, generation))
         return TC_ACT_OK;

@@ -143,11 +143,19 @@ void pol_unpin(const char *id)
 static int make_pin_dir(const char *id, struct err *err)
 {
     char path[PATH_MAX];
+    struct stat st;
     if (mkdir(POL_PIN_PLACE, 0700) < 0 && errno != EEXIST)
         return err_set(err, -errno,
                        "Network policy: " POL_PIN_PLACE ": %s (%s). Is a bpf file system mounted "
                        "(mount -t bpf bpf /sys/fs/bpf)?",
                        ERR_OS(errno), err_name(errno));
+    /* Where a bpf file system is mounted by hand, everybody may make directories. */
+    if (lstat(POL_PIN_PLACE, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
+        (st.st_mode & 0077) != 0)
+        return err_set(err, -EPERM,
+                       "Network policy: " POL_PIN_PLACE
+                       " is not root's alone: somebody else has made "
+                       "it. Remove it");
     pin_path(path, id, NULL);
     if (mkdir(path, 0700) == 0)
         return 0;
@@ -192,6 +200,18 @@ static int open_pin(const char *id, const char *name, uint32_t flags, struct err
     if (fd >= 0)
         return fd;
     return errno == ENOENT ? fail_none(id, path, err) : fail("open", path, -errno, err);
+}
+
+/* Two at once would fill the same slot. Returns an fd that holds the others up while it is open,
+ * or -errno. */
+static int lock_pins(const char *id, struct err *err)
+{
+    char path[PATH_MAX];
+    pin_path(path, id, NULL);
+    FD_AUTO int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0 && flock(fd, LOCK_EX) == 0)
+        return fd_steal(&fd);
+    return errno == ENOENT ? fail_none(id, path, err) : fail("lock", path, -errno, err);
 }
 
 /* ------------------------------------------------------------------ attaching */
@@ -267,6 +287,27 @@ static int load(const struct pol_policy *policy, unsigned ifindex, struct policy
     return 0;
 }
 
+/* Who removes this id meanwhile waits. */
+static int pin_and_attach(const struct policy_bpf *skel, const char *id, const char *tap,
+                          unsigned ifindex, struct pol_hook *ret_hook, struct err *err)
+{
+    const int program_fd[POL_HOOK_WAYS] = {
+        [POL_HOOK_INGRESS] = bpf_program__fd(skel->progs.from_guest),
+        [POL_HOOK_EGRESS] = bpf_program__fd(skel->progs.to_guest)};
+    FD_AUTO int lock_fd = lock_pins(id, err);
+    int rc = lock_fd < 0 ? lock_fd : pin_maps(skel, id, err);
+    if (rc < 0)
+        return rc;
+    rc = pol_hook_attach(ifindex, program_fd, ret_hook);
+    if (rc == -EEXIST)
+        return err_set(err, rc,
+                       "Network policy: %s has a policy already, of another id, or another tool's "
+                       "program at the same place: remove that first (mayfly-jailer policy --id "
+                       "THAT --remove --tap %s)",
+                       tap, tap);
+    return rc < 0 ? fail("attach to", tap, rc, err) : 0;
+}
+
 int pol_attach(const char *id, const char *tap, const struct pol_policy *policy,
                struct pol_hook *ret_hook, struct err *err)
 {
@@ -279,23 +320,9 @@ int pol_attach(const char *id, const char *tap, const struct pol_policy *policy,
         rc = load(policy, ifindex, &skel, err);
     if (rc < 0)
         return rc;
-    const int program_fd[POL_HOOK_WAYS] = {
-        [POL_HOOK_INGRESS] = bpf_program__fd(skel->progs.from_guest),
-        [POL_HOOK_EGRESS] = bpf_program__fd(skel->progs.to_guest)};
     rc = make_pin_dir(id, err);
     if (rc == 0) {
-        rc = pin_maps(skel, id, err);
-        if (rc == 0) {
-            rc = pol_hook_attach(ifindex, program_fd, ret_hook);
-            if (rc == -EEXIST)
-                (void)err_set(err, rc,
-                              "Network policy: %s has a policy already, of another id, or another "
-                              "tool's program at the same place: remove that first (mayfly-jailer "
-                              "policy --id THAT --remove --tap %s)",
-                              tap, tap);
-            else if (rc < 0)
-                (void)fail("attach to", tap, rc, err);
-        }
+        rc = pin_and_attach(skel, id, tap, ifindex, ret_hook, err);
         if (rc < 0)
             pol_unpin(id);
     }
@@ -304,18 +331,6 @@ int pol_attach(const char *id, const char *tap, const struct pol_policy *policy,
 }
 
 /* ------------------------------------------------------------------ later */
-
-/* Two at once would fill the same slot. Returns an fd that holds the others up while it is open,
- * or -errno. */
-static int lock_pins(const char *id, struct err *err)
-{
-    char path[PATH_MAX];
-    pin_path(path, id, NULL);
-    FD_AUTO int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0 && flock(fd, LOCK_EX) == 0)
-        return fd_steal(&fd);
-    return errno == ENOENT ? fail_none(id, path, err) : fail("lock", path, -errno, err);
-}
 
 int pol_update(const char *id, const struct pol_policy *policy, struct err *err)
 {

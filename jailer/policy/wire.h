@@ -58,11 +58,11 @@ struct pol_live {
 };
 #define POL_SLOT(generation) ((generation)&1)
 
-/* One exchange between the guest and a peer. ICMP has no ports: who asks for an echo has its
- * number, who is asked POL_ECHO, so that an answer is of the exchange and the peer's own question
- * is not; who sends anything else has POL_ICMP_OTHER and its type, and the other side none. */
-#define POL_ECHO 8
-#define POL_ICMP_OTHER 256
+/* One exchange between the guest and a peer. ICMP has no ports: an echo has its number as both, all
+ * else its type; and it has who asks, so that an answer is of the exchange and the peer's own
+ * question is not. POL_ASKED is no exchange, but a note that the guest has asked for an address (no
+ * ends), or that this peer is a neighbour which speaks (no guest). */
+enum pol_role { POL_ANY_ROLE, POL_GUEST_ASKS, POL_PEER_ASKS, POL_ASKED };
 struct pol_flow_key {
     __u8 guest[16];
     __u8 peer[16];
@@ -70,7 +70,8 @@ struct pol_flow_key {
     __u16 peer_port;
     __u8 protocol;
     __u8 family;
-    __u8 pad[2];
+    __u8 role; /* enum pol_role */
+    __u8 pad;
 };
 struct pol_flow {
     __u32 generation;

@@ -49,8 +49,10 @@ def policy_lets_the_answer_to_a_ping_in_and_not_the_peer_s_own(net):
     net.send(ether(0x0800, ipv4(icmp(8, number, b"question"), protocol=1)))
     equal("the kernel's answer", True, comes(net, b"question"))
     net.send(ether(0x0800, ipv4(icmp(13, number), protocol=1)))
+    net.send(ether(0x0800, ipv4(icmp(8, 8 << 24, b"of 8...."), protocol=1)))
+    equal("the answer to number 8", True, comes(net, b"of 8...."))
     for kind, rest, what in ((8, number, "a ping of the same number"), (0, 0x4321 << 16, "an answer to another"),
-                             (8, 8 << 16, "a ping"), (13, number, "a timestamp's request"), (5, 0, "a redirect")):
+                             (8, 8 << 24, "a ping of number 8"), (13, number, "a timestamp's request"), (5, 0, "a redirect")):
         before = net.dropped().get("ingress", 0)
         to_guest(from_host(ipv4(icmp(kind, rest, b"unasked."), protocol=1, source=HOST, target=GUEST)))
         equal(f"{what} comes", False, comes(net, b"unasked."))
@@ -138,6 +140,97 @@ def policy_of_what_the_host_began_lets_the_guest_answer_as_itself_alone(net):
         equal(f"from {host} to {guest}", True, comes(net, b"question"))
         net.send(ether(0x0800, ipv4(udp(b"answer"), source=guest, target=host)))
         equal(f"the answer of {guest} to {host}", 1, net.dropped().get(reason, 0))
+
+
+@case
+@in_namespace
+def policy_has_no_fragment_in_an_exchange(net):
+    """What has ports 0 and 0 looks like one to a table of exchanges."""
+    net.attach(egress={"default": "allow", "rules": [{"peer": HOST, "verdict": "deny", "protocol": "udp", "ports": "53"}]}, ingress=DENY)
+    net.send(ether(0x0800, ipv4(udp(b"x", source_port=0, target_port=0))))
+    equal("ports 0 and 0", {}, net.dropped())
+    net.send(ether(0x0800, ipv4(udp(b"x" * 16, target_port=53), fragment=0x2000)))
+    equal("a fragment to the denied port", {"egress": 1}, net.dropped())
+    net.update(egress={"default": "allow"}, ingress=DENY)
+    net.send(ether(0x0800, ipv4(udp(b"x" * 16), fragment=0x2000)))
+    to_guest(from_host(ipv4(udp(b"unasked." * 2, source_port=6000, target_port=22), source=HOST, target=GUEST, fragment=0x2000)))
+    equal("one from its target comes", False, comes(net, b"unasked."))
+    equal("dropped", {"egress": 1, "ingress": 1}, net.dropped())
+
+
+def solicitation(source, target, of):
+    return ipv6(bytes([135, 0, 0, 0, 0, 0, 0, 0]) + socket.inet_pton(socket.AF_INET6, of), following=58, source=source, target=target, hops=255)
+
+
+@case
+@in_namespace
+def policy_has_neighbours_on_the_link_alone(net):
+    """A router hands on what is said to an address beyond it; who has said something by the same hop limit is on the link."""
+    net.attach(egress=DENY, ingress=DENY)
+    for target, passes in (("fe80::1", True), ("ff02::1:ff00:1", True), ("2001:db8::1", False), (HOST6, False)):
+        before = net.dropped().get("egress", 0)
+        net.send(ether(0x86DD, solicitation(GUEST6, target, HOST6)))
+        equal(f"a solicitation to {target} passes", passes, net.dropped().get("egress", 0) == before)
+    to_guest(from_host(solicitation(HOST6, "ff02::1:ff00:2", GUEST6), 0x86DD))
+    before = net.dropped()["egress"]
+    net.send(ether(0x86DD, solicitation(GUEST6, HOST6, HOST6)))
+    equal("to a neighbour that has spoken", before, net.dropped()["egress"])
+    net.send(ether(0x86DD, solicitation(GUEST6, "2001:db8::1", HOST6)))
+    equal("to one that has not", before + 1, net.dropped()["egress"])
+
+
+@case
+@in_namespace
+def policy_with_dhcp_opens_no_way_to_others(net):
+    net.attach(egress=DENY, ingress=DENY, dhcp=True)
+    answer = from_host(ipv4(udp(b"an offer", source_port=67, target_port=68), source=HOST, target=GUEST))
+    net.send(ether(0x0800, ipv4(udp(b"x", source_port=68, target_port=67))))
+    equal("from its own address to a host", {"egress": 1}, net.dropped())
+    net.send(ether(0x0800, ipv4(udp(b"x", source_port=68, target_port=67), source="0.0.0.0")))
+    dropped = {"egress": 1, "source": 1}
+    equal("from none to a host", dropped, net.dropped())
+    to_guest(answer)
+    dropped["ingress"] = 1
+    equal("an offer that nobody asked for", dropped, net.dropped())
+    net.send(ether(0x0800, ipv4(udp(b"x", source_port=68, target_port=67), source="0.0.0.0", target="255.255.255.255")))
+    equal("a request", dropped, net.dropped())
+    to_guest(answer)
+    equal("the offer comes", True, comes(net, b"an offer"))
+
+
+@case
+@in_namespace
+def policy_with_a_limit_of_one_lets_one_pass(net):
+    for limit in ({"packets_per_second": 1}, {"connections_per_second": 1}, {"bytes_per_second": 100}):
+        net.attach(limits=limit)
+        for port in (5000, 5001, 5002):
+            net.send(ether(0x0800, ipv4(udp(b"x" * 100, source_port=port))))
+        equal(f"passed of three, {limit}", 1, net.counters()["out_packets"])
+        equal("removed", 0, net.command("--remove", "--tap", "tap0").returncode)
+
+
+@case
+@in_namespace
+def policy_reads_six_extension_headers_and_no_more(net):
+    net.attach(egress={"default": "allow", "rules": [{"peer": HOST6, "verdict": "deny", "protocol": "udp"}]})
+    for count, reason in ((6, "egress"), (7, "kind")):
+        heads = b"".join(bytes([60 if left else 17, 0, 1, 4, 0, 0, 0, 0]) for left in reversed(range(count)))
+        net.send(ether(0x86DD, ipv6(heads + udp(b"x"), following=60)))
+        equal(f"with {count} in front", 1, net.dropped().get(reason, 0))
+
+
+@case
+@in_namespace
+def policy_is_not_kept_where_somebody_else_is_at_home(net):
+    for mode, owner in ((0o777, 0), (0o700, 12345)):
+        os.mkdir(PIN_DIR)
+        os.chmod(PIN_DIR, mode)
+        os.chown(PIN_DIR, owner, 0)
+        net.write({"mac": GUEST_MAC, "addresses": [GUEST], "egress": DENY, "ingress": DENY})
+        done = net.command("--attach", "--tap", "tap0", "--file", "policy.json")
+        contains("stderr", f"{PIN_DIR} is not root's alone", done.stderr)
+        equal("what is there", [], os.listdir(PIN_DIR))
+        os.rmdir(PIN_DIR)
 
 
 @case
