@@ -224,7 +224,7 @@ def jailer_calls(args, directory):
     subprocess.run(["strace", "-o", trace, *jails.command("counted")], stdin=subprocess.DEVNULL, check=True)
     with open(trace, encoding="utf-8", errors="replace") as file:
         names = [line.partition("(")[0] for line in file if "(" in line]
-    return names[:names.index("execve", 1) + 1]
+    return names[:next(at for at, name in enumerate(names) if at and name in ("execve", "execveat")) + 1]
 
 
 def binary_bytes(args, directory):

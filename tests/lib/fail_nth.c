@@ -134,7 +134,8 @@ static bool judge(struct run *run, const struct seccomp_notif *call)
         if (system(run->command) == -1)
             die("fail_nth: system");
     }
-    if (call->data.nr == SYS_execve && run->programs_count < PROGRAMS_MAX)
+    bool is_exec = call->data.nr == SYS_execve || call->data.nr == SYS_execveat;
+    if (is_exec && run->programs_count < PROGRAMS_MAX)
         run->programs[run->programs_count++] = pid;
     return false;
 }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/attr.h"
@@ -230,6 +231,16 @@ static int start(const struct app_args *args, struct console *console, struct er
     return app_run(&options, err);
 }
 
+/* What is executed by a descriptor, as by mayfly-jailer, is called by its number before Linux 6.14,
+ * and clients look for a name. */
+static void keep_name(const char *program)
+{
+    char name[16] = "";
+    (void)prctl(PR_GET_NAME, name); /* valid arguments: neither can fail */
+    if (*name && name[strspn(name, "0123456789")] == '\0')
+        (void)prctl(PR_SET_NAME, program);
+}
+
 int main(int argc, char **argv)
 {
     struct app_args args;
@@ -240,6 +251,7 @@ int main(int argc, char **argv)
      * the API's first reply the time to make it. */
     (void)mallopt(M_ARENA_MAX, 1);
     log_name_thread("main");
+    keep_name(program);
     if (fd_fill_standard() < 0)
         return EXIT_CODE_GENERIC; /* there is nowhere to say why */
     if (app_args_parse(argc, argv, &args, &err) < 0) {
