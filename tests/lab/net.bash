@@ -19,6 +19,7 @@ in_netns() {
 
 # listen FILE: takes one connection on port 9 into FILE; its process is $receiver.
 listen() {
+    : >"$1" # nc opens it with the connection, and who waits for its size looks before that
     in_netns busybox nc -l -p 9 -e sh -c "cat >$1" &
     receiver=$!
     for _ in $(seq 100); do
