@@ -108,6 +108,15 @@ struct frame {
     __u8 advertised[16];
 };
 
+/* In a map: of what stands on the stack the kernel would follow every combination when it proves the
+ * program, which took half a second. Bottom halves are off, so that it is one frame's at a time. */
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct frame);
+} scratch SEC(".maps");
+
 static __always_inline void count(__u32 counter, __u64 n)
 {
     __u64 *value = bpf_map_lookup_elem(&counters, &counter);
@@ -178,8 +187,9 @@ static __always_inline bool read_ports(struct __sk_buff *skb, __u32 off, struct 
     return true;
 }
 
-/* Does the sender choose the way? Then the target is not where the packet ends. */
-static __always_inline bool has_source_route(struct __sk_buff *skb, __u32 off, __u32 head_len)
+/* Does the sender choose the way? Then the target is not where the packet ends. Not static: proved
+ * once, for whatever it is called with. */
+__noinline int has_source_route(struct __sk_buff *skb, __u32 off, __u32 head_len)
 {
     __u32 at = 20;
     for (int i = 0; i < IPV4_OPTIONS_MAX && at < head_len; i++) {
@@ -571,7 +581,7 @@ static __always_inline int judge_flow(__u32 generation, __u32 direction,
 
 /* An error about a packet that the guest has sent in an exchange that the policy has allowed? Of
  * its own, not in line: rare, and the packet in it has to be taken apart as well. */
-static __noinline bool is_asked_for(struct __sk_buff *skb, __u32 off, __u32 kind, __u32 generation)
+__noinline int is_asked_for(struct __sk_buff *skb, __u32 off, __u32 kind, __u32 generation)
 {
     struct pol_flow_key key;
     struct frame quoted = {};
@@ -586,45 +596,49 @@ static __noinline bool is_asked_for(struct __sk_buff *skb, __u32 off, __u32 kind
 static __always_inline int judge_ip(struct __sk_buff *skb, __u32 generation, __u32 direction,
                                     const struct pol_config *config, const struct start *start)
 {
-    struct frame frame = {};
+    __u32 zero = 0;
+    struct frame *frame = bpf_map_lookup_elem(&scratch, &zero);
+    if (!frame)
+        return drop(POL_DROP_KIND);
+    __builtin_memset(frame, 0, sizeof(*frame));
     __u16 kind = bpf_ntohs(start->eth.h_proto);
     __u32 sources = POL_SLOT(generation) * TRIES_OF_SLOT + TRIE_SOURCES;
-    bool is_read = read_usual(start, &frame);
+    bool is_read = read_usual(start, frame);
     if (!is_read)
         is_read =
-            kind == ETH_P_IP ? read_ipv4(skb, ETH_HLEN, &frame) : read_ipv6(skb, ETH_HLEN, &frame);
+            kind == ETH_P_IP ? read_ipv4(skb, ETH_HLEN, frame) : read_ipv6(skb, ETH_HLEN, frame);
     if (!is_read)
         return drop(POL_DROP_KIND);
     struct pol_flow_key key;
     __u32 now = now_ticks();
-    make_key(&key, direction, &frame);
-    struct pol_flow *known = frame.is_fragment ? NULL : find_flow(&key, now);
+    make_key(&key, direction, frame);
+    struct pol_flow *known = frame->is_fragment ? NULL : find_flow(&key, now);
     if (known && known->generation == generation && (known->is_sound || direction == POL_IN)) {
         if (known->seen_ticks != now)
             known->seen_ticks = now;
         return TC_ACT_OK; /* all that is below was asked when it began */
     }
     if (direction == POL_OUT) {
-        if (!is_own(&frame, config, sources))
+        if (!is_own(frame, config, sources))
             return drop(POL_DROP_SOURCE);
-        if (frame.is_router || (frame.is_advert && !is_link_local(frame.advertised) &&
-                                !lookup(sources, POL_IPV6, frame.advertised)))
+        if (frame->is_router || (frame->is_advert && !is_link_local(frame->advertised) &&
+                                 !lookup(sources, POL_IPV6, frame->advertised)))
             return drop(POL_DROP_SOURCE);
-        if (!config->allow_metadata && is_metadata(frame.target))
+        if (!config->allow_metadata && is_metadata(frame->target))
             return drop(POL_DROP_METADATA);
     }
-    if (may_be_neighbours(&frame, direction, now))
+    if (may_be_neighbours(frame, direction, now))
         return TC_ACT_OK;
-    if (config->allow_dhcp && may_ask_for_address(&frame, direction, now))
+    if (config->allow_dhcp && may_ask_for_address(frame, direction, now))
         return TC_ACT_OK;
-    if (frame.is_fragment) /* of no exchange: neither begins nor belongs to one */
-        return may_pass(POL_SLOT(generation), direction, config, &frame)
+    if (frame->is_fragment) /* of no exchange: neither begins nor belongs to one */
+        return may_pass(POL_SLOT(generation), direction, config, frame)
                    ? TC_ACT_OK
                    : drop(direction == POL_OUT ? POL_DROP_OUT : POL_DROP_IN);
-    if (frame.is_message && direction == POL_IN &&
-        is_asked_for(skb, frame.quote_off, kind, generation))
+    if (frame->is_message && direction == POL_IN &&
+        is_asked_for(skb, frame->quote_off, kind, generation))
         return TC_ACT_OK;
-    return judge_flow(generation, direction, config, &frame, &key, known, now);
+    return judge_flow(generation, direction, config, frame, &key, known, now);
 }
 
 static __always_inline int judge(struct __sk_buff *skb, __u32 direction)

@@ -150,8 +150,9 @@ static int make_pin_dir(const char *id, struct err *err)
                        "(mount -t bpf bpf /sys/fs/bpf)?",
                        ERR_OS(errno), err_name(errno));
     /* Where a bpf file system is mounted by hand, everybody may make directories. */
-    if (lstat(POL_PIN_PLACE, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
-        (st.st_mode & 0077) != 0)
+    if (lstat(POL_PIN_PLACE, &st) < 0)
+        return fail("look at", POL_PIN_PLACE, -errno, err);
+    if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 0077) != 0)
         return err_set(err, -EPERM,
                        "Network policy: " POL_PIN_PLACE
                        " is not root's alone: somebody else has made "
