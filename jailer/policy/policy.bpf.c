@@ -19,6 +19,7 @@
 
 #define NS_PER_S 1000000000ull
 #define BURST_NS (NS_PER_S / 4) /* a limit may be used a quarter of a second ahead */
+#define FRAME_MAX 65550ull      /* bytes, before the kernel cuts it into segments */
 #define EXTENSIONS_MAX 6
 #define IPV4_OPTIONS_MAX 40  /* bytes, and so options */
 #define FRAGMENT_MASK 0x3fff /* more to come, or not the first */
@@ -53,6 +54,14 @@ struct {
     __type(key, struct pol_flow_key);
     __type(value, struct pol_flow);
 } flows SEC(".maps");
+
+/* When what was asked for; apart, so that a neighbour's noise pushes no exchange out. */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, POL_NOTES_MAX);
+    __type(key, struct pol_flow_key);
+    __type(value, __u32); /* a tick */
+} notes SEC(".maps");
 
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -108,8 +117,8 @@ struct frame {
     __u8 advertised[16];
 };
 
-/* In a map: of what stands on the stack the kernel would follow every combination when it proves the
- * program, which took half a second. Bottom halves are off, so that it is one frame's at a time. */
+/* In a map: of what stands on the stack the kernel would follow every combination when it proves
+ * the program, which took half a second. Bottom halves are off: it is one frame's at a time. */
 struct {
     __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
     __uint(max_entries, 1);
@@ -422,9 +431,9 @@ static __always_inline bool may_pass(__u32 slot, __u32 direction, const struct p
 }
 
 /* Takes `cost_ns` of a limit. */
-static __always_inline bool take(__u64 *free_at, __u64 now, __u64 cost_ns)
+static __always_inline bool take(__u64 *free_at, __u64 now, __u64 cost_ns, __u64 cost_max_ns)
 {
-    __u64 room = cost_ns > BURST_NS ? cost_ns : BURST_NS; /* or what costs more would never pass */
+    __u64 room = cost_max_ns > BURST_NS ? cost_max_ns : BURST_NS; /* or that would never pass */
     if (*free_at + room < now || *free_at < now - room)
         *free_at = now - room;
     if (*free_at + cost_ns > now)
@@ -444,9 +453,10 @@ static __always_inline bool take_of_guest(const struct pol_config *config, __u32
     __u64 now = bpf_ktime_get_ns();
     __u64 packet_ns = config->packets_per_s ? NS_PER_S / config->packets_per_s : 0;
     __u64 bytes_ns = config->bytes_per_s ? len * NS_PER_S / config->bytes_per_s : 0;
+    __u64 bytes_max_ns = config->bytes_per_s ? FRAME_MAX * NS_PER_S / config->bytes_per_s : 0;
     bpf_spin_lock(&buckets->lock);
-    bool good = take(&buckets->free_at.packets_ns, now, packet_ns) &&
-                take(&buckets->free_at.bytes_ns, now, bytes_ns);
+    bool good = take(&buckets->free_at.packets_ns, now, packet_ns, packet_ns) &&
+                take(&buckets->free_at.bytes_ns, now, bytes_ns, bytes_max_ns);
     bpf_spin_unlock(&buckets->lock);
     return good;
 }
@@ -460,8 +470,9 @@ static __always_inline bool take_connection(const struct pol_config *config)
     if (!buckets)
         return true;
     __u64 now = bpf_ktime_get_ns();
+    __u64 cost_ns = NS_PER_S / config->connections_per_s;
     bpf_spin_lock(&buckets->lock);
-    bool good = take(&buckets->free_at.connections_ns, now, NS_PER_S / config->connections_per_s);
+    bool good = take(&buckets->free_at.connections_ns, now, cost_ns, cost_ns);
     bpf_spin_unlock(&buckets->lock);
     return good;
 }
@@ -496,10 +507,15 @@ static __always_inline struct pol_flow *find_flow(const struct pol_flow_key *key
 
 /* ------------------------------------------------------------------ what was asked for */
 
+static __always_inline bool is_noted(const struct pol_flow_key *key, __u32 now)
+{
+    __u32 *seen_ticks = bpf_map_lookup_elem(&notes, key);
+    return seen_ticks && (__s32)(now - *seen_ticks) <= POL_IDLE_TICKS;
+}
+
 static __always_inline void note(const struct pol_flow_key *key, __u32 now)
 {
-    struct pol_flow flow = {.seen_ticks = now};
-    bpf_map_update_elem(&flows, key, &flow, BPF_ANY);
+    bpf_map_update_elem(&notes, key, &now, BPF_ANY);
 }
 
 static __always_inline bool may_ask_for_address(const struct frame *frame, __u32 direction,
@@ -507,7 +523,7 @@ static __always_inline bool may_ask_for_address(const struct frame *frame, __u32
 {
     struct pol_flow_key key = {.protocol = IPPROTO_UDP, .family = POL_IPV4, .role = POL_ASKED};
     if (direction == POL_IN)
-        return frame->family == POL_IPV4 && is_dhcp(frame, false) && find_flow(&key, now);
+        return frame->family == POL_IPV4 && is_dhcp(frame, false) && is_noted(&key, now);
     if (!is_dhcp_request(frame))
         return false;
     note(&key, now);
@@ -525,7 +541,7 @@ static __always_inline bool may_be_neighbours(const struct frame *frame, __u32 d
     bool is_of_link = is_link_local(key.peer) || is_nowhere(key.peer) ||
                       (key.peer[0] == 0xff && key.peer[1] == 2);
     if (direction == POL_OUT)
-        return is_of_link || find_flow(&key, now);
+        return is_of_link || is_noted(&key, now);
     if (!is_of_link)
         note(&key, now);
     return true;
@@ -556,8 +572,10 @@ static __always_inline int judge_flow(__u32 generation, __u32 direction,
         __builtin_memcpy(began.target, frame->source, 16);
         began.source_port = frame->target_port;
         began.target_port = frame->source_port;
-        if (!may_pass(slot, known->direction & 1, config, &began))
-            return drop(direction == POL_OUT ? POL_DROP_OUT : POL_DROP_IN);
+        if (!may_pass(slot, known->direction & 1, config, &began)) {
+            known = NULL; /* or it begins one of its own */
+            goto judge_as_new;
+        }
         struct pol_flow again = {.generation = generation,
                                  .direction = known->direction,
                                  .is_sound = is_sound(generation, config, key),
@@ -565,6 +583,7 @@ static __always_inline int judge_flow(__u32 generation, __u32 direction,
         bpf_map_update_elem(&flows, key, &again, BPF_ANY);
         return TC_ACT_OK;
     }
+judge_as_new:
     if (!may_pass(slot, direction, config, frame))
         return drop(direction == POL_OUT ? POL_DROP_OUT : POL_DROP_IN);
     if (!known && !take_connection(config))
@@ -613,7 +632,8 @@ static __always_inline int judge_ip(struct __sk_buff *skb, __u32 generation, __u
     __u32 now = now_ticks();
     make_key(&key, direction, frame);
     struct pol_flow *known = frame->is_fragment ? NULL : find_flow(&key, now);
-    if (known && known->generation == generation && (known->is_sound || direction == POL_IN)) {
+    if (known && known->generation == generation &&
+        (direction == POL_IN || (known->is_sound && !frame->is_router && !frame->is_advert))) {
         if (known->seen_ticks != now)
             known->seen_ticks = now;
         return TC_ACT_OK; /* all that is below was asked when it began */

@@ -13,6 +13,7 @@
 #define POL_PREFIXES_MAX 4096
 #define POL_SOURCES_MAX 64
 #define POL_FLOWS_MAX 8192
+#define POL_NOTES_MAX 512
 
 enum pol_verdict { POL_DENY, POL_ALLOW };
 enum pol_direction { POL_OUT, POL_IN, POL_DIRECTIONS }; /* as the guest sees it */

@@ -158,6 +158,32 @@ def policy_has_no_fragment_in_an_exchange(net):
     equal("dropped", {"egress": 1, "ingress": 1}, net.dropped())
 
 
+@case
+@in_namespace
+def policy_drops_forged_adverts_whatever_is_known(net):
+    """An echo's number that looks like an advertisement's type: no exchange covers those."""
+    net.attach()
+    for number in (136, 136 << 8):
+        net.send(ether(0x86DD, ipv6(struct.pack("!BBHHH", 128, 0, 0, number, 1) + b"x" * 8, following=58)))
+    net.send(ether(0x86DD, ipv6(bytes([136, 0, 0, 0, 0, 0, 0, 0]) + socket.inet_pton(socket.AF_INET6, "fd00::9"), following=58, hops=255)))
+    equal("dropped", {"source": 1}, net.dropped())
+
+
+@case
+@in_namespace
+def policy_that_turns_around_lets_the_other_side_begin(net):
+    """What the guest began is denied; what the peer begins by the same ports is allowed."""
+    net.attach(egress={"default": "allow"}, ingress=DENY)
+    listener = net.listener()
+    net.send(ether(0x0800, ipv4(udp(b"ask"))))
+    _, address = listener.recvfrom(100)
+    net.update(egress=DENY, ingress={"default": "allow"})
+    listener.sendto(b"turned", address)
+    equal("the peer's", True, comes(net, b"turned"))
+    net.send(ether(0x0800, ipv4(udp(b"answer"))))
+    equal("the answer to it", b"answer", arrives(listener))
+
+
 def solicitation(source, target, of):
     return ipv6(bytes([135, 0, 0, 0, 0, 0, 0, 0]) + socket.inet_pton(socket.AF_INET6, of), following=58, source=source, target=target, hops=255)
 
@@ -200,12 +226,14 @@ def policy_with_dhcp_opens_no_way_to_others(net):
 
 @case
 @in_namespace
-def policy_with_a_limit_of_one_lets_one_pass(net):
-    for limit in ({"packets_per_second": 1}, {"connections_per_second": 1}, {"bytes_per_second": 100}):
+def policy_with_a_limit_of_one_lets_one_pass_and_of_bytes_the_largest_frame(net):
+    frame_len = len(ether(0x0800, ipv4(udp(b"x" * 1400))))
+    for limit, passes in (({"packets_per_second": 1}, 1), ({"connections_per_second": 1}, 1),
+                          ({"bytes_per_second": 100}, 65550 // frame_len)):
         net.attach(limits=limit)
-        for port in (5000, 5001, 5002):
-            net.send(ether(0x0800, ipv4(udp(b"x" * 100, source_port=port))))
-        equal(f"passed of three, {limit}", 1, net.counters()["out_packets"])
+        for port in range(5000, 5050):
+            net.send(ether(0x0800, ipv4(udp(b"x" * 1400, source_port=port))))
+        equal(f"passed of fifty, {limit}", passes, net.counters()["out_packets"])
         equal("removed", 0, net.command("--remove", "--tap", "tap0").returncode)
 
 
