@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
@@ -98,6 +99,16 @@ struct start {
     __be16 ports[2];
 };
 
+/* Of the kernel's own, wherever it has these: libbpf finds out when it loads the program. */
+struct sk_buff {
+    __u8 ip_summed : 2;
+    __u16 csum_start; /* from head on */
+    __u16 csum_offset;
+    unsigned char *head;
+    unsigned char *data;
+} __attribute__((preserve_access_index));
+#define CHECKSUM_PARTIAL 3
+
 /* One frame, taken apart. */
 struct frame {
     __u8 source[16];
@@ -110,6 +121,7 @@ struct frame {
     bool is_fragment;  /* its ports are not seen, or are not the whole truth */
     bool is_answer;    /* to an echo */
     bool is_message;   /* an ICMP error: about an exchange, part of none */
+    __u32 read_end;    /* behind the last byte that was looked at */
     __u32 quote_off;   /* where the packet begins that it is about */
     bool is_neighbour; /* IPv6's ARP, and who listens to which group of the link */
     bool is_advert;    /* of an address, which is `advertised` */
@@ -193,6 +205,7 @@ static __always_inline bool read_ports(struct __sk_buff *skb, __u32 off, struct 
     frame->source_port = ports[0];
     frame->target_port = ports[1];
     frame->has_ports = true;
+    frame->read_end = off + sizeof(ports);
     return true;
 }
 
@@ -222,7 +235,7 @@ static __always_inline bool read_icmp4(struct __sk_buff *skb, __u32 off, struct 
     if (bpf_skb_load_bytes(skb, off, &type, 1) < 0)
         return false;
     frame->is_message = type == 3 || type == 11 || type == 12;
-    frame->quote_off = off + 8;
+    frame->quote_off = frame->read_end = off + 8;
     frame->is_answer = type == 0;
     return read_number(skb, off, type, type == 0 || type == 8, frame);
 }
@@ -247,6 +260,7 @@ static __always_inline bool read_usual(const struct start *start, struct frame *
     frame->source_port = start->ports[0];
     frame->target_port = start->ports[1];
     frame->has_ports = true;
+    frame->read_end = sizeof(*start) - offsetof(struct start, eth);
     return true;
 }
 
@@ -260,6 +274,7 @@ static __always_inline bool read_ipv4(struct __sk_buff *skb, __u32 off, struct f
     if (ip.version_len >> 4 != 4 || len < sizeof(ip) || has_source_route(skb, off, len))
         return false;
     read_ends(&ip, frame);
+    frame->read_end = off + len;
     frame->is_fragment = (ip.fragment & bpf_htons(FRAGMENT_MASK)) != 0;
     if (frame->is_fragment)
         return true;
@@ -282,6 +297,7 @@ static __always_inline bool read_icmp6(struct __sk_buff *skb, __u32 off, __u8 ho
         return false;
     frame->is_message = type >= 1 && type <= 4;
     frame->quote_off = off + 8;
+    frame->read_end = off + 24; /* with the address of an advertisement */
     if (type >= 133 && type <= 137 && hops != 255)
         return false; /* it came from beyond the link: nobody takes that */
     bool is_group = ((type >= 130 && type <= 132) || type == 143) && hops == 1 &&
@@ -314,6 +330,7 @@ static __always_inline bool read_ipv6(struct __sk_buff *skb, __u32 off, struct f
     frame->protocol = ip.next;
     for (int i = 0; i <= EXTENSIONS_MAX; i++) {
         __u8 head[2];
+        frame->read_end = off;
         if (frame->protocol == IPPROTO_ICMPV6)
             return read_icmp6(skb, off, ip.hops, frame);
         frame->is_fragment = frame->protocol == IPPROTO_FRAGMENT;
@@ -323,6 +340,7 @@ static __always_inline bool read_ipv6(struct __sk_buff *skb, __u32 off, struct f
             bpf_skb_load_bytes(skb, off, head, sizeof(head)) < 0)
             return false;
         frame->protocol = head[0];
+        frame->read_end = off + 8;
         if (frame->is_fragment) /* as of IPv4; nobody honest has more in front of what it carries */
             return !is_extension(frame->protocol) && frame->protocol != IPPROTO_FRAGMENT;
         off += (head[1] + 1) * 8;
@@ -612,6 +630,18 @@ __noinline int is_asked_for(struct __sk_buff *skb, __u32 off, __u32 kind, __u32 
     return flow && flow->generation == generation;
 }
 
+/* The sender leaves a checksum to whoever sends the frame on, and says where it belongs: that is
+ * written behind our back, and must not be where we have looked. */
+static __always_inline bool is_summed_inside(struct __sk_buff *ctx, const struct frame *frame)
+{
+    const struct sk_buff *skb = (const void *)ctx;
+    if (BPF_CORE_READ_BITFIELD_PROBED(skb, ip_summed) != CHECKSUM_PARTIAL)
+        return false;
+    __u32 at = BPF_CORE_READ(skb, csum_start) + BPF_CORE_READ(skb, csum_offset);
+    __u32 begin = (__u32)(BPF_CORE_READ(skb, data) - BPF_CORE_READ(skb, head));
+    return at < begin + frame->read_end;
+}
+
 static __always_inline int judge_ip(struct __sk_buff *skb, __u32 generation, __u32 direction,
                                     const struct pol_config *config, const struct start *start)
 {
@@ -627,6 +657,8 @@ static __always_inline int judge_ip(struct __sk_buff *skb, __u32 generation, __u
         is_read =
             kind == ETH_P_IP ? read_ipv4(skb, ETH_HLEN, frame) : read_ipv6(skb, ETH_HLEN, frame);
     if (!is_read)
+        return drop(POL_DROP_KIND);
+    if (direction == POL_OUT && is_summed_inside(skb, frame))
         return drop(POL_DROP_KIND);
     struct pol_flow_key key;
     __u32 now = now_ticks();
