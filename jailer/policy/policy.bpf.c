@@ -25,12 +25,13 @@
 #define IPV4_OPTIONS_MAX 40  /* bytes, and so options */
 #define FRAGMENT_MASK 0x3fff /* more to come, or not the first */
 
+/* By sizes, not types: one with types is no template for one without before Linux 6.2. */
 struct trie {
     __uint(type, BPF_MAP_TYPE_LPM_TRIE);
     __uint(max_entries, POL_PREFIXES_MAX);
     __uint(map_flags, BPF_F_NO_PREALLOC);
-    __type(key, struct pol_key);
-    __type(value, struct pol_prefix);
+    __uint(key_size, sizeof(struct pol_key));
+    __uint(value_size, sizeof(struct pol_prefix));
 };
 
 /* Two of each: one in force, one to be filled. By slot * 3 + out, in, sources. */
@@ -435,13 +436,14 @@ static __always_inline bool matches(const struct pol_rule *rule, const struct fr
     return any_port || (frame->has_ports && port >= rule->port_min && port <= rule->port_max);
 }
 
-/* By the rules of the peer's longest prefix; the port is the one that is connected to. */
-static __always_inline bool may_pass(__u32 slot, __u32 direction, const struct pol_config *config,
-                                     const struct frame *frame)
+/* By the rules of the peer's longest prefix; the port is the one that is connected to. is_answer: to
+ * what went in that direction, and is judged. */
+static __always_inline bool may_pass(__u32 slot, __u32 direction, bool is_answer,
+                                     const struct pol_config *config, const struct frame *frame)
 {
-    const __u8 *peer = direction == POL_OUT ? frame->target : frame->source;
+    const __u8 *peer = (direction == POL_OUT) != is_answer ? frame->target : frame->source;
     struct pol_prefix *prefix = lookup(slot * TRIES_OF_SLOT + direction, frame->family, peer);
-    __u16 port = bpf_ntohs(frame->target_port);
+    __u16 port = bpf_ntohs(is_answer ? frame->source_port : frame->target_port);
     for (__u32 i = 0; prefix && i < POL_PREFIX_RULES_MAX && i < prefix->rules_count; i++)
         if (matches(&prefix->rules[i], frame, port))
             return prefix->rules[i].verdict == POL_ALLOW;
@@ -585,12 +587,7 @@ static __always_inline int judge_flow(__u32 generation, __u32 direction,
         return TC_ACT_OK;
     if (known && known->direction != direction) {
         /* An answer, and the policy has changed since: it is judged as what it answers would be. */
-        struct frame began = *frame;
-        __builtin_memcpy(began.source, frame->target, 16);
-        __builtin_memcpy(began.target, frame->source, 16);
-        began.source_port = frame->target_port;
-        began.target_port = frame->source_port;
-        if (!may_pass(slot, known->direction & 1, config, &began)) {
+        if (!may_pass(slot, known->direction & 1, true, config, frame)) {
             known = NULL; /* or it begins one of its own */
             goto judge_as_new;
         }
@@ -602,7 +599,7 @@ static __always_inline int judge_flow(__u32 generation, __u32 direction,
         return TC_ACT_OK;
     }
 judge_as_new:
-    if (!may_pass(slot, direction, config, frame))
+    if (!may_pass(slot, direction, false, config, frame))
         return drop(direction == POL_OUT ? POL_DROP_OUT : POL_DROP_IN);
     if (!known && !take_connection(config))
         return drop(POL_DROP_CONNECTIONS);
@@ -684,7 +681,7 @@ static __always_inline int judge_ip(struct __sk_buff *skb, __u32 generation, __u
     if (config->allow_dhcp && may_ask_for_address(frame, direction, now))
         return TC_ACT_OK;
     if (frame->is_fragment) /* of no exchange: neither begins nor belongs to one */
-        return may_pass(POL_SLOT(generation), direction, config, frame)
+        return may_pass(POL_SLOT(generation), direction, false, config, frame)
                    ? TC_ACT_OK
                    : drop(direction == POL_OUT ? POL_DROP_OUT : POL_DROP_IN);
     if (frame->is_message && direction == POL_IN &&
@@ -737,9 +734,5 @@ int to_guest(struct __sk_buff *skb)
 {
     return judge(skb, POL_IN);
 }
-
-/* Has the compiler describe the keys and values of the inner maps whole. */
-const struct pol_key *const describe_key __attribute__((unused)) = NULL;
-const struct pol_prefix *const describe_prefix __attribute__((unused)) = NULL;
 
 char LICENSE[] SEC("license") = "GPL";
