@@ -436,8 +436,8 @@ static __always_inline bool matches(const struct pol_rule *rule, const struct fr
     return any_port || (frame->has_ports && port >= rule->port_min && port <= rule->port_max);
 }
 
-/* By the rules of the peer's longest prefix; the port is the one that is connected to. is_answer: to
- * what went in that direction, and is judged. */
+/* By the rules of the peer's longest prefix; the port is the one that is connected to. is_answer:
+ * to what went in that direction, and is judged. */
 static __always_inline bool may_pass(__u32 slot, __u32 direction, bool is_answer,
                                      const struct pol_config *config, const struct frame *frame)
 {
