@@ -454,8 +454,9 @@ static __always_inline bool may_pass(__u32 slot, __u32 direction, bool is_answer
 static __always_inline bool take(__u64 *free_at, __u64 now, __u64 cost_ns, __u64 cost_max_ns)
 {
     __u64 room = cost_max_ns > BURST_NS ? cost_max_ns : BURST_NS; /* or that would never pass */
-    if (*free_at + room < now || *free_at < now - room)
-        *free_at = now - room;
+    __u64 earliest = now > room ? now - room : 0;                 /* a host that has just started */
+    if (*free_at < earliest)
+        *free_at = earliest;
     if (*free_at + cost_ns > now)
         return false;
     *free_at += cost_ns;

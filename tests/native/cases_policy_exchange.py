@@ -260,7 +260,7 @@ def policy_with_dhcp_opens_no_way_to_others(net):
 def policy_with_a_limit_of_one_lets_one_pass_and_of_bytes_the_largest_frame(net):
     frame_len = len(ether(0x0800, ipv4(udp(b"x" * 1400))))
     for limit, passes in (({"packets_per_second": 1}, 1), ({"connections_per_second": 1}, 1),
-                          ({"bytes_per_second": 100}, 65550 // frame_len)):
+                          ({"bytes_per_second": 4000}, 65550 // frame_len)):
         net.attach(limits=limit)
         for port in range(5000, 5050):
             net.send(ether(0x0800, ipv4(udp(b"x" * 1400, source_port=port))))
