@@ -241,7 +241,7 @@ static __always_inline bool read_icmp4(struct __sk_buff *skb, __u32 off, struct 
     return read_number(skb, off, type, type == 0 || type == 8, frame);
 }
 
-static __always_inline void read_ends(const struct ipv4 *ip, struct frame *frame)
+static __always_inline void take_addresses(const struct ipv4 *ip, struct frame *frame)
 {
     frame->family = POL_IPV4;
     from_ipv4(frame->source, ip->source);
@@ -257,7 +257,7 @@ static __always_inline bool read_usual(const struct start *start, struct frame *
         (ip->fragment & bpf_htons(FRAGMENT_MASK)) ||
         (ip->protocol != IPPROTO_TCP && ip->protocol != IPPROTO_UDP))
         return false;
-    read_ends(ip, frame);
+    take_addresses(ip, frame);
     frame->source_port = start->ports[0];
     frame->target_port = start->ports[1];
     frame->has_ports = true;
@@ -274,7 +274,7 @@ static __always_inline bool read_ipv4(struct __sk_buff *skb, __u32 off, struct f
     __u32 len = (ip.version_len & 0xf) * 4;
     if (ip.version_len >> 4 != 4 || len < sizeof(ip) || has_source_route(skb, off, len))
         return false;
-    read_ends(&ip, frame);
+    take_addresses(&ip, frame);
     frame->read_end = off + len;
     frame->is_fragment = (ip.fragment & bpf_htons(FRAGMENT_MASK)) != 0;
     if (frame->is_fragment)
@@ -351,6 +351,18 @@ static __always_inline bool read_ipv6(struct __sk_buff *skb, __u32 off, struct f
 
 /* ------------------------------------------------------------------ whose it is */
 
+/* The sender leaves a checksum to whoever sends the frame on, and says where it belongs: that is
+ * written behind our back, and must not be where we have looked. */
+static __always_inline bool is_summed_inside(struct __sk_buff *ctx, __u32 read_end)
+{
+    const struct sk_buff *skb = (const void *)ctx;
+    if (BPF_CORE_READ_BITFIELD_PROBED(skb, ip_summed) != CHECKSUM_PARTIAL)
+        return false;
+    __u32 at = BPF_CORE_READ(skb, csum_start) + BPF_CORE_READ(skb, csum_offset);
+    __u32 begin = (__u32)(BPF_CORE_READ(skb, data) - BPF_CORE_READ(skb, head));
+    return at < begin + read_end;
+}
+
 static __always_inline int judge_arp(struct __sk_buff *skb, const struct pol_config *config,
                                      __u32 sources)
 {
@@ -363,7 +375,8 @@ static __always_inline int judge_arp(struct __sk_buff *skb, const struct pol_con
     __be32 address;
     __u8 whole[16];
     if (bpf_skb_load_bytes(skb, ETH_HLEN, &arp, sizeof(arp)) < 0 || arp.hardware != bpf_htons(1) ||
-        arp.protocol != bpf_htons(ETH_P_IP) || arp.hardware_len != 6 || arp.protocol_len != 4)
+        arp.protocol != bpf_htons(ETH_P_IP) || arp.hardware_len != 6 || arp.protocol_len != 4 ||
+        is_summed_inside(skb, ETH_HLEN + sizeof(arp)))
         return drop(POL_DROP_ARP);
     __builtin_memcpy(&address, arp.sender, 4);
     from_ipv4(whole, address);
@@ -576,40 +589,40 @@ static __always_inline bool is_sound(__u32 generation, const struct pol_config *
            lookup(POL_SLOT(generation) * TRIES_OF_SLOT + TRIE_SOURCES, key->family, key->guest);
 }
 
+static __always_inline void remember(const struct pol_flow_key *key, __u32 generation, __u32 began,
+                                     const struct pol_config *config, __u32 now)
+{
+    struct pol_flow flow = {.generation = generation,
+                            .direction = began,
+                            .is_sound = is_sound(generation, config, key),
+                            .seen_ticks = now};
+    bpf_map_update_elem(&flows, key, &flow, BPF_ANY);
+}
+
 /* An exchange that either side began with the policy's leave goes on both ways. known: NULL: none
  * is. */
 static __always_inline int judge_flow(__u32 generation, __u32 direction,
                                       const struct pol_config *config, const struct frame *frame,
-                                      const struct pol_flow_key *key, struct pol_flow *known,
+                                      const struct pol_flow_key *key, const struct pol_flow *known,
                                       __u32 now)
 {
     __u32 slot = POL_SLOT(generation);
     if (known && known->generation == generation)
         return TC_ACT_OK;
-    if (known && known->direction != direction) {
-        /* An answer, and the policy has changed since: it is judged as what it answers would be. */
-        if (!may_pass(slot, known->direction & 1, true, config, frame)) {
-            known = NULL; /* or it begins one of its own */
-            goto judge_as_new;
-        }
-        struct pol_flow again = {.generation = generation,
-                                 .direction = known->direction,
-                                 .is_sound = is_sound(generation, config, key),
-                                 .seen_ticks = now};
-        bpf_map_update_elem(&flows, key, &again, BPF_ANY);
+    /* The policy has changed since: an answer is judged as what it answers would be. */
+    bool is_answer = known && known->direction != direction;
+    if (is_answer && may_pass(slot, known->direction & 1, true, config, frame)) {
+        remember(key, generation, known->direction, config, now);
         return TC_ACT_OK;
     }
-judge_as_new:
+    /* Else it begins one of its own, or goes on with what began this way. */
     if (!may_pass(slot, direction, false, config, frame))
         return drop(direction == POL_OUT ? POL_DROP_OUT : POL_DROP_IN);
-    if (!known && !take_connection(config))
+    bool is_new = !known || is_answer;
+    if (is_new && !take_connection(config))
         return drop(POL_DROP_CONNECTIONS);
-    struct pol_flow flow = {.generation = generation,
-                            .direction = direction,
-                            .is_sound = is_sound(generation, config, key),
-                            .seen_ticks = now};
-    bpf_map_update_elem(&flows, key, &flow, BPF_ANY);
-    if (!known)
+    remember(key, generation, direction, config, now);
+    if (is_new)
         count(POL_COUNT_CONNECTIONS, 1);
     return TC_ACT_OK;
 }
@@ -628,18 +641,6 @@ __noinline int is_asked_for(struct __sk_buff *skb, __u32 off, __u32 kind, __u32 
     return flow && flow->generation == generation;
 }
 
-/* The sender leaves a checksum to whoever sends the frame on, and says where it belongs: that is
- * written behind our back, and must not be where we have looked. */
-static __always_inline bool is_summed_inside(struct __sk_buff *ctx, const struct frame *frame)
-{
-    const struct sk_buff *skb = (const void *)ctx;
-    if (BPF_CORE_READ_BITFIELD_PROBED(skb, ip_summed) != CHECKSUM_PARTIAL)
-        return false;
-    __u32 at = BPF_CORE_READ(skb, csum_start) + BPF_CORE_READ(skb, csum_offset);
-    __u32 begin = (__u32)(BPF_CORE_READ(skb, data) - BPF_CORE_READ(skb, head));
-    return at < begin + frame->read_end;
-}
-
 static __always_inline int judge_ip(struct __sk_buff *skb, __u32 generation, __u32 direction,
                                     const struct pol_config *config, const struct start *start)
 {
@@ -656,7 +657,7 @@ static __always_inline int judge_ip(struct __sk_buff *skb, __u32 generation, __u
             kind == ETH_P_IP ? read_ipv4(skb, ETH_HLEN, frame) : read_ipv6(skb, ETH_HLEN, frame);
     if (!is_read)
         return drop(POL_DROP_KIND);
-    if (direction == POL_OUT && is_summed_inside(skb, frame))
+    if (direction == POL_OUT && is_summed_inside(skb, frame->read_end))
         return drop(POL_DROP_KIND);
     struct pol_flow_key key;
     __u32 now = now_ticks();

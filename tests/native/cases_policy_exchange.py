@@ -11,7 +11,7 @@ import subprocess
 from jail_tools import JAILER
 from native import case, contains, equal
 from policy_tools import (GUEST, GUEST6, GUEST_MAC, HOST, HOST6, HOST_MAC, ID, IFF_NO_PI, IFF_TAP, PIN_DIR, TUNSETIFF, PinnedMap,
-                          arrives, checksum, ether, in_namespace, ipv4, ipv6, udp)
+                          arp, arrives, checksum, ether, in_namespace, ipv4, ipv6, udp)
 
 IFF_VNET_HDR = 0x4000
 DENY = {"default": "deny"}
@@ -195,6 +195,12 @@ def policy_drops_frames_whose_checksum_would_be_written_into_what_was_judged(net
         after = net.counters()
         equal(f"{start} + {offset} of {frame[12:14].hex()} passes", (passes, not passes),
               (after["out_packets"] > before["out_packets"], refused or after["dropped_kind"] > before["dropped_kind"]))
+    before = net.counters()
+    try:
+        os.write(tap, struct.pack("<BBHHHH", 1, 0, 0, 0, 14, 14) + ether(0x0806, arp()))
+    except OSError:
+        pass  # as above
+    equal("into an ARP's sender passes", before["out_packets"], net.counters()["out_packets"])
     os.write(tap, struct.pack("<BBHHHH", 0, 0, 0, 0, 34, 2) + four)
     equal("without a checksum that is asked for", after["out_packets"] + 1, net.counters()["out_packets"])
     os.close(tap)
