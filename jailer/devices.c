@@ -25,9 +25,9 @@ static const struct {
     bool is_in_net;
 } devices[JAIL_DEVICES_COUNT] = {
     [JAIL_DEVICE_TUN] = {"/dev/net/tun", MISC_MAJOR, 200, .is_in_net = true},
-    [JAIL_DEVICE_KVM] = {"/dev/kvm", MISC_MAJOR, 232, false},
-    [JAIL_DEVICE_URANDOM] = {"/dev/urandom", MEM_MAJOR, 9, false},
-    [JAIL_DEVICE_USERFAULTFD] = {"/dev/userfaultfd", MISC_MAJOR, 0, false},
+    [JAIL_DEVICE_KVM] = {"/dev/kvm", MISC_MAJOR, 232},
+    [JAIL_DEVICE_URANDOM] = {"/dev/urandom", MEM_MAJOR, 9},
+    [JAIL_DEVICE_USERFAULTFD] = {"/dev/userfaultfd", MISC_MAJOR, 0},
 };
 
 const char *jail_device_path(enum jail_device device)
@@ -48,9 +48,9 @@ bool jail_device_is_tun(dev_t number)
 
 static dev_t device_number(const struct jail *jail, enum jail_device device)
 {
-    bool is_told = device == JAIL_DEVICE_USERFAULTFD;
+    bool is_host_s = device == JAIL_DEVICE_USERFAULTFD;
     return makedev(devices[device].major,
-                   is_told ? (unsigned)jail->userfault_minor : devices[device].minor);
+                   is_host_s ? (unsigned)jail->userfault_minor : devices[device].minor);
 }
 
 /* A directory of mode 0700. ret_fd: it, opened. path: for sentences. */

@@ -69,19 +69,27 @@ static int attach_all(unsigned ifindex, const int program_fd[static POL_HOOK_WAY
     return rc;
 }
 
+/* Of what is looked for at a hook and not there: no filter; no clsact. */
+static int none_is_fine(int rc)
+{
+    return rc == -ENOENT || rc == -EINVAL ? 0 : rc;
+}
+
 static int detach(unsigned ifindex, enum pol_hook_way way)
 {
     struct bpf_tc_hook hook = hook_of(ifindex, points[way]);
     LIBBPF_OPTS(bpf_tc_opts, options, .handle = TC_HANDLE, .priority = TC_PRIORITY);
-    int rc = bpf_tc_detach(&hook, &options);
-    return rc == -ENOENT || rc == -EINVAL ? 0 : rc; /* no filter; no clsact */
+    return none_is_fine(bpf_tc_detach(&hook, &options));
 }
 
-static bool is_attached(unsigned ifindex, enum pol_hook_way way, uint32_t program_id)
+/* The program at that hook; *ret_program_id 0: none. Returns 0 or -errno. */
+static int look(unsigned ifindex, enum pol_hook_way way, uint32_t *ret_program_id)
 {
     struct bpf_tc_hook hook = hook_of(ifindex, points[way]);
     LIBBPF_OPTS(bpf_tc_opts, options, .handle = TC_HANDLE, .priority = TC_PRIORITY);
-    return bpf_tc_query(&hook, &options) == 0 && options.prog_id == program_id;
+    int rc = bpf_tc_query(&hook, &options);
+    *ret_program_id = rc == 0 ? options.prog_id : 0;
+    return none_is_fine(rc);
 }
 
 static int read_program_id(int fd, uint32_t *ret_id)
@@ -122,8 +130,9 @@ int pol_hook_attach(unsigned ifindex, const int program_fd[static POL_HOOK_WAYS]
 
 void pol_hook_take_back(struct pol_hook *hook)
 {
+    uint32_t id;
     for (int i = 0; i < POL_HOOK_WAYS && hook->ifindex != 0; i++)
-        if (is_attached(hook->ifindex, i, hook->program_id[i]))
+        if (look(hook->ifindex, i, &id) == 0 && id == hook->program_id[i])
             (void)detach(hook->ifindex, i); /* nobody is left to be told */
     if (hook->ifindex != 0 && hook->is_clsact_made) {
         struct bpf_tc_hook both = hook_of(hook->ifindex, BPF_TC_INGRESS | BPF_TC_EGRESS);
@@ -151,13 +160,12 @@ int pol_hook_owner(unsigned ifindex, uint32_t map_id)
 {
     enum pol_hook_owner owner = POL_HOOK_FREE;
     for (int i = 0; i < POL_HOOK_WAYS; i++) {
-        struct bpf_tc_hook hook = hook_of(ifindex, points[i]);
-        LIBBPF_OPTS(bpf_tc_opts, options, .handle = TC_HANDLE, .priority = TC_PRIORITY);
-        int rc = bpf_tc_query(&hook, &options);
-        if (rc == -ENOENT || rc == -EINVAL) /* no filter; no clsact */
+        uint32_t id;
+        int rc = look(ifindex, i, &id);
+        if (rc == 0 && id == 0)
             continue;
         if (rc == 0)
-            rc = uses_map(options.prog_id, map_id);
+            rc = uses_map(id, map_id);
         if (rc < 0)
             return rc;
         if (rc == 0)

@@ -7,7 +7,6 @@
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
-#include <linux/in6.h>
 #include <linux/pkt_cls.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,14 +15,12 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "jailer/policy/frame.bpf.h"
 #include "jailer/policy/wire.h"
 
 #define NS_PER_S 1000000000ull
 #define BURST_NS (NS_PER_S / 4) /* a limit may be used a quarter of a second ahead */
 #define FRAME_MAX 65550ull      /* bytes, before the kernel cuts it into segments */
-#define EXTENSIONS_MAX 6
-#define IPV4_OPTIONS_MAX 40  /* bytes, and so options */
-#define FRAGMENT_MASK 0x3fff /* more to come, or not the first */
 
 /* By sizes, not types: one with types is no template for one without before Linux 6.2. */
 struct trie {
@@ -34,14 +31,13 @@ struct trie {
     __uint(value_size, sizeof(struct pol_prefix));
 };
 
-/* Two of each: one in force, one to be filled. By slot * 3 + out, in, sources. */
+/* Two of each: one in force, one to be filled. */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-    __uint(max_entries, 6);
+    __uint(max_entries, 2 * POL_TRIES_OF_SLOT);
     __type(key, __u32);
     __array(values, struct trie);
 } tries SEC(".maps");
-enum { TRIE_SOURCES = POL_DIRECTIONS, TRIES_OF_SLOT };
 
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -84,22 +80,6 @@ struct {
     __type(value, struct buckets);
 } limits SEC(".maps");
 
-struct ipv4 {
-    __u8 version_len, tos;
-    __be16 len, id, fragment;
-    __u8 ttl, protocol;
-    __be16 sum;
-    __be32 source, target;
-};
-
-/* A frame's first bytes, read at once: each reading is a call. */
-struct start {
-    __u8 pad[2];
-    struct ethhdr eth;
-    struct ipv4 ip;
-    __be16 ports[2];
-};
-
 /* Of the kernel's own, wherever it has these: libbpf finds out when it loads the program. */
 struct sk_buff {
     __u8 ip_summed : 2;
@@ -109,26 +89,6 @@ struct sk_buff {
     unsigned char *data;
 } __attribute__((preserve_access_index));
 #define CHECKSUM_PARTIAL 3
-
-/* One frame, taken apart. */
-struct frame {
-    __u8 source[16];
-    __u8 target[16];
-    __u16 source_port; /* network order */
-    __u16 target_port;
-    __u8 protocol;
-    __u8 family;
-    bool has_ports;    /* a whole datagram of TCP or UDP */
-    bool is_fragment;  /* its ports are not seen, or are not the whole truth */
-    bool is_answer;    /* to an echo */
-    bool is_message;   /* an ICMP error: about an exchange, part of none */
-    __u32 read_end;    /* behind the last byte that was looked at */
-    __u32 quote_off;   /* where the packet begins that it is about */
-    bool is_neighbour; /* IPv6's ARP, and who listens to which group of the link */
-    bool is_advert;    /* of an address, which is `advertised` */
-    bool is_router;    /* what only routers say: advertisements, redirects, queries */
-    __u8 advertised[16];
-};
 
 /* In a map: of what stands on the stack the kernel would follow every combination when it proves
  * the program, which took half a second. Bottom halves are off: it is one frame's at a time. */
@@ -168,185 +128,12 @@ static __always_inline bool is_same(const __u8 a[16], const __u8 b[16])
     return one[0] == other[0] && one[1] == other[1];
 }
 
-static __always_inline void from_ipv4(__u8 to[16], __be32 address)
-{
-    __builtin_memset(to, 0, 10);
-    to[10] = to[11] = 0xff;
-    __builtin_memcpy(to + 12, &address, 4);
-}
-
 static __always_inline void *lookup(__u32 trie_idx, __u8 family, const __u8 address[16])
 {
     struct pol_key key = {.prefix_len = POL_FAMILY_BITS + 128, .family = family};
     void *trie = bpf_map_lookup_elem(&tries, &trie_idx);
     __builtin_memcpy(key.address, address, 16);
     return trie ? bpf_map_lookup_elem(trie, &key) : NULL;
-}
-
-/* ------------------------------------------------------------------ taking apart */
-
-/* off: of the head. What exchanges of ICMP are told apart by (wire.h). */
-static __always_inline bool read_number(struct __sk_buff *skb, __u32 off, __u8 type, bool is_echo,
-                                        struct frame *frame)
-{
-    __u16 number = type;
-    if (is_echo && bpf_skb_load_bytes(skb, off + 4, &number, sizeof(number)) < 0)
-        return false;
-    frame->source_port = frame->target_port = number;
-    return true;
-}
-
-static __always_inline bool read_ports(struct __sk_buff *skb, __u32 off, struct frame *frame)
-{
-    __u16 ports[2];
-    if (frame->protocol != IPPROTO_TCP && frame->protocol != IPPROTO_UDP)
-        return true;
-    if (bpf_skb_load_bytes(skb, off, ports, sizeof(ports)) < 0)
-        return false;
-    frame->source_port = ports[0];
-    frame->target_port = ports[1];
-    frame->has_ports = true;
-    frame->read_end = off + sizeof(ports);
-    return true;
-}
-
-/* Does the sender choose the way? Then the target is not where the packet ends. Not static: proved
- * once, for whatever it is called with. */
-__noinline int has_source_route(struct __sk_buff *skb, __u32 off, __u32 head_len)
-{
-    __u32 at = 20;
-    for (int i = 0; i < IPV4_OPTIONS_MAX && at < head_len; i++) {
-        __u8 option[2] = {0};
-        if (bpf_skb_load_bytes(skb, off + at, option, 1) < 0 || option[0] == 131 ||
-            option[0] == 137)
-            return true;
-        if (option[0] == 0)
-            return false;
-        if (option[0] != 1 &&
-            (bpf_skb_load_bytes(skb, off + at + 1, &option[1], 1) < 0 || option[1] < 2))
-            return true; /* malformed */
-        at += option[0] == 1 ? 1 : option[1];
-    }
-    return false;
-}
-
-static __always_inline bool read_icmp4(struct __sk_buff *skb, __u32 off, struct frame *frame)
-{
-    __u8 type;
-    if (bpf_skb_load_bytes(skb, off, &type, 1) < 0)
-        return false;
-    frame->is_message = type == 3 || type == 11 || type == 12;
-    frame->quote_off = frame->read_end = off + 8;
-    frame->is_answer = type == 0;
-    return read_number(skb, off, type, type == 0 || type == 8, frame);
-}
-
-static __always_inline void take_addresses(const struct ipv4 *ip, struct frame *frame)
-{
-    frame->family = POL_IPV4;
-    from_ipv4(frame->source, ip->source);
-    from_ipv4(frame->target, ip->target);
-    frame->protocol = ip->protocol;
-}
-
-/* Most frames: what has no options, is no fragment, and has ports. Those are read already. */
-static __always_inline bool read_usual(const struct start *start, struct frame *frame)
-{
-    const struct ipv4 *ip = &start->ip;
-    if (start->eth.h_proto != bpf_htons(ETH_P_IP) || ip->version_len != 0x45 ||
-        (ip->fragment & bpf_htons(FRAGMENT_MASK)) ||
-        (ip->protocol != IPPROTO_TCP && ip->protocol != IPPROTO_UDP))
-        return false;
-    take_addresses(ip, frame);
-    frame->source_port = start->ports[0];
-    frame->target_port = start->ports[1];
-    frame->has_ports = true;
-    frame->read_end = sizeof(*start) - offsetof(struct start, eth);
-    return true;
-}
-
-/* off: where the packet begins. */
-static __always_inline bool read_ipv4(struct __sk_buff *skb, __u32 off, struct frame *frame)
-{
-    struct ipv4 ip;
-    if (bpf_skb_load_bytes(skb, off, &ip, sizeof(ip)) < 0)
-        return false;
-    __u32 len = (ip.version_len & 0xf) * 4;
-    if (ip.version_len >> 4 != 4 || len < sizeof(ip) || has_source_route(skb, off, len))
-        return false;
-    take_addresses(&ip, frame);
-    frame->read_end = off + len;
-    frame->is_fragment = (ip.fragment & bpf_htons(FRAGMENT_MASK)) != 0;
-    if (frame->is_fragment)
-        return true;
-    return ip.protocol == IPPROTO_ICMP ? read_icmp4(skb, off + len, frame)
-                                       : read_ports(skb, off + len, frame);
-}
-
-/* In front of what a packet of IPv6 carries. */
-static __always_inline bool is_extension(__u8 protocol)
-{
-    return protocol == IPPROTO_HOPOPTS || protocol == IPPROTO_DSTOPTS ||
-           protocol == IPPROTO_ROUTING;
-}
-
-static __always_inline bool read_icmp6(struct __sk_buff *skb, __u32 off, __u8 hops,
-                                       struct frame *frame)
-{
-    __u8 type;
-    if (bpf_skb_load_bytes(skb, off, &type, 1) < 0)
-        return false;
-    frame->is_message = type >= 1 && type <= 4;
-    frame->quote_off = off + 8;
-    frame->read_end = off + 24; /* with the address of an advertisement */
-    if (type >= 133 && type <= 137 && hops != 255)
-        return false; /* it came from beyond the link: nobody takes that */
-    bool is_group = ((type >= 130 && type <= 132) || type == 143) && hops == 1 &&
-                    frame->target[0] == 0xff && frame->target[1] == 2;
-    frame->is_neighbour = (type >= 133 && type <= 137) || is_group;
-    frame->is_router = type == 130 || type == 134 || type == 137;
-    frame->is_advert = type == 136;
-    frame->is_answer = type == 129;
-    if (!read_number(skb, off, type, type == 128 || type == 129, frame))
-        return false;
-    return !frame->is_advert || bpf_skb_load_bytes(skb, off + 8, frame->advertised, 16) == 0;
-}
-
-/* off: where the packet begins. */
-static __always_inline bool read_ipv6(struct __sk_buff *skb, __u32 off, struct frame *frame)
-{
-    struct {
-        __be32 version;
-        __be16 len;
-        __u8 next, hops;
-        __u8 source[16], target[16];
-    } ip;
-    if (bpf_skb_load_bytes(skb, off, &ip, sizeof(ip)) < 0 ||
-        (ip.version & bpf_htonl(0xf0000000)) != bpf_htonl(0x60000000))
-        return false;
-    frame->family = POL_IPV6;
-    __builtin_memcpy(frame->source, ip.source, 16);
-    __builtin_memcpy(frame->target, ip.target, 16);
-    off += sizeof(ip);
-    frame->protocol = ip.next;
-    for (int i = 0; i <= EXTENSIONS_MAX; i++) {
-        __u8 head[2];
-        frame->read_end = off;
-        if (frame->protocol == IPPROTO_ICMPV6)
-            return read_icmp6(skb, off, ip.hops, frame);
-        frame->is_fragment = frame->protocol == IPPROTO_FRAGMENT;
-        if (!frame->is_fragment && !is_extension(frame->protocol))
-            return read_ports(skb, off, frame);
-        if (frame->protocol == IPPROTO_ROUTING ||
-            bpf_skb_load_bytes(skb, off, head, sizeof(head)) < 0)
-            return false;
-        frame->protocol = head[0];
-        frame->read_end = off + 8;
-        if (frame->is_fragment) /* as of IPv4; nobody honest has more in front of what it carries */
-            return !is_extension(frame->protocol) && frame->protocol != IPPROTO_FRAGMENT;
-        off += (head[1] + 1) * 8;
-    }
-    return false; /* nobody honest needs so many */
 }
 
 /* ------------------------------------------------------------------ whose it is */
@@ -455,7 +242,7 @@ static __always_inline bool may_pass(__u32 slot, __u32 direction, bool is_answer
                                      const struct pol_config *config, const struct frame *frame)
 {
     const __u8 *peer = (direction == POL_OUT) != is_answer ? frame->target : frame->source;
-    struct pol_prefix *prefix = lookup(slot * TRIES_OF_SLOT + direction, frame->family, peer);
+    struct pol_prefix *prefix = lookup(slot * POL_TRIES_OF_SLOT + direction, frame->family, peer);
     __u16 port = bpf_ntohs(is_answer ? frame->source_port : frame->target_port);
     for (__u32 i = 0; prefix && i < POL_PREFIX_RULES_MAX && i < prefix->rules_count; i++)
         if (matches(&prefix->rules[i], frame, port))
@@ -586,7 +373,8 @@ static __always_inline bool is_sound(__u32 generation, const struct pol_config *
                                      const struct pol_flow_key *key)
 {
     return (config->allow_metadata || !is_metadata(key->peer)) &&
-           lookup(POL_SLOT(generation) * TRIES_OF_SLOT + TRIE_SOURCES, key->family, key->guest);
+           lookup(POL_SLOT(generation) * POL_TRIES_OF_SLOT + POL_TRIE_SOURCES, key->family,
+                  key->guest);
 }
 
 static __always_inline void remember(const struct pol_flow_key *key, __u32 generation, __u32 began,
@@ -650,7 +438,7 @@ static __always_inline int judge_ip(struct __sk_buff *skb, __u32 generation, __u
         return drop(POL_DROP_KIND);
     __builtin_memset(frame, 0, sizeof(*frame));
     __u16 kind = bpf_ntohs(start->eth.h_proto);
-    __u32 sources = POL_SLOT(generation) * TRIES_OF_SLOT + TRIE_SOURCES;
+    __u32 sources = POL_SLOT(generation) * POL_TRIES_OF_SLOT + POL_TRIE_SOURCES;
     bool is_read = read_usual(start, frame);
     if (!is_read)
         is_read =
@@ -713,7 +501,8 @@ static __always_inline int judge(struct __sk_buff *skb, __u32 direction)
     if (kind != ETH_P_ARP)
         verdict = judge_ip(skb, generation, direction, config, &start);
     else if (direction == POL_OUT)
-        verdict = judge_arp(skb, config, POL_SLOT(generation) * TRIES_OF_SLOT + TRIE_SOURCES);
+        verdict =
+            judge_arp(skb, config, POL_SLOT(generation) * POL_TRIES_OF_SLOT + POL_TRIE_SOURCES);
     else
         verdict = TC_ACT_OK;
     if (verdict != TC_ACT_OK)

@@ -24,8 +24,6 @@
 #include "base/fd.h"
 #include "policy.skel.h"
 
-#define TRIES_OF_SLOT 3
-
 static const char *const pins[] = {"live", "tries", "flows", "counters", "limits"};
 
 void pol_policy_done(struct pol_policy *policy)
@@ -86,8 +84,8 @@ static int fill_sources(int fd, const struct pol_policy *policy)
 /* New tries into the slot, which is not in force. */
 static int fill_slot(int tries_fd, uint32_t slot, const struct pol_policy *policy)
 {
-    for (uint32_t i = 0; i < TRIES_OF_SLOT; i++) {
-        uint32_t idx = slot * TRIES_OF_SLOT + i;
+    for (uint32_t i = 0; i < POL_TRIES_OF_SLOT; i++) {
+        uint32_t idx = slot * POL_TRIES_OF_SLOT + i;
         FD_AUTO int fd = create_trie(sizeof(struct pol_prefix));
         int rc = fd;
         if (rc >= 0)

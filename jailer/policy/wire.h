@@ -51,6 +51,10 @@ struct pol_config {
     __u64 connections_per_s; /* new ones, either way */
 };
 
+/* The tries of a slot, by slot * POL_TRIES_OF_SLOT: rules by direction, and the guest's
+ * addresses. */
+enum { POL_TRIE_SOURCES = POL_DIRECTIONS, POL_TRIES_OF_SLOT };
+
 /* What is in force. A policy is filled in beside the one before it, then one word is changed. */
 struct pol_live {
     __u32 generation;            /* of the policy: flows of an earlier one are judged anew */
