@@ -15,7 +15,7 @@ from api import Served
 from jail_tools import JAILER, UID, Jail, listing
 from native import BINARY, Mismatch, case, contains, equal, lacks
 from policy_tools import (GUEST, HOST, HOST6, ID, OTHER, POLICY, arp, arrives, ether,
-                          in_namespace, ipv4, ipv6, udp, udp6)
+                          in_namespace, ip, ipv4, ipv6, udp, udp6)
 
 
 def rules(*rows, default="deny"):
@@ -313,7 +313,7 @@ def others_command(net, *words):
 @case
 @in_namespace
 def policy_is_removed_from_its_own_tap_alone(net):
-    subprocess.run("ip link add tap1 type veth peer name tap1_", shell=True, check=True)
+    ip("link add tap1 type veth peer name tap1_")
     net.attach(egress=rules())
     done = net.command("--remove", "--tap", "tap1")
     contains("of a TAP without one", f"the policy of {ID} is attached to tap0, not to tap1: nothing was removed", done.stderr)

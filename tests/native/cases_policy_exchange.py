@@ -10,10 +10,10 @@ import subprocess
 
 from jail_tools import JAILER
 from native import case, contains, equal
-from policy_tools import (GUEST, GUEST6, GUEST_MAC, HOST, HOST6, HOST_MAC, ID, IFF_NO_PI, IFF_TAP, PIN_DIR, TUNSETIFF, PinnedMap,
-                          arp, arrives, checksum, ether, in_namespace, ipv4, ipv6, udp)
+from policy_tools import (GUEST, GUEST6, GUEST_MAC, HOST, HOST6, HOST_MAC, ID, PIN_DIR, PinnedMap, arp, arrives, checksum, ether,
+                          in_namespace, ip, ipv4, ipv6, udp)
+from traffic_tools import open_tap
 
-IFF_VNET_HDR = 0x4000
 DENY = {"default": "deny"}
 UDP_6000 = {"default": "deny", "rules": [{"peer": HOST, "verdict": "allow", "protocol": "udp", "ports": "6000"}]}
 
@@ -174,10 +174,8 @@ def policy_drops_forged_adverts_whatever_is_known(net):
 @in_namespace
 def policy_drops_frames_whose_checksum_would_be_written_into_what_was_judged(net):
     """The guest says in virtio-net's head where; a device that sends the frame on writes it there: into a port, say."""
-    tap = os.open("/dev/net/tun", os.O_RDWR)
-    fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", b"tap1", IFF_TAP | IFF_NO_PI | IFF_VNET_HDR))
-    for words in ("link set tap1 up", "addr add 10.8.0.1/24 dev tap1"):
-        subprocess.run(["ip", *words.split()], check=True)
+    tap = open_tap("tap1")
+    ip("link set tap1 up", "addr add 10.8.0.1/24 dev tap1")
     net.write({"mac": GUEST_MAC, "addresses": [GUEST, GUEST6], "egress": {"default": "allow"}, "ingress": DENY})
     equal("attached", 0, net.command("--attach", "--tap", "tap1", "--file", "policy.json").returncode)
     four, six = ether(0x0800, ipv4(udp(b"x" * 32))), ether(0x86DD, ipv6(udp(b"x" * 32)))

@@ -112,6 +112,13 @@ class PinnedMap:
         self.on(self.UPDATE, key, ctypes.create_string_buffer(value, self.value_size))
 
 
+def ip(*lines):
+    for line in lines:
+        done = subprocess.run(["ip", *line.split()], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise Mismatch(f"ip {line}", "status 0", done.stderr)
+
+
 def no_ipv6():
     """For what is made from now on: or the host's own chatter (multicast listeners) would be counted as well."""
     with open("/proc/sys/net/ipv6/conf/default/disable_ipv6", "w", encoding="ascii") as file:
@@ -165,18 +172,15 @@ class Net:
         no_ipv6()
         self.tap = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
         fcntl.ioctl(self.tap, TUNSETIFF, struct.pack("16sH22x", b"tap0", IFF_TAP | IFF_NO_PI))
-        for words in ("link set lo up", f"link set tap0 address {HOST_MAC}", "addr add 10.0.0.1/24 dev tap0",
-                      "addr add 10.9.0.1/24 dev tap0", "link set tap0 up",
-                      f"neigh add {GUEST} lladdr {GUEST_MAC} dev tap0"):
-            subprocess.run(["ip", *words.split()], check=True)
+        ip("link set lo up", f"link set tap0 address {HOST_MAC}", "addr add 10.0.0.1/24 dev tap0",
+           "addr add 10.9.0.1/24 dev tap0", "link set tap0 up", f"neigh add {GUEST} lladdr {GUEST_MAC} dev tap0")
 
     @staticmethod
     def with_ipv6():
         """The host has an address of IPv6, too."""
         with open("/proc/sys/net/ipv6/conf/tap0/disable_ipv6", "w", encoding="ascii") as file:
             file.write("0")
-        for words in ("addr add fd00::1/64 dev tap0 nodad", f"neigh add {GUEST6} lladdr {GUEST_MAC} dev tap0"):
-            subprocess.run(["ip", "-6", *words.split()], check=True)
+        ip("-6 addr add fd00::1/64 dev tap0 nodad", f"-6 neigh add {GUEST6} lladdr {GUEST_MAC} dev tap0")
 
     def command(self, *words):
         return subprocess.run([JAILER, "policy", "--id", ID, *words], cwd=self.dir, capture_output=True, text=True,

@@ -17,7 +17,7 @@ import threading
 import time
 
 from native import Mismatch, equal
-from policy_tools import CLONE_NEWNET, GUEST, GUEST_MAC, IFF_NO_PI, IFF_TAP, TUNSETIFF, Net, checksum, no_ipv6
+from policy_tools import CLONE_NEWNET, GUEST, GUEST_MAC, IFF_NO_PI, IFF_TAP, TUNSETIFF, Net, checksum, ip, no_ipv6
 
 PEER, PEER6, PEER_MAC = "10.0.0.1", "fd00::1", "02:00:00:00:00:01"
 TUNSETOFFLOAD, TUN_OFFLOADS = 0x400454D0, 1 | 2 | 4  # checksum, segmentation of TCP over IPv4 and IPv6
@@ -70,13 +70,6 @@ class Space:
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             found.bind(bind)
         return found
-
-
-def ip(*lines):
-    for line in lines:
-        done = subprocess.run(["ip", *line.split()], capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise Mismatch(f"ip {line}", "status 0", done.stderr)
 
 
 class Bridged(Net):
