@@ -237,8 +237,8 @@ def echo(sock, stop):
 
 
 def datagrams(client, server, address, port, enough, family=socket.AF_INET):
-    """Datagrams there and back, each once, in order and as it was, WINDOW of them on the way at a time, until
-    enough(how many)."""
+    """Datagrams there and back, each once and as it was, WINDOW of them on the way at a time, until enough(how many).
+    In any order: one that finds its neighbour known overtakes those that waited for ARP's answer."""
     theirs = server.socket(socket.SOCK_DGRAM, family, bind=("", port))
     theirs.settimeout(0.05)
     ours = client.socket(socket.SOCK_DGRAM, family)
@@ -246,19 +246,30 @@ def datagrams(client, server, address, port, enough, family=socket.AF_INET):
     ours.connect((address, port))
     stop = threading.Event()
     thread = Background(echo, theirs, stop)
-    sent = back = 0
+    sent, away = 0, set()
     filling = random.randbytes(1400)
 
     def datagram(number):
         return struct.pack("!I", number) + filling[:number * 7 % 1400]
+
+    def receive():
+        try:
+            found = ours.recv(1 << 16)
+        except TimeoutError:
+            raise Mismatch(f"datagrams that are away, of {sent}", "none", sorted(away)) from None
+        number = struct.unpack("!I", found[:4])[0]
+        if number not in away:
+            raise Mismatch("datagram", f"one of {sorted(away)}", number)
+        equal(f"datagram {number}", datagram(number), found)
+        away.remove(number)
     try:
-        while not enough(sent) or back < sent:
-            while sent - back < WINDOW and not enough(sent):
+        while not enough(sent) or away:
+            while len(away) < WINDOW and not enough(sent):
+                away.add(sent)
                 ours.send(datagram(sent))
                 sent += 1
-            if back < sent:
-                equal(f"datagram {back}", datagram(back), ours.recv(1 << 16))
-                back += 1
+            if away:
+                receive()
     finally:
         stop.set()
         thread.join()
