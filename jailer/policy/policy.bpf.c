@@ -16,11 +16,8 @@
 #include <bpf/bpf_helpers.h>
 
 #include "jailer/policy/frame.bpf.h"
+#include "jailer/policy/limits.bpf.h"
 #include "jailer/policy/wire.h"
-
-#define NS_PER_S 1000000000ull
-#define BURST_NS (NS_PER_S / 4) /* a limit may be used a quarter of a second ahead */
-#define FRAME_MAX 65550ull      /* bytes, before the kernel cuts it into segments */
 
 /* By sizes, not types: one with types is no template for one without before Linux 6.2. */
 struct trie {
@@ -68,17 +65,6 @@ struct {
     __type(key, __u32);
     __type(value, __u64);
 } counters SEC(".maps");
-
-struct buckets {
-    struct bpf_spin_lock lock;
-    struct pol_bucket_view free_at; /* when each is used up to now */
-};
-struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(max_entries, 1);
-    __type(key, __u32);
-    __type(value, struct buckets);
-} limits SEC(".maps");
 
 /* Of the kernel's own, wherever it has these: libbpf finds out when it loads the program. */
 struct sk_buff {
@@ -250,54 +236,6 @@ static __always_inline bool may_pass(__u32 slot, __u32 direction, bool is_answer
     return config->default_verdict[direction & 1] == POL_ALLOW;
 }
 
-/* Takes `cost_ns` of a limit. */
-static __always_inline bool take(__u64 *free_at, __u64 now, __u64 cost_ns, __u64 cost_max_ns)
-{
-    __u64 room = cost_max_ns > BURST_NS ? cost_max_ns : BURST_NS; /* or that would never pass */
-    __u64 earliest = now > room ? now - room : 0;                 /* a host that has just started */
-    if (*free_at < earliest)
-        *free_at = earliest;
-    if (*free_at + cost_ns > now)
-        return false;
-    *free_at += cost_ns;
-    return true;
-}
-
-static __always_inline bool take_of_guest(const struct pol_config *config, __u32 len)
-{
-    __u32 zero = 0;
-    if (!config->packets_per_s && !config->bytes_per_s)
-        return true;
-    struct buckets *buckets = bpf_map_lookup_elem(&limits, &zero);
-    if (!buckets)
-        return true;
-    __u64 now = bpf_ktime_get_ns();
-    __u64 packet_ns = config->packets_per_s ? NS_PER_S / config->packets_per_s : 0;
-    __u64 bytes_ns = config->bytes_per_s ? len * NS_PER_S / config->bytes_per_s : 0;
-    __u64 bytes_max_ns = config->bytes_per_s ? FRAME_MAX * NS_PER_S / config->bytes_per_s : 0;
-    bpf_spin_lock(&buckets->lock);
-    bool good = take(&buckets->free_at.packets_ns, now, packet_ns, packet_ns) &&
-                take(&buckets->free_at.bytes_ns, now, bytes_ns, bytes_max_ns);
-    bpf_spin_unlock(&buckets->lock);
-    return good;
-}
-
-static __always_inline bool take_connection(const struct pol_config *config)
-{
-    __u32 zero = 0;
-    if (!config->connections_per_s)
-        return true;
-    struct buckets *buckets = bpf_map_lookup_elem(&limits, &zero);
-    if (!buckets)
-        return true;
-    __u64 now = bpf_ktime_get_ns();
-    __u64 cost_ns = NS_PER_S / config->connections_per_s;
-    bpf_spin_lock(&buckets->lock);
-    bool good = take(&buckets->free_at.connections_ns, now, cost_ns, cost_ns);
-    bpf_spin_unlock(&buckets->lock);
-    return good;
-}
-
 static __always_inline __u32 now_ticks(void)
 {
     return (__u32)(bpf_ktime_get_coarse_ns() >> POL_TICK_SHIFT);
@@ -429,6 +367,32 @@ __noinline int is_asked_for(struct __sk_buff *skb, __u32 off, __u32 kind, __u32 
     return flow && flow->generation == generation;
 }
 
+/* Is all that is asked of a frame asked already, when its exchange began? */
+static __always_inline bool goes_on(struct pol_flow *known, __u32 generation, __u32 direction,
+                                    const struct frame *frame, __u32 now)
+{
+    if (!known || known->generation != generation ||
+        (direction == POL_OUT && (!known->is_sound || frame->is_router || frame->is_advert)))
+        return false;
+    if (known->seen_ticks != now)
+        known->seen_ticks = now;
+    return true;
+}
+
+/* The same of most frames, by what is read of them already. */
+static __always_inline bool usual_goes_on(struct __sk_buff *skb, __u32 generation, __u32 direction,
+                                          const struct start *start)
+{
+    struct frame frame = {};
+    struct pol_flow_key key;
+    if (!read_usual(start, &frame) ||
+        (direction == POL_OUT && is_summed_inside(skb, frame.read_end)))
+        return false;
+    __u32 now = now_ticks();
+    make_key(&key, direction, &frame);
+    return goes_on(find_flow(&key, now), generation, direction, &frame, now);
+}
+
 static __always_inline int judge_ip(struct __sk_buff *skb, __u32 generation, __u32 direction,
                                     const struct pol_config *config, const struct start *start)
 {
@@ -451,12 +415,8 @@ static __always_inline int judge_ip(struct __sk_buff *skb, __u32 generation, __u
     __u32 now = now_ticks();
     make_key(&key, direction, frame);
     struct pol_flow *known = frame->is_fragment ? NULL : find_flow(&key, now);
-    if (known && known->generation == generation &&
-        (direction == POL_IN || (known->is_sound && !frame->is_router && !frame->is_advert))) {
-        if (known->seen_ticks != now)
-            known->seen_ticks = now;
-        return TC_ACT_OK; /* all that is below was asked when it began */
-    }
+    if (goes_on(known, generation, direction, frame, now))
+        return TC_ACT_OK;
     if (direction == POL_OUT) {
         if (!is_own(frame, config, sources))
             return drop(POL_DROP_SOURCE);
@@ -498,7 +458,9 @@ static __always_inline int judge(struct __sk_buff *skb, __u32 direction)
         return drop(POL_DROP_MAC);
     if (skb->vlan_present || (kind != ETH_P_IP && kind != ETH_P_IPV6 && kind != ETH_P_ARP))
         return drop(POL_DROP_KIND);
-    if (kind != ETH_P_ARP)
+    if (usual_goes_on(skb, generation, direction, &start))
+        verdict = TC_ACT_OK;
+    else if (kind != ETH_P_ARP)
         verdict = judge_ip(skb, generation, direction, config, &start);
     else if (direction == POL_OUT)
         verdict =
