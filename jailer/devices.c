@@ -72,13 +72,18 @@ static int own_directory(struct jail *jail, int dir_fd, const char *name, const 
     return 0;
 }
 
-/* Is that the node that would be made? */
-static bool is_node(const struct jail *jail, int dir_fd, const char *name, dev_t dev)
+/* Is that the node that would be made? ret_is_half: or what stands there where a jailer was killed
+ * before it gave the node away: root's, and by no other name somebody else's. */
+static bool is_node(const struct jail *jail, int dir_fd, const char *name, dev_t dev,
+                    bool *ret_is_half)
 {
     struct stat st;
-    return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISCHR(st.st_mode) &&
-           st.st_rdev == dev && (st.st_mode & 07777) == 0600 && st.st_uid == jail->uid &&
-           st.st_gid == jail->gid;
+    if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISCHR(st.st_mode) ||
+        st.st_rdev != dev || (st.st_mode & 07777) != 0600)
+        return false;
+    bool is_whole = st.st_uid == jail->uid && st.st_gid == jail->gid;
+    *ret_is_half = !is_whole && st.st_uid == 0 && st.st_gid == 0 && st.st_nlink == 1;
+    return is_whole || *ret_is_half;
 }
 
 /* The directory is the jail's user's: what has the name now may be something else. */
@@ -89,7 +94,7 @@ static int own_node(const struct jail *jail, int dir_fd, const char *name, const
     FD_AUTO int fd = openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) < 0)
         return err_set(err, -errno, "Failed to open %s in the jail: %s", path, ERR_OS(errno));
-    if (!S_ISCHR(st.st_mode) || st.st_rdev != dev)
+    if (!S_ISCHR(st.st_mode) || st.st_rdev != dev || st.st_uid != 0 || st.st_nlink != 1)
         return err_set(err, -ESTALE, "%s in the jail was replaced while the jail was made", path);
     if (fchownat(fd, "", jail->uid, jail->gid, AT_EMPTY_PATH) < 0)
         return err_set(err, -errno, "Failed to change owner of %s in the jail: %s", path,
@@ -105,8 +110,9 @@ static int make_node(struct jail *jail, enum jail_device device, int dir_fd, con
     mode_t before = umask(0);
     int rc = mknodat(dir_fd, name, S_IFCHR | 0600, dev) < 0 ? -errno : 0;
     (void)umask(before);
-    if (rc == -EEXIST && is_node(jail, dir_fd, name, dev))
-        return 0; /* of an earlier run, as it has to be */
+    bool is_half = false;
+    if (rc == -EEXIST && is_node(jail, dir_fd, name, dev, &is_half)) /* of an earlier run */
+        return is_half ? own_node(jail, dir_fd, name, path, dev, err) : 0;
     if (rc == -EEXIST)
         return err_set(
             err, rc,

@@ -5,8 +5,10 @@
  * first close_range on, until a process becomes another program; not those that cannot fail.
  * usage: fail_nth N ERRNO REPORT PROGRAM [ARGUMENT...]
  *        fail_nth N @COMMAND REPORT PROGRAM [ARGUMENT...]
+ *        fail_nth N kill REPORT PROGRAM [ARGUMENT...]
  * The second one runs a command of the shell ahead of the call, which then is made: a race that is
- * won. REPORT gets "COUNT NUMBER": how many calls there were, and which one failed (-1: none).
+ * won. The third one kills whoever makes the call, which is not made. REPORT gets "COUNT NUMBER":
+ * how many calls there were, and which one failed (-1: none).
  */
 #include <errno.h>
 #include <linux/filter.h>
@@ -30,6 +32,7 @@
 struct run {
     unsigned long wanted;
     int error;
+    bool kills;
     const char *command; /* NULL: the call fails */
     unsigned long count;
     int failed;                   /* the number of the call that failed; -1 */
@@ -151,6 +154,10 @@ static void supervise(int fd, struct run *run)
         if (ioctl(fd, SECCOMP_IOCTL_NOTIF_RECV, &call) < 0)
             continue; /* it was killed meanwhile */
         bool fails = judge(run, &call);
+        if (fails && run->kills) {
+            (void)kill((pid_t)call.pid, SIGKILL);
+            continue; /* an answer might be quicker */
+        }
         struct seccomp_notif_resp answer = {
             .id = call.id,
             .error = fails ? -run->error : 0,
@@ -169,7 +176,8 @@ int main(int argc, char **argv)
         return 2;
     }
     struct run run = {.wanted = strtoul(argv[1], NULL, 10),
-                      .error = argv[2][0] == '@' ? 0 : (int)strtoul(argv[2], NULL, 10),
+                      .error = (int)strtoul(argv[2], NULL, 10),
+                      .kills = strcmp(argv[2], "kill") == 0,
                       .command = argv[2][0] == '@' ? argv[2] + 1 : NULL,
                       .failed = -1};
     FILE *report = fopen(argv[3], "we");

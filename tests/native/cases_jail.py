@@ -201,6 +201,22 @@ def jail_with_a_foreign_device_node_is_refused(t):
 
 
 @case
+def jail_gives_no_device_node_of_root_s_away_that_has_another_name(t):
+    """Without that name it is what a jailer left that was killed, and becomes the jail's."""
+    jail = Jail(t)
+    os.makedirs(jail.path("dev/net"))
+    os.mknod(jail.path("dev/net/tun"), 0o600 | stat.S_IFCHR, os.makedev(10, 200))
+    os.link(jail.path("dev/net/tun"), t.path("tun"))
+    done = jail.run()
+    equal("exit status", 1, done.returncode)
+    contains("stderr", "Failed to create /dev/net/tun via mknod inside the jail: File exists (os error 17)", done.stderr)
+    equal("its owner", 0, os.stat(t.path("tun")).st_uid)
+    os.unlink(t.path("tun"))
+    equal("exit status, without the name", 0, jail.run().returncode)
+    equal("owner", (UID, GID), (os.stat(jail.path("dev/net/tun")).st_uid, os.stat(jail.path("dev/net/tun")).st_gid))
+
+
+@case
 def jail_sees_what_the_host_mounts_in_it_later(t):
     """In a mount namespace of the test's own, so that nothing of it stays on this machine."""
     jail = Jail(t)

@@ -5,6 +5,7 @@ status 1, and nothing is left of the run."""
 import errno
 import os
 import shutil
+import signal
 
 from jail_tools import (FAIL_CALL, FAIL_NTH, GID, SPARED, UID, UMOUNT2, Jail, listing, mounts, probe, refused,
                         remove_cgroups)
@@ -88,6 +89,7 @@ def jail_that_fails_leaves_what_was_there(t):
 
 
 CALLS_AT_LEAST = 90
+EXECVEAT = 322
 
 
 def check_one_failure(t, jail, done, number):
@@ -100,13 +102,18 @@ def check_one_failure(t, jail, done, number):
         equal("cgroup of a refused jail", False, os.path.exists("/sys/fs/cgroup/pids/mayfly-faults"))
     else:
         equal("a call that a jail does without", True, number in SPARED)
-        if done.stdout.startswith("argv"):  # /dev/null with --daemonize
-            seen = probe(done.stdout.split("Warning!")[0])
-            equal("who and where", (f"{UID} {UID} {UID}", f"{GID} {GID} {GID}", "0", "/", "0 1 2", []),
-                  (seen["uids"], seen["gids"], seen["groups"], seen["cwd"], seen["fds"], seen["env"]))
-        equal("pid file", True, t.read(f"jails/probe/{jail.id}/root/probe.pid").isdigit())
-        remove_cgroups("mayfly-faults", jail.id)
-        shutil.rmtree(os.path.join(jail.base, jail.name))
+        whole(t, jail, done)
+
+
+def whole(t, jail, done):
+    """Everything that a jail is, of one that has been started; takes it away."""
+    if done.stdout.startswith("argv"):  # /dev/null with --daemonize
+        seen = probe(done.stdout.split("Warning!")[0])
+        equal("who and where", (f"{UID} {UID} {UID}", f"{GID} {GID} {GID}", "0", "/", "0 1 2", []),
+              (seen["uids"], seen["gids"], seen["groups"], seen["cwd"], seen["fds"], seen["env"]))
+    equal("pid file", True, t.read(f"jails/probe/{jail.id}/root/probe.pid").isdigit())
+    remove_cgroups("mayfly-faults", jail.id)
+    shutil.rmtree(os.path.join(jail.base, jail.name))
 
 
 def every_call_fails_once(name, *options):
@@ -136,6 +143,37 @@ case(every_call_fails_once("in_the_foreground", "--resource-limit", "fsize=10000
 case(every_call_fails_once("in_a_pid_ns", "--new-pid-ns"))
 case(every_call_fails_once("daemonized", "--daemonize"))
 case(every_call_fails_once("daemonized_in_a_pid_ns", "--daemonize", "--new-pid-ns"))
+
+
+def killed_at_any_call(name, owner, *options):
+    def run(t):
+        """As a host that is short of memory does. It is told, but for the time between the last word to who waits and exec:
+        then it is as if the monitor had been killed. What stands there then is no obstacle to a start that ends well: only
+        its own pid file, which a client removes, as after a monitor that has ended."""
+        before, number, nth = mounts(t.dir), 0, 0
+        while number >= 0:  # of the call that was not made; -1: there was none
+            nth += 1
+            jail = Jail(t, owner=owner, ident=f"nth-{nth}")
+            done = jail.run(*options, *CGROUP, prefix=(FAIL_NTH, str(nth), "kill", t.path("report")))
+            number = int(t.read("report").split()[1])
+            what = f"call {nth}, number {number}"
+            statuses = (0,) if number < 0 or (number == EXECVEAT and options) else (1, 128 + signal.SIGKILL)
+            if done.returncode not in statuses:
+                raise Mismatch(f"{what}: exit status", statuses, (done.returncode, done.stderr))
+            equal(f"{what}: mounts of the host", before, mounts(t.dir))
+            if os.path.exists(jail.path("probe.pid")):
+                os.unlink(jail.path("probe.pid"))
+            again = jail.run(*options, *CGROUP)
+            equal(f"{what}: exit status of a second start, and what it said", (0, ""), (again.returncode, again.stderr))
+            whole(t, jail, again)
+        equal("enough calls", True, nth > CALLS_AT_LEAST)
+    run.__name__ = f"jail_killed_at_any_call_{name}_can_be_started_again"
+    return run
+
+
+case(killed_at_any_call("of_a_bound_program", 0))
+case(killed_at_any_call("of_a_copied_program", UID))
+case(killed_at_any_call("in_the_background", 0, "--daemonize", "--new-pid-ns"))
 
 
 @case
