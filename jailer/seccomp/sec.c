@@ -37,13 +37,14 @@ void sec_set_done(struct sec_set *set)
     *set = (struct sec_set){0};
 }
 
-/* What ends a thread or the process, and a custom filter's errors. Not the built-in errno of
+/* What ends a thread or the process, and a custom filter's errors and calls for a tracer, which are
+ * errors without one. Not the built-in errno of
  * clone3, which is what glibc has to hear. */
 static bool forbids(uint32_t result)
 {
     uint32_t action = result & SECCOMP_RET_ACTION_FULL;
     return action == SECCOMP_RET_TRAP || action == SECCOMP_RET_KILL_THREAD ||
-           action == SECCOMP_RET_KILL_PROCESS ||
+           action == SECCOMP_RET_KILL_PROCESS || action == SECCOMP_RET_TRACE ||
            (action == SECCOMP_RET_ERRNO && (result & SECCOMP_RET_DATA) != ENOSYS);
 }
 

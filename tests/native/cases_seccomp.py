@@ -217,7 +217,7 @@ def seccomp_audit_logs_what_would_be_forbidden_and_goes_on(t):
     """By the kernel's log, which only root reads, and which is not kept by every machine."""
     if subprocess.run(["dmesg"], capture_output=True, check=False).returncode != 0:
         skip("the kernel's log cannot be read")
-    for action in ("trap", "kill_process", {"errno": 1}):
+    for action in ("trap", "kill_process", {"errno": 1}, {"trace": 7}):
         policy = dict(POLICY, vcpu={"default_action": "allow", "filter_action": action,
                                     "filter": [{"syscall": "rt_sigreturn"}, {"syscall": "madvise"}]})
         equal("compiler", (0, ""), compiled(t, policy))

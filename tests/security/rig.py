@@ -262,11 +262,19 @@ class Vm:
 
     def attack(self, others, **more):
         """Lines of the injector: (thread, attempt, outcome). more: settings of its own."""
+        return outcomes(self._inject(others, **more))
+
+    def refused_calls(self, others):
+        """(thread, number of the call) of all attempts that a filter refused."""
+        fields = [line.split("\t") for line in self._inject(others).splitlines()]
+        return {(thread, int(number)) for thread, _, outcome, _, number in fields if outcome == "seccomp" and int(number) >= 0}
+
+    def _inject(self, others, **more):
         done = subprocess.run(self._injector(others, **more), capture_output=True, text=True, check=False,
                               timeout=INJECT_S)
         if done.returncode != 0 and "only" not in more:
             raise RuntimeError(f"inject ended with {done.returncode}: {done.stderr}")
-        return outcomes(done.stdout)
+        return done.stdout
 
     def load_and_attack(self, others):
         """The same of the thread that reads the memory file ahead, which has ended when the load has."""

@@ -4,7 +4,8 @@
  * and says what became of them (tests/security/README.md).
  *
  *   inject --list                 the attempts: name, what its success would mean
- *   inject PID [NAME=VALUE...]    one line a thread and attempt: thread, attempt, outcome
+ *   inject PID [NAME=VALUE...]    one line a thread and attempt: thread, attempt, outcome, and the
+ *                                 last of its calls that was made: which step it is, its number
  *
  * NAME `only` chooses one attempt, `prefetch` the thread fc_prefetch, which the process is to make
  * once this has said `ready`. Root; the process goes on unharmed, but for attempts that a filter
@@ -213,7 +214,9 @@ static void say(const char *thread, const struct attempt *attempt, struct outcom
         [OUTCOME_STUCK] = "stuck",     [OUTCOME_HELD] = "held",
         [OUTCOME_NONE] = "none",
     };
-    (void)printf("%s\t%s\t%s\t%zu\n", thread, attempt->name, words[outcome.kind], step + 1);
+    long nr = attempt->special ? -1 : attempt->steps[step].nr;
+    (void)printf("%s\t%s\t%s\t%zu\t%ld\n", thread, attempt->name, words[outcome.kind], step + 1,
+                 nr);
 }
 
 static void read_name(pid_t pid, pid_t tid, char ret_name[static NAME_SIZE])
