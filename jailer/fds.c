@@ -72,14 +72,10 @@ static int check_type(int fd, struct err *err)
                                           : "something else");
 }
 
-static int find_kept(int argc, char *const *argv, struct kept *kept, struct err *err)
+static int find_kept(const struct cmdline_list *keep, struct kept *kept, struct err *err)
 {
-    for (int i = 1; i + 1 < argc && strcmp(argv[i], "--") != 0; i++) {
-        if (strcmp(argv[i], "--keep-fd") != 0)
-            continue;
-        int fd = parse_one(argv[++i], err);
-        if (fd >= 0 && kept->count == CMDLINE_LIST_MAX)
-            return 0; /* the parser says so */
+    for (unsigned i = 0; i < keep->count; i++) {
+        int fd = parse_one(keep->values[i], err);
         int rc = fd < 0 ? fd : check_type(fd, err);
         for (unsigned k = 0; k < kept->count && rc == 0; k++)
             if (kept->fds[k] == fd)
@@ -92,28 +88,28 @@ static int find_kept(int argc, char *const *argv, struct kept *kept, struct err 
 }
 
 /* Moves all of them beyond where they end up, and then there. */
-static int renumber(struct kept *kept)
+static int renumber(struct kept *kept, struct err *err)
 {
     for (unsigned i = 0; i < kept->count; i++) {
-        kept->fds[i] = fcntl(kept->fds[i], F_DUPFD_CLOEXEC, FIRST_FD + (int)CMDLINE_LIST_MAX);
-        if (kept->fds[i] < 0)
-            return -errno;
+        int fd = fcntl(kept->fds[i], F_DUPFD_CLOEXEC, FIRST_FD + (int)CMDLINE_LIST_MAX);
+        if (fd < 0)
+            return err_set(err, -errno, "--keep-fd %d cannot be moved out of the way: %s",
+                           kept->fds[i], ERR_OS(errno));
+        kept->fds[i] = fd;
     }
     for (unsigned i = 0; i < kept->count; i++)
         if (dup2(kept->fds[i], FIRST_FD + (int)i) < 0) /* stays open across exec */
-            return -errno;
+            return err_set(err, -errno, "--keep-fd: number %u of them cannot become %u: %s", i + 1,
+                           FIRST_FD + i, ERR_OS(errno));
     return 0;
 }
 
-int jail_close_fds(int argc, char *const *argv, unsigned *ret_kept, struct err *err)
+int jail_close_fds(const struct cmdline_list *keep, struct err *err)
 {
     struct kept kept = {.count = 0};
-    int rc = find_kept(argc, argv, &kept, err);
-    if (rc == 0) {
-        rc = renumber(&kept);
-        if (rc < 0)
-            return err_set(err, rc, "--keep-fd: %s", ERR_OS(rc));
-    }
+    int rc = find_kept(keep, &kept, err);
+    if (rc == 0)
+        rc = renumber(&kept, err);
     if (rc < 0)
         return rc;
     if (syscall(SYS_close_range, FIRST_FD + kept.count, UINT_MAX, CLOSE_RANGE_UNSHARE) < 0)
@@ -122,6 +118,5 @@ int jail_close_fds(int argc, char *const *argv, unsigned *ret_kept, struct err *
             "close_range, which closes what the jailer inherited: %s. Linux 5.9 or later "
             "is needed.",
             ERR_OS(errno));
-    *ret_kept = kept.count;
     return 0;
 }

@@ -120,14 +120,16 @@ int main(int argc, char **argv)
     jail.start_us = clock_mono_ns() / NS_PER_US;
     if (fd_fill_standard() < 0)
         return EXIT_FAILURE; /* there is nowhere to say why */
-    if (clearenv() != 0 || jail_close_fds(argc, argv, &jail.kept_fds, &err) < 0)
-        return fail(&err);
+    (void)clearenv();        /* glibc's cannot fail */
     if (argc > 1 && strcmp(argv[1], "policy") == 0)
         return jail_policy_command(argc - 1, argv + 1);
     if (jail_args_parse(argc, argv, &args, &err) < 0)
         return fail(&err);
     if (args.help || args.version)
         return answer_query(&args, cmdline_program_name(argv[0], "mayfly-jailer"), &err);
+    if (jail_close_fds(&args.keep_fds, &err) < 0)
+        return fail(&err);
+    jail.kept_fds = args.keep_fds.count;
     if (jail_check(&jail, &args, &err) < 0)
         return fail(&err);
     if (check_rights(&jail, &err) < 0 || jail_check_policy(&jail, &err) < 0)

@@ -9,9 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cmdline.h"
 #include "base/fd.h"
+#include "jailer/fds.h"
 #include "jailer/policy_file.h"
 
 static const char usage[] =
@@ -83,6 +85,31 @@ static int check(const struct words *words, struct err *err)
     return cmdline_check_id(words->id, err);
 }
 
+/* Nobody else may load a program, look at one or change one's maps. */
+static int check_rights(struct err *err)
+{
+    if (geteuid() == 0)
+        return 0;
+    return err_set(err, -EPERM,
+                   "Network policy: it is root's to attach, change, show and remove. "
+                   "This is user %u.",
+                   geteuid());
+}
+
+/* What the words say, once nothing of the caller's is open. */
+static int carry_out(const struct words *words, struct err *err)
+{
+    const struct cmdline_list none = {.count = 0};
+    int rc = check_rights(err);
+    if (rc == 0)
+        rc = jail_close_fds(&none, err);
+    if (rc < 0)
+        return rc;
+    if (words->show)
+        return show(words->id, err);
+    return words->remove ? pol_remove(words->id, words->tap, err) : put(words, err);
+}
+
 int jail_policy_command(int argc, char *const *argv)
 {
     struct words words = {0};
@@ -99,12 +126,8 @@ int jail_policy_command(int argc, char *const *argv)
     }
     if (words.help)
         (void)fputs(usage, stdout); /* the flush tells */
-    else if (words.show)
-        rc = show(words.id, &err);
-    else if (words.remove)
-        rc = pol_remove(words.id, words.tap, &err);
     else
-        rc = put(&words, &err);
+        rc = carry_out(&words, &err);
     if (rc == 0)
         rc = fd_flush_stdout(&err);
     if (rc < 0)

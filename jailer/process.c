@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * From jailer to monitor: into the background, into a PID namespace, into the cgroup, pid file,
- * ids, exec (cli.md I.2, steps 12 to 14). Whoever stays behind waits until the monitor's file runs,
+ * ids, exec (cli.md I.2, steps 12 to 14); of a PID namespace's first process the pid file comes
+ * last, from outside. Whoever stays behind waits until the monitor's file runs,
  * so that what goes wrong is told where the jailer was started.
  */
 #include <errno.h>
@@ -43,10 +44,15 @@ static void pid_file_name(const struct jail *jail, char ret_name[static NAME_MAX
     (void)snprintf(ret_name, NAME_MAX + 8, "%s.pid", jail->exec_name);
 }
 
-static int fail_pid_file(const char *name, int rc, struct err *err)
+static int fail_pid_file(const struct jail *jail, const char *name, int rc, struct err *err)
 {
-    return err_set(err, rc, "Failed to open file /%s: %s%s", name, ERR_OS(rc),
-                   rc == -EEXIST ? " (an earlier monitor's: remove its jail first)" : "");
+    if (rc != -EEXIST)
+        return err_set(err, rc, "Failed to open file /%s: %s", name, ERR_OS(rc));
+    return err_set(
+        err, rc,
+        "Failed to open file /%s: %s. A monitor runs in that jail, or has run: if it has "
+        "ended, remove %s/%s and the API's socket",
+        name, ERR_OS(rc), jail->root_path, name);
 }
 
 int jail_check_pid_file(const struct jail *jail, struct err *err)
@@ -54,8 +60,8 @@ int jail_check_pid_file(const struct jail *jail, struct err *err)
     char name[NAME_MAX + 8];
     pid_file_name(jail, name);
     if (faccessat(jail->root_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-        return fail_pid_file(name, -EEXIST, err);
-    return errno == ENOENT ? 0 : fail_pid_file(name, -errno, err);
+        return fail_pid_file(jail, name, -EEXIST, err);
+    return errno == ENOENT ? 0 : fail_pid_file(jail, name, -errno, err);
 }
 
 static int write_pid_file(struct jail *jail, pid_t pid, struct err *err)
@@ -68,12 +74,12 @@ static int write_pid_file(struct jail *jail, pid_t pid, struct err *err)
         openat(jail->root_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
     int rc = fd < 0 ? -errno : 0;
     if (rc < 0)
-        return fail_pid_file(name, rc, err);
+        return fail_pid_file(jail, name, rc, err);
     rc = jail_undo_note(&jail->undo, jail->root_fd, name, false, err);
     if (rc < 0)
         return rc;
     rc = fd_write_full(fd, text, (size_t)len);
-    return rc < 0 ? fail_pid_file(name, rc, err) : 0;
+    return rc < 0 ? fail_pid_file(jail, name, rc, err) : 0;
 }
 
 /* ------------------------------------------------------------------ exec */

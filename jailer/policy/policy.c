@@ -270,7 +270,8 @@ static int load(const struct pol_policy *policy, unsigned ifindex, struct policy
         return err_set(err, -errno,
                        "Network policy: the kernel does not take the program: %s (%s). It needs "
                        "Linux 5.11 or later with CONFIG_BPF_SYSCALL, CONFIG_NET_CLS_ACT and "
-                       "CONFIG_DEBUG_INFO_BTF.",
+                       "CONFIG_DEBUG_INFO_BTF, CAP_BPF and CAP_NET_ADMIN of the host's own, and no "
+                       "lockdown for confidentiality.",
                        ERR_OS(errno), err_name(errno));
     int rc = note_tap(bpf_map__fd(skel->maps.live), ifindex);
     if (rc == 0)

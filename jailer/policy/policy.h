@@ -32,6 +32,7 @@ struct pol_policy {
     uint32_t sources_count;
 };
 
+/* Frees the entries and empties the policy. */
 void pol_policy_done(struct pol_policy *policy);
 
 /*
@@ -47,7 +48,7 @@ MUST_CHECK int pol_attach(const char *id, const char *tap, const struct pol_poli
  * Returns 0, or -errno with the sentence: then the old one stays in force. */
 MUST_CHECK int pol_update(const char *id, const struct pol_policy *policy, struct err *err);
 
-/* What was counted so far. */
+/* What was counted so far, by enum pol_counter. Returns 0, or -errno with the sentence. */
 MUST_CHECK int pol_read_counters(const char *id, uint64_t ret_counters[static POL_COUNTERS],
                                  struct err *err);
 

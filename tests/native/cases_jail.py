@@ -65,12 +65,25 @@ def jail_binds_a_root_owned_program_that_not_even_root_there_can_change(t):
 
 @case
 def jail_copies_a_program_that_others_may_change(t):
-    jail = Jail(t, owner=1234)
+    for owner, mode in ((1234, 0o755), (0, 0o775), (0, 0o757)):
+        jail = Jail(t, owner=owner, ident=f"vm-{owner}-{mode}")
+        os.chmod(jail.exec_file, mode)
+        check_copy(jail, 0o755)  # by the umask
+
+
+@case
+def jail_copies_a_program_that_only_some_may_execute(t):
+    """Bound it would not be for the jail's user, whose a copy is."""
+    jail = Jail(t)
+    os.chmod(jail.exec_file, 0o750)
+    check_copy(jail, 0o750)
+
+
+def check_copy(jail, mode):
     seen = probe(jail.run().stdout)
     equal("ids", f"{UID} {UID} {UID}", seen["uids"])
     st = os.stat(jail.path("probe"))
-    equal("the copy", (os.path.getsize(PROBE), UID, GID, 0o755),
-          (st.st_size, st.st_uid, st.st_gid, stat.S_IMODE(st.st_mode)))
+    equal("the copy", (os.path.getsize(PROBE), UID, GID, oct(mode)), (st.st_size, st.st_uid, st.st_gid, oct(stat.S_IMODE(st.st_mode))))
 
 
 @case
@@ -433,11 +446,22 @@ def jail_says_that_it_needs_root(t):
 def jail_answers_help_and_version_by_its_name(t):
     for name, first in (("jailer", "Jailer v1.16.1"), ("mayfly-jailer", "Mayfly jailer v")):
         shutil.copy(JAILER, t.path(name))
-        version = subprocess.run([t.path(name), "--version", "--nonsense"], capture_output=True, text=True, check=True)
+        version = subprocess.run([t.path(name), "--version", "--nonsense", "--keep-fd", "900"], capture_output=True, text=True,
+                                 check=True)
         equal(f"first words of {name}", first, version.stdout[:len(first)])
         text = subprocess.run([t.path(name), "-h"], capture_output=True, text=True, check=True).stdout
         contains("help", "--chroot-base-dir <chroot-base-dir>", text)
         contains("help", '[default: "/srv/jailer"]', text)
+
+
+@case
+def jail_that_would_make_more_than_can_be_taken_back_is_refused(t):
+    before = os.listdir("/sys/fs/cgroup/pids")
+    jail = Jail(t)
+    done = jail.run("--cgroup", "pids.max=9", "--cgroup-version", "1", "--parent-cgroup", "/".join(["mayfly-deep", *["a"] * 70]))
+    refused(jail, done, "A run makes at most 64 directories and files, and a would be one more: fewer levels of --parent-cgroup "
+            "or fewer controllers are needed", {})
+    equal("cgroups", before, os.listdir("/sys/fs/cgroup/pids"))
 
 
 @case
@@ -515,42 +539,59 @@ def jailed_monitor_that_is_process_1_ends_by_sigterm_and_sigint(t):
         wait_until(f"the end by {number.name}", lambda pid=pid: is_dead(pid))
 
 
-@case
-def jailed_monitor_boots_by_its_api(t):
+def booted(t):
+    """A jail whose monitor has a guest that prints numbers, by requests to its API: it, the monitor's pid, a client."""
     jail = Jail(t, program=BINARY, name="firecracker", ident="guest-1")
     os.makedirs(jail.root)
     shutil.copy(guest("numbers"), jail.path("kernel"))
     os.chmod(jail.path("kernel"), 0o644)
-    out = open(t.path("out"), "w+", encoding="latin-1")
-    process = jail.start("--new-pid-ns", stdout=out)
-    equal("exit status of the jailer", 0, process.wait(20))
-    pid = jail.pid()
-    client = jail.api()
+    with open(t.path("out"), "w", encoding="latin-1") as out:
+        equal("exit status of the jailer", 0, jail.start("--new-pid-ns", stdout=out).wait(20))
+    pid, client = jail.pid(), jail.api()
     client.put("/machine-config", {"vcpu_count": 1, "mem_size_mib": 128})
     client.put("/boot-source", {"kernel_image_path": "/kernel"})
     client.put("/actions", {"action_type": "InstanceStart"})
-    wait_until("numbers", lambda: "0003" in open(t.path("out"), encoding="latin-1").read())
+    wait_until("numbers", lambda: "0003" in t.read("out"))
+    return jail, pid, client
+
+
+@case
+def jailed_monitor_boots_by_its_api(t):
+    _, pid, client = booted(t)
+    equal("state", "Running", client.get("/")["state"])
+    equal("comm", "firecracker\n", open(f"/proc/{pid}/comm", encoding="ascii").read())
+
+
+@case
+def jailed_monitor_has_no_rights_and_filters(t):
+    _, pid, _ = booted(t)
     status = open(f"/proc/{pid}/status", encoding="ascii").read()
     for line in (f"Uid:\t{UID}\t{UID}\t{UID}\t{UID}", "Seccomp:\t2", "NoNewPrivs:\t1", "CapEff:\t0000000000000000"):
         contains("status", line, status)
-    # A process that is not dumpable: nobody of its own user reads its memory.
+
+
+@case
+def jailed_monitor_is_not_dumpable(t):
+    """Nobody of its own user reads its memory."""
+    _, pid, _ = booted(t)
     equal("owner of its /proc", 0, os.stat(f"/proc/{pid}/mem").st_uid)
-    equal("comm", "firecracker\n", open(f"/proc/{pid}/comm", encoding="ascii").read())
+
+
+@case
+def jailed_monitor_s_snapshot_goes_on_in_another_jail(t):
+    jail, _, client = booted(t)
     client.state("Paused")
     client.put("/snapshot/create", {"snapshot_path": "/state", "mem_file_path": "/memory"})
     jail.kill()
-    out.close()
     last = numbers(t.read("out"))[-1]
     restored = Jail(t, program=BINARY, name="firecracker", ident="guest-2")
     os.makedirs(restored.root)
     for name in ("state", "memory"):
         os.rename(jail.path(name), restored.path(name))
-    with open(t.path("out2"), "w+", encoding="latin-1") as out:
+    with open(t.path("out2"), "w", encoding="latin-1") as out:
         restored.start("--new-pid-ns", stdout=out).wait(20)
-        restored.pid()
-        restored.api().put("/snapshot/load", {
-            "snapshot_path": "/state", "mem_backend": {"backend_type": "File", "backend_path": "/memory"},
-            "resume_vm": True})
-        wait_until(f"numbers beyond {last:#x}", lambda: max(numbers(t.read("out2")), default=0) > last + 1)
-        restored.kill()
-    lacks("output", "Shutting down", open(t.path("out2"), encoding="latin-1").read())
+    restored.pid()
+    restored.api().put("/snapshot/load", {
+        "snapshot_path": "/state", "mem_backend": {"backend_type": "File", "backend_path": "/memory"},
+        "resume_vm": True})
+    wait_until(f"numbers beyond {last:#x}", lambda: max(numbers(t.read("out2")), default=0) > last + 1)

@@ -422,6 +422,17 @@ def policy_command_says_what_is_missing(net):
     contains("no such TAP", "there is no interface tap7 in this network namespace", done.stderr)
 
 
+@case
+@in_namespace
+def policy_command_of_an_ordinary_user_says_that_it_is_root_s(net):
+    net.write(POLICY)
+    for words in (("--show",), ("--file", "policy.json"), ("--remove", "--tap", "tap0"), ("--attach", "--tap", "tap0", "--file", "policy.json")):
+        done = subprocess.run(["setpriv", "--reuid=65533", "--regid=65533", "--clear-groups", JAILER, "policy", "--id", ID, *words],
+                              cwd=net.dir, capture_output=True, text=True, check=False)
+        equal(f"status, stderr, {words}", (1, "Error: Network policy: it is root's to attach, change, show and remove. This is user 65533.\n"),
+              (done.returncode, done.stderr))
+
+
 
 
 JAILED = """
