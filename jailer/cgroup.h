@@ -44,14 +44,17 @@ MUST_CHECK int jail_cgroups_parse(const struct cmdline_list *list, const char *v
                                   const char *parent, const char *id, struct jail_cgroups *ret,
                                   struct err *err);
 
-/* Is it a path below the hierarchy, without tricks? Returns 0 or -EINVAL. */
+/* Is it a path below the hierarchy, without tricks? Returns 0, -EINVAL or -ENAMETOOLONG with a
+ * sentence. */
 MUST_CHECK int jail_cgroup_check_parent(const char *parent, struct err *err);
 
-/* Makes them and writes the values; nobody is in them yet. */
+/* Makes them and writes the values; nobody is in them yet. What is made is noted in `undo`. Returns
+ * 0 or -errno with the sentence. */
 MUST_CHECK int jail_cgroups_make(struct jail_cgroups *cgroups, struct jail_undo *undo,
                                  struct err *err);
 
-/* Moves the calling process into them: one write a hierarchy. */
+/* Moves the calling process into them: one write a hierarchy. Returns 0 or -errno with the
+ * sentence. */
 MUST_CHECK int jail_cgroups_enter(const struct jail_cgroups *cgroups, struct err *err);
 
 /* v2 without root: switches off what was switched on in the jailer's own cgroup, which nobody

@@ -29,6 +29,7 @@ MUST_CHECK int jail_cgroup_write(const char *path, const char *value, size_t len
 MUST_CHECK int jail_cgroup_add_procs(struct jail_cgroups *cgroups, const char *mount,
                                      const char *dir, const char *file, struct err *err);
 
+/* As jail_cgroups_make, of that version. */
 MUST_CHECK int jail_cgroups_make_v1(struct jail_cgroups *cgroups, struct jail_undo *undo,
                                     struct err *err);
 MUST_CHECK int jail_cgroups_make_v2(struct jail_cgroups *cgroups, struct jail_undo *undo,

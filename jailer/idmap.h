@@ -20,11 +20,12 @@ struct jail_idmap_range {
  * NAME:START:COUNT, of which NAME may be the number `uid`. name: NULL: only the number counts.
  * Returns 1 with *ret_range, or 0: there is none.
  */
-int jail_idmap_find(const char *text, const char *name, uint32_t uid,
-                    struct jail_idmap_range *ret_range);
+MUST_CHECK int jail_idmap_find(const char *text, const char *name, uint32_t uid,
+                               struct jail_idmap_range *ret_range);
 
-/* The name of a user in the text of /etc/passwd. ret_name is cut. Returns 1 or 0: there is none. */
-int jail_idmap_name(const char *text, uint32_t uid, char *ret_name, size_t size);
+/* The name of a user in the text of /etc/passwd. Returns 1, or 0: there is none that ret_name, of
+ * `size` bytes, has room for. */
+MUST_CHECK int jail_idmap_name(const char *text, uint32_t uid, char *ret_name, size_t size);
 
 /* The user's range in `path` ("/etc/subuid"). Returns 1, 0, or -errno with a sentence. */
 MUST_CHECK int jail_idmap_read(const char *path, uint32_t uid, struct jail_idmap_range *ret_range,

@@ -87,18 +87,25 @@ MUST_CHECK int jail_check_pid_file(const struct jail *jail, struct err *err);
 /* The monitor's file in the jail: a place for its inode to be bound to, or a copy. */
 MUST_CHECK int jail_place_executable(struct jail *jail, struct err *err);
 
-/* The network namespace and limits, by which the monitor will be bound. */
+/* The network namespace that the monitor will be in. */
 MUST_CHECK int jail_join_netns(const struct jail *jail, struct err *err);
+
+/* The limits of resources by which it will be bound. */
 MUST_CHECK int jail_set_limits(const struct jail *jail, struct err *err);
 
 /* fsize is for good with exec only: a step that fails is told to a file as well. */
 MUST_CHECK int jail_seal_limits(const struct jail *jail, struct err *err);
+
+/* Has fsize's soft limit as high as it goes again: a sentence has to be written. */
 void jail_lift_limits(void);
 
-/* The network policy: judged before anything is changed; loaded, attached and pinned while the
- * bpf file system is in sight; taken off again when a later step fails. */
+/* The file of the network policy, judged before anything is changed. */
 MUST_CHECK int jail_check_policy(struct jail *jail, struct err *err);
+
+/* Loads the policy, attaches it and pins it, while the bpf file system is in sight. */
 MUST_CHECK int jail_attach_policy(struct jail *jail, struct err *err);
+
+/* Takes it off again when a later step has failed. */
 void jail_detach_policy(struct jail *jail);
 
 /* A mount namespace whose root is the jail's. */
