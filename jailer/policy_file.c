@@ -349,6 +349,16 @@ static int read_all(struct json_val root, struct pol_policy *policy, struct err 
     return rc;
 }
 
+/* The address that every interface has, by its MAC (RFC 4291, appendix A). */
+static struct pol_key link_local_of(const uint8_t mac[6])
+{
+    struct pol_key key = {.family = POL_IPV6, .prefix_len = POL_FAMILY_BITS + 128};
+    const uint8_t address[16] = {0xfe, 0x80, [8] = mac[0] ^ 2, mac[1], mac[2],
+                                 0xff, 0xfe, mac[3],           mac[4], mac[5]};
+    memcpy(key.address, address, sizeof(address));
+    return key;
+}
+
 int jail_policy_parse(const char *text, size_t len, struct pol_policy *ret_policy, struct err *err)
 {
     struct json_doc *doc = NULL;
@@ -356,6 +366,8 @@ int jail_policy_parse(const char *text, size_t len, struct pol_policy *ret_polic
     int rc = json_parse(text, len, JAIL_POLICY_SIZE_MAX, &doc, err);
     if (rc == 0)
         rc = read_all(json_root(doc), &policy, err);
+    if (rc == 0)
+        policy.sources[policy.sources_count++] = link_local_of(policy.config.mac);
     json_free(doc);
     if (rc < 0)
         pol_policy_done(&policy);

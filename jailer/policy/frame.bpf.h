@@ -18,7 +18,11 @@
 #include "jailer/policy/wire.h"
 
 #define EXTENSIONS_MAX 6
-#define IPV4_OPTIONS_MAX 40  /* bytes, and so options */
+#define IPV4_OPTIONS_MAX 40 /* bytes, and so options */
+#define PORTS_SIZE 4u
+#define TCP_FLAGS_OFF 13u
+#define TCP_SYN 0x02
+#define TCP_ACK 0x10
 #define FRAGMENT_MASK 0x3fff /* more to come, or not the first */
 
 struct ipv4 {
@@ -49,12 +53,13 @@ struct frame {
     bool is_fragment;  /* its ports are not seen, or are not the whole truth */
     bool is_answer;    /* to an echo */
     bool is_message;   /* an ICMP error: about an exchange, part of none */
-    __u32 read_end;    /* behind the last byte that was looked at */
+    __u32 ports_off;   /* where TCP's or UDP's head begins */
+    __u32 read_end;    /* behind the last byte that is looked at */
     __u32 quote_off;   /* where the packet begins that it is about */
     bool is_neighbour; /* IPv6's ARP, and who listens to which group of the link */
-    bool is_advert;    /* of an address, which is `advertised` */
+    bool is_claim;     /* to the address `claimed` */
     bool is_router;    /* what only routers say: advertisements, redirects, queries */
-    __u8 advertised[16];
+    __u8 claimed[16];
 };
 
 static __always_inline void from_ipv4(__u8 to[16], __be32 address)
@@ -62,6 +67,33 @@ static __always_inline void from_ipv4(__u8 to[16], __be32 address)
     __builtin_memset(to, 0, 10);
     to[10] = to[11] = 0xff;
     __builtin_memcpy(to + 12, &address, 4);
+}
+
+static __always_inline bool is_nowhere(const __u8 address[16])
+{
+    __u64 halves[2];
+    __builtin_memcpy(halves, address, 16);
+    return (halves[0] | halves[1]) == 0;
+}
+
+/* off: where the head of TCP or UDP begins, which these are the first bytes of. */
+static __always_inline void take_ports(__u32 off, const __u16 ports[2], struct frame *frame)
+{
+    frame->source_port = ports[0];
+    frame->target_port = ports[1];
+    frame->has_ports = true;
+    frame->ports_off = off;
+    frame->read_end = off + (frame->protocol == IPPROTO_TCP ? TCP_FLAGS_OFF + 1 : PORTS_SIZE);
+}
+
+/* Does it ask for a connection of TCP? What is too short to say may. */
+static __always_inline bool is_opening(struct __sk_buff *skb, const struct frame *frame)
+{
+    __u8 flags;
+    if (frame->protocol != IPPROTO_TCP)
+        return false;
+    return bpf_skb_load_bytes(skb, frame->ports_off + TCP_FLAGS_OFF, &flags, sizeof(flags)) < 0 ||
+           (flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
 /* off: of the head. What exchanges of ICMP are told apart by (wire.h). */
@@ -82,10 +114,7 @@ static __always_inline bool read_ports(struct __sk_buff *skb, __u32 off, struct 
         return true;
     if (bpf_skb_load_bytes(skb, off, ports, sizeof(ports)) < 0)
         return false;
-    frame->source_port = ports[0];
-    frame->target_port = ports[1];
-    frame->has_ports = true;
-    frame->read_end = off + sizeof(ports);
+    take_ports(off, ports, frame);
     return true;
 }
 
@@ -137,10 +166,7 @@ static __always_inline bool read_usual(const struct start *start, struct frame *
         (ip->protocol != IPPROTO_TCP && ip->protocol != IPPROTO_UDP))
         return false;
     take_addresses(ip, frame);
-    frame->source_port = start->ports[0];
-    frame->target_port = start->ports[1];
-    frame->has_ports = true;
-    frame->read_end = sizeof(*start) - offsetof(struct start, eth);
+    take_ports(offsetof(struct start, ports) - offsetof(struct start, eth), start->ports, frame);
     return true;
 }
 
@@ -177,18 +203,19 @@ static __always_inline bool read_icmp6(struct __sk_buff *skb, __u32 off, __u8 ho
         return false;
     frame->is_message = type >= 1 && type <= 4;
     frame->quote_off = off + 8;
-    frame->read_end = off + 24; /* with the address of an advertisement */
+    frame->read_end = off + 24; /* with the address that is claimed */
     if (type >= 133 && type <= 137 && hops != 255)
         return false; /* it came from beyond the link: nobody takes that */
     bool is_group = ((type >= 130 && type <= 132) || type == 143) && hops == 1 &&
                     frame->target[0] == 0xff && frame->target[1] == 2;
     frame->is_neighbour = (type >= 133 && type <= 137) || is_group;
     frame->is_router = type == 130 || type == 134 || type == 137;
-    frame->is_advert = type == 136;
+    /* An advertisement; a question whether somebody else has it, which keeps others from it. */
+    frame->is_claim = type == 136 || (type == 135 && is_nowhere(frame->source));
     frame->is_answer = type == 129;
     if (!read_number(skb, off, type, type == 128 || type == 129, frame))
         return false;
-    return !frame->is_advert || bpf_skb_load_bytes(skb, off + 8, frame->advertised, 16) == 0;
+    return !frame->is_claim || bpf_skb_load_bytes(skb, off + 8, frame->claimed, 16) == 0;
 }
 
 /* off: where the packet begins. */

@@ -15,6 +15,7 @@
 #define NS_PER_S 1000000000ull
 #define BURST_NS (NS_PER_S / 4) /* a limit may be used a quarter of a second ahead */
 #define FRAME_MAX 65550ull      /* bytes, before the kernel cuts it into segments */
+#define SEGMENT_HEAD 54u        /* bytes that each segment has of its own: the least */
 
 struct buckets {
     struct bpf_spin_lock lock;
@@ -27,20 +28,36 @@ struct {
     __type(value, struct buckets);
 } limits SEC(".maps");
 
-/* Takes `cost_ns` of a limit. */
-static __always_inline bool take(__u64 *free_at, __u64 now, __u64 cost_ns, __u64 cost_max_ns)
+/* How many frames the kernel makes of one that the guest leaves to it to cut. */
+static __always_inline __u32 segments_of(const struct __sk_buff *skb)
 {
-    __u64 room = cost_max_ns > BURST_NS ? cost_max_ns : BURST_NS; /* or that would never pass */
-    __u64 earliest = now > room ? now - room : 0;                 /* a host that has just started */
+    __u32 size = skb->gso_size;
+    return size ? (skb->len + size - 1) / size : 1;
+}
+
+/* What one frame takes of a limit, as time. */
+struct cost {
+    __u64 needed_ns;     /* has to be there */
+    __u64 needed_max_ns; /* of any frame */
+    __u64 taken_ns;      /* the rest of it is owed */
+};
+
+static __always_inline bool take(__u64 *free_at, __u64 now, const struct cost *cost)
+{
+    /* Or the largest would never pass. */
+    __u64 room = cost->needed_max_ns > BURST_NS ? cost->needed_max_ns : BURST_NS;
+    __u64 earliest = now > room ? now - room : 0; /* a host that has just started */
     if (*free_at < earliest)
         *free_at = earliest;
-    if (*free_at + cost_ns > now)
+    if (*free_at + cost->needed_ns > now)
         return false;
-    *free_at += cost_ns;
+    *free_at += cost->taken_ns;
     return true;
 }
 
-static __always_inline bool take_of_guest(const struct pol_config *config, __u32 len)
+/* A frame that is cut counts as all that becomes of it. */
+static __always_inline bool take_of_guest(const struct pol_config *config,
+                                          const struct __sk_buff *skb)
 {
     __u32 zero = 0;
     if (!config->packets_per_s && !config->bytes_per_s)
@@ -49,12 +66,18 @@ static __always_inline bool take_of_guest(const struct pol_config *config, __u32
     if (!buckets)
         return true;
     __u64 now = bpf_ktime_get_ns();
+    __u64 segments = segments_of(skb);
+    __u64 len = skb->len;
+    __u64 bytes = len + (segments - 1) * SEGMENT_HEAD;
     __u64 packet_ns = config->packets_per_s ? NS_PER_S / config->packets_per_s : 0;
-    __u64 bytes_ns = config->bytes_per_s ? len * NS_PER_S / config->bytes_per_s : 0;
-    __u64 bytes_max_ns = config->bytes_per_s ? FRAME_MAX * NS_PER_S / config->bytes_per_s : 0;
+    __u64 per_s = config->bytes_per_s;
+    const struct cost of_packets = {packet_ns, packet_ns, segments * packet_ns};
+    const struct cost of_bytes = {per_s ? len * NS_PER_S / per_s : 0,
+                                  per_s ? FRAME_MAX * NS_PER_S / per_s : 0,
+                                  per_s ? bytes * NS_PER_S / per_s : 0};
     bpf_spin_lock(&buckets->lock);
-    bool good = take(&buckets->free_at.packets_ns, now, packet_ns, packet_ns) &&
-                take(&buckets->free_at.bytes_ns, now, bytes_ns, bytes_max_ns);
+    bool good = take(&buckets->free_at.packets_ns, now, &of_packets) &&
+                take(&buckets->free_at.bytes_ns, now, &of_bytes);
     bpf_spin_unlock(&buckets->lock);
     return good;
 }
@@ -68,9 +91,10 @@ static __always_inline bool take_connection(const struct pol_config *config)
     if (!buckets)
         return true;
     __u64 now = bpf_ktime_get_ns();
-    __u64 cost_ns = NS_PER_S / config->connections_per_s;
+    __u64 one_ns = NS_PER_S / config->connections_per_s;
+    const struct cost cost = {one_ns, one_ns, one_ns};
     bpf_spin_lock(&buckets->lock);
-    bool good = take(&buckets->free_at.connections_ns, now, cost_ns, cost_ns);
+    bool good = take(&buckets->free_at.connections_ns, now, &cost);
     bpf_spin_unlock(&buckets->lock);
     return good;
 }

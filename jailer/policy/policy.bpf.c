@@ -19,6 +19,8 @@
 #include "jailer/policy/limits.bpf.h"
 #include "jailer/policy/wire.h"
 
+#define SEGMENTS_MAX 1024u /* of one frame: a guest that means well asks for some fifty */
+
 /* By sizes, not types: one with types is no template for one without before Linux 6.2. */
 struct trie {
     __uint(type, BPF_MAP_TYPE_LPM_TRIE);
@@ -152,10 +154,10 @@ static __always_inline int judge_arp(struct __sk_buff *skb, const struct pol_con
         is_summed_inside(skb, ETH_HLEN + sizeof(arp)))
         return drop(POL_DROP_ARP);
     __builtin_memcpy(&address, arp.sender, 4);
+    if (address == 0) /* it asks whether the other one is taken, which keeps others from it */
+        __builtin_memcpy(&address, arp.target, 4);
     from_ipv4(whole, address);
-    /* 0.0.0.0 asks whether an address is taken. */
-    if (!is_same_mac(arp.sender_mac, config->mac) ||
-        (address != 0 && !lookup(sources, POL_IPV4, whole)))
+    if (!is_same_mac(arp.sender_mac, config->mac) || !lookup(sources, POL_IPV4, whole))
         return drop(POL_DROP_ARP);
     return TC_ACT_OK;
 }
@@ -163,13 +165,6 @@ static __always_inline int judge_arp(struct __sk_buff *skb, const struct pol_con
 static __always_inline bool is_link_local(const __u8 address[16])
 {
     return address[0] == 0xfe && (address[1] & 0xc0) == 0x80;
-}
-
-static __always_inline bool is_nowhere(const __u8 address[16])
-{
-    __u64 halves[2];
-    __builtin_memcpy(halves, address, 16);
-    return (halves[0] | halves[1]) == 0;
 }
 
 static __always_inline bool is_dhcp(const struct frame *frame, bool from_guest)
@@ -193,7 +188,7 @@ static __always_inline bool is_dhcp_request(const struct frame *frame)
 static __always_inline bool is_own(const struct frame *frame, const struct pol_config *config,
                                    __u32 sources)
 {
-    if (frame->is_neighbour && (is_link_local(frame->source) || is_nowhere(frame->source)))
+    if (frame->is_neighbour && is_nowhere(frame->source))
         return true;
     if (config->allow_dhcp && is_dhcp_request(frame))
         return true;
@@ -262,6 +257,18 @@ static __always_inline struct pol_flow *find_flow(const struct pol_flow_key *key
     __u32 idle_max = key->protocol == IPPROTO_TCP ? POL_IDLE_TCP_TICKS : POL_IDLE_TICKS;
     /* Another CPU may have seen one a tick later than ours. */
     return flow && (__s32)(now - flow->seen_ticks) <= (__s32)idle_max ? flow : NULL;
+}
+
+/* The exchange that the frame belongs to. A connection that the guest asks for is none that a peer
+ * began: who can forge that peer would open the way to it. */
+static __always_inline struct pol_flow *find_known(struct __sk_buff *skb, __u32 direction,
+                                                   const struct frame *frame,
+                                                   const struct pol_flow_key *key, __u32 now)
+{
+    struct pol_flow *known = frame->is_fragment ? NULL : find_flow(key, now);
+    if (known && direction == POL_OUT && known->direction == POL_IN && is_opening(skb, frame))
+        return NULL;
+    return known;
 }
 
 /* ------------------------------------------------------------------ what was asked for */
@@ -372,7 +379,7 @@ static __always_inline bool goes_on(struct pol_flow *known, __u32 generation, __
                                     const struct frame *frame, __u32 now)
 {
     if (!known || known->generation != generation ||
-        (direction == POL_OUT && (!known->is_sound || frame->is_router || frame->is_advert)))
+        (direction == POL_OUT && (!known->is_sound || frame->is_router || frame->is_claim)))
         return false;
     if (known->seen_ticks != now)
         known->seen_ticks = now;
@@ -390,7 +397,8 @@ static __always_inline bool usual_goes_on(struct __sk_buff *skb, __u32 generatio
         return false;
     __u32 now = now_ticks();
     make_key(&key, direction, &frame);
-    return goes_on(find_flow(&key, now), generation, direction, &frame, now);
+    return goes_on(find_known(skb, direction, &frame, &key, now), generation, direction, &frame,
+                   now);
 }
 
 static __always_inline int judge_ip(struct __sk_buff *skb, __u32 generation, __u32 direction,
@@ -414,14 +422,13 @@ static __always_inline int judge_ip(struct __sk_buff *skb, __u32 generation, __u
     struct pol_flow_key key;
     __u32 now = now_ticks();
     make_key(&key, direction, frame);
-    struct pol_flow *known = frame->is_fragment ? NULL : find_flow(&key, now);
+    struct pol_flow *known = find_known(skb, direction, frame, &key, now);
     if (goes_on(known, generation, direction, frame, now))
         return TC_ACT_OK;
     if (direction == POL_OUT) {
         if (!is_own(frame, config, sources))
             return drop(POL_DROP_SOURCE);
-        if (frame->is_router || (frame->is_advert && !is_link_local(frame->advertised) &&
-                                 !lookup(sources, POL_IPV6, frame->advertised)))
+        if (frame->is_router || (frame->is_claim && !lookup(sources, POL_IPV6, frame->claimed)))
             return drop(POL_DROP_SOURCE);
         if (!config->allow_metadata && is_metadata(frame->target))
             return drop(POL_DROP_METADATA);
@@ -458,6 +465,11 @@ static __always_inline int judge(struct __sk_buff *skb, __u32 direction)
         return drop(POL_DROP_MAC);
     if (skb->vlan_present || (kind != ETH_P_IP && kind != ETH_P_IPV6 && kind != ETH_P_ARP))
         return drop(POL_DROP_KIND);
+    if (direction == POL_OUT && segments_of(skb) > SEGMENTS_MAX)
+        return drop(POL_DROP_KIND);
+    /* Also for what is dropped: judging it takes the host's time. */
+    if (direction == POL_OUT && !take_of_guest(config, skb))
+        return drop(POL_DROP_RATE);
     if (usual_goes_on(skb, generation, direction, &start))
         verdict = TC_ACT_OK;
     else if (kind != ETH_P_ARP)
@@ -469,8 +481,6 @@ static __always_inline int judge(struct __sk_buff *skb, __u32 direction)
         verdict = TC_ACT_OK;
     if (verdict != TC_ACT_OK)
         return verdict;
-    if (direction == POL_OUT && !take_of_guest(config, skb->len))
-        return drop(POL_DROP_RATE);
     count(direction == POL_OUT ? POL_COUNT_OUT_PACKETS : POL_COUNT_IN_PACKETS, 1);
     count(direction == POL_OUT ? POL_COUNT_OUT_BYTES : POL_COUNT_IN_BYTES, skb->len);
     return TC_ACT_OK;

@@ -28,7 +28,7 @@ struct pol_policy {
     struct pol_config config;
     struct pol_entry *entries[POL_DIRECTIONS];
     uint32_t entries_count[POL_DIRECTIONS];
-    struct pol_key sources[POL_SOURCES_MAX];
+    struct pol_key sources[POL_SOURCES_MAX + 1]; /* with the link-local one of the MAC */
     uint32_t sources_count;
 };
 

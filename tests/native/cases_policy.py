@@ -126,34 +126,6 @@ def policy_lets_no_fragment_past_a_denied_port(net):
 
 @case
 @in_namespace
-def policy_drops_routes_and_adverts_that_are_not_the_guest_s(net):
-    net.attach()
-    own = socket.inet_pton(socket.AF_INET6, "fd00::2")
-    other = socket.inet_pton(socket.AF_INET6, "fd00::9")
-
-    def advert(kind, target):
-        return ether(0x86DD, ipv6(bytes([kind, 0, 0, 0, 0, 0, 0, 0]) + target, following=58, source="fe80::2", hops=255))
-    for frame, reason in ((advert(134, other), "source"), (advert(137, other), "source"), (advert(136, other), "source"),
-                          (ether(0x0800, ipv4(udp(b"x"), options=b"\x83\x07\x04\x0a\x09\x00\x01\0")), "kind"),
-                          (ether(0x0800, ipv4(udp(b"x"), options=b"\x01\x89\x07\x04\x0a\x09\x00\x01")), "kind")):
-        before = net.dropped().get(reason, 0)
-        net.send(frame)
-        equal(f"dropped: {frame[14:60].hex()}", before + 1, net.dropped().get(reason, 0))
-    before = net.dropped()
-    net.send(advert(136, own))
-    equal("its own advertisement", before, net.dropped())
-
-    def report(kind, target, hops):
-        return ether(0x86DD, ipv6(bytes([kind, 0, 0, 0, 0, 0, 0, 1]) + b"\0" * 20, following=58, source="fe80::2", target=target, hops=hops))
-    net.send(report(143, "ff02::16", 1))
-    equal("its report of groups", before, net.dropped())
-    for frame in (report(130, "ff02::1", 1), report(143, "ff05::16", 1), report(143, "ff02::16", 64), report(143, HOST6, 1)):
-        net.send(frame)
-    equal("a router's query, and reports that are none", {**before, "source": before["source"] + 4}, net.dropped())
-
-
-@case
-@in_namespace
 def policy_lets_options_and_extensions_hide_no_port(net):
     net.attach(egress=rules((HOST, "allow", "udp", "6000"), (HOST6, "allow", "udp", "6000")))
     listener = net.listener()

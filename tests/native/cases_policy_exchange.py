@@ -161,17 +161,6 @@ def policy_has_no_fragment_in_an_exchange(net):
 
 @case
 @in_namespace
-def policy_drops_forged_adverts_whatever_is_known(net):
-    """An echo's number that looks like an advertisement's type: no exchange covers those."""
-    net.attach()
-    for number in (136, 136 << 8):
-        net.send(ether(0x86DD, ipv6(struct.pack("!BBHHH", 128, 0, 0, number, 1) + b"x" * 8, following=58)))
-    net.send(ether(0x86DD, ipv6(bytes([136, 0, 0, 0, 0, 0, 0, 0]) + socket.inet_pton(socket.AF_INET6, "fd00::9"), following=58, hops=255)))
-    equal("dropped", {"source": 1}, net.dropped())
-
-
-@case
-@in_namespace
 def policy_drops_frames_whose_checksum_would_be_written_into_what_was_judged(net):
     """The guest says in virtio-net's head where; a device that sends the frame on writes it there: into a port, say."""
     tap = open_tap("tap1")

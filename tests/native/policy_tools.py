@@ -55,6 +55,11 @@ def udp(data, source_port=5000, target_port=6000):
     return struct.pack("!HHHH", source_port, target_port, 8 + len(data), 0) + data
 
 
+def tcp(flags, source_port, target_port):
+    """A head without a checksum."""
+    return struct.pack("!HHIIBBHHH", source_port, target_port, 1, 1, 0x50, flags, 1000, 0, 0)
+
+
 def ipv6(payload, following=17, source=GUEST6, target=HOST6, hops=64):
     return struct.pack("!IHBB16s16s", 6 << 28, len(payload), following, hops, socket.inet_pton(socket.AF_INET6, source),
                        socket.inet_pton(socket.AF_INET6, target)) + payload
