@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cmdline.h"
 #include "base/fd.h"
@@ -35,7 +36,11 @@ static int check_executable(struct jail *jail, struct err *err)
     if (!(st.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH)))
         return err_set(err, -EACCES, "%s may not be executed: its mode is %03o. chmod a+x %s",
                        jail->args->exec_file, st.st_mode & 0777, jail->exec_path);
-    jail->exec_is_roots = st.st_uid == 0;
+    jail->exec_dev = st.st_dev;
+    jail->exec_ino = st.st_ino;
+    jail->exec_is_users = jail->args->rootless && st.st_uid == geteuid();
+    jail->exec_is_safe = (st.st_uid == 0 || jail->exec_is_users) &&
+                         !(st.st_mode & (S_IWGRP | S_IWOTH | S_ISUID | S_ISGID));
     jail->exec_name = strrchr(jail->exec_path, '/') + 1;
     return 0;
 }

@@ -49,7 +49,10 @@ struct jail_rootless {
 struct jail {
     const struct jail_args *args;
     char exec_path[PATH_MAX]; /* canonical */
-    bool exec_is_roots;       /* its file; a user namespace hides that */
+    dev_t exec_dev;           /* its file, when it was judged: a user namespace hides the owner */
+    ino_t exec_ino;
+    bool exec_is_safe;        /* only root may write it, or the user whose --rootless this is */
+    bool exec_is_users;       /* it is that user's */
     const char *exec_name;    /* its last component, in exec_path */
     char base_path[PATH_MAX]; /* canonical */
     char root_path[PATH_MAX]; /* base/exec_name/id/root */
@@ -60,6 +63,7 @@ struct jail {
     int userfault_minor; /* of /dev/userfaultfd; -1: the host has none */
     int root_fd;         /* the jail's root */
     int tree_fd;         /* a mount of the executable, for the jail; FD_NONE: it is copied */
+    int copy_fd;         /* the copy (O_PATH); FD_NONE: it is bound */
     int null_fd;         /* the host's /dev/null, with --daemonize */
     struct pol_policy policy;
     int counters_fd;        /* of the policy, which the monitor may read; FD_NONE: there is none */

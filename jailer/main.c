@@ -113,8 +113,11 @@ int main(int argc, char **argv)
     static struct jail jail; /* too large for a frame */
     struct jail_args args;
     struct err err = ERR_INIT;
-    jail = (struct jail){
-        .root_fd = FD_NONE, .tree_fd = FD_NONE, .null_fd = FD_NONE, .counters_fd = FD_NONE};
+    jail = (struct jail){.root_fd = FD_NONE,
+                         .tree_fd = FD_NONE,
+                         .copy_fd = FD_NONE,
+                         .null_fd = FD_NONE,
+                         .counters_fd = FD_NONE};
     for (size_t i = 0; i < JAIL_DEVICES_COUNT; i++)
         jail.rootless.device_fds[i] = FD_NONE;
     jail.start_us = clock_mono_ns() / NS_PER_US;

@@ -147,15 +147,12 @@ static void tell_cpu(struct start *start)
                    own_us + start->jail->forked_cpu_us);
 }
 
-/* What is bound is executed by its mount, not its name: a process of the jail's user may live there
- * and give the name to something else. Returns only when it fails; errno says why. */
-static void exec_file(const struct jail *jail, const char *path, char *const *words,
-                      char *const *env)
+/* By its mount or its file, not its name: a process of the jail's user may live there and give the
+ * name to something else. Returns only when it fails; errno says why. */
+static void exec_file(const struct jail *jail, char *const *words, char *const *env)
 {
-    if (jail->tree_fd >= 0)
-        (void)execveat(jail->tree_fd, "", words, env, AT_EMPTY_PATH);
-    else
-        (void)execve(path, words, env);
+    int fd = jail->tree_fd >= 0 ? jail->tree_fd : jail->copy_fd;
+    (void)execveat(fd, "", words, env, AT_EMPTY_PATH);
 }
 
 /* Returns only with what failed. */
@@ -182,7 +179,7 @@ static int exec_monitor(struct start *start)
     if (rc == 0) {
         (void)signal(SIGXFSZ, SIG_DFL); /* jail_set_limits has it ignored */
         tell_cpu(start);
-        exec_file(jail, path, start->words, env);
+        exec_file(jail, start->words, env);
         rc =
             err_set(start->err, -errno, "Failed to exec into Firecracker: %s (%s in the jail %s)%s",
                     ERR_OS(errno), path, jail->root_path,

@@ -51,9 +51,27 @@ static int choose_id(const char *path, const char *option, uint32_t own, uint32_
     return 0;
 }
 
-/* Who else could write there could put another tree in the jail's place. */
+/* Is the directory open to a group that is more than this user? A private one has its number. */
+static bool is_groups(const struct stat *st)
+{
+    return (st->st_mode & S_IWGRP) && (st->st_gid != getegid() || getegid() != geteuid());
+}
+
+/* May somebody else but root put another thing into it, or in the place of what is there? Whom root
+ * lets write to a directory of root's by its group, root trusts. */
+static bool is_others(const struct stat *st)
+{
+    bool is_sticky = st->st_mode & S_ISVTX;
+    bool is_own = st->st_uid == geteuid();
+    return (!is_own && st->st_uid != 0) || (!is_sticky && (st->st_mode & S_IWOTH)) ||
+           (!is_sticky && is_own && is_groups(st));
+}
+
+/* Who else could write there, or to a directory on the way, could put another tree in the jail's
+ * place. */
 static int check_base(const struct jail *jail, struct err *err)
 {
+    char path[PATH_MAX];
     struct stat st;
     if (stat(jail->base_path, &st) < 0)
         return err_set(err, -errno, "%s: %s", jail->base_path, ERR_OS(errno));
@@ -63,9 +81,20 @@ static int check_base(const struct jail *jail, struct err *err)
             "--rootless: %s belongs to user %u, not to user %u who starts this jail. Give "
             "--chroot-base-dir a directory of the user's own.",
             jail->base_path, st.st_uid, geteuid());
-    if (st.st_mode & S_IWOTH)
-        return err_set(err, -EPERM, "--rootless: everybody may write to %s. chmod o-w %s",
+    if ((st.st_mode & S_IWOTH) || is_groups(&st))
+        return err_set(err, -EPERM, "--rootless: others may write to %s. chmod go-w %s",
                        jail->base_path, jail->base_path);
+    memcpy(path, jail->base_path, sizeof(path));
+    for (char *slash = strrchr(path, '/'); slash && path[1]; slash = strrchr(path, '/')) {
+        slash[slash == path] = '\0'; /* the one of the root stays */
+        if (stat(path, &st) < 0)
+            return err_set(err, -errno, "%s: %s", path, ERR_OS(errno));
+        if (is_others(&st))
+            return err_set(err, -EPERM,
+                           "--rootless: %s, on the way to %s, is other users' to change: a "
+                           "directory below ones of root's and the user's own is expected",
+                           path, jail->base_path);
+    }
     return 0;
 }
 

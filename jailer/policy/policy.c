@@ -138,23 +138,31 @@ void pol_unpin(const char *id)
     (void)remove_pins(id, NULL); /* an earlier failure is the one to tell */
 }
 
+/* Is it root's alone, with all that is in it? Where a bpf file system is mounted by hand, everybody
+ * may make directories, and links. What is not there is nobody's. */
+static int check_pin_place(struct err *err)
+{
+    struct stat st;
+    if (lstat(POL_PIN_PLACE, &st) < 0)
+        return errno == ENOENT ? 0 : fail("look at", POL_PIN_PLACE, -errno, err);
+    if (S_ISDIR(st.st_mode) && st.st_uid == geteuid() && (st.st_mode & 0077) == 0)
+        return 0;
+    return err_set(err, -EPERM,
+                   "Network policy: " POL_PIN_PLACE " is not root's alone: somebody else has made "
+                   "it. Remove it");
+}
+
 static int make_pin_dir(const char *id, struct err *err)
 {
     char path[PATH_MAX];
-    struct stat st;
     if (mkdir(POL_PIN_PLACE, 0700) < 0 && errno != EEXIST)
         return err_set(err, -errno,
                        "Network policy: " POL_PIN_PLACE ": %s (%s). Is a bpf file system mounted "
                        "(mount -t bpf bpf /sys/fs/bpf)?",
                        ERR_OS(errno), err_name(errno));
-    /* Where a bpf file system is mounted by hand, everybody may make directories. */
-    if (lstat(POL_PIN_PLACE, &st) < 0)
-        return fail("look at", POL_PIN_PLACE, -errno, err);
-    if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 0077) != 0)
-        return err_set(err, -EPERM,
-                       "Network policy: " POL_PIN_PLACE
-                       " is not root's alone: somebody else has made "
-                       "it. Remove it");
+    int rc = check_pin_place(err);
+    if (rc < 0)
+        return rc;
     pin_path(path, id, NULL);
     if (mkdir(path, 0700) == 0)
         return 0;
@@ -194,6 +202,9 @@ static int open_pin(const char *id, const char *name, uint32_t flags, struct err
 {
     char path[PATH_MAX];
     LIBBPF_OPTS(bpf_obj_get_opts, options, .file_flags = flags);
+    int rc = check_pin_place(err);
+    if (rc < 0)
+        return rc;
     pin_path(path, id, name);
     int fd = bpf_obj_get_opts(path, &options);
     if (fd >= 0)
@@ -206,8 +217,11 @@ static int open_pin(const char *id, const char *name, uint32_t flags, struct err
 static int lock_pins(const char *id, struct err *err)
 {
     char path[PATH_MAX];
+    int rc = check_pin_place(err);
+    if (rc < 0)
+        return rc;
     pin_path(path, id, NULL);
-    FD_AUTO int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    FD_AUTO int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd >= 0 && flock(fd, LOCK_EX) == 0)
         return fd_steal(&fd);
     return errno == ENOENT ? fail_none(id, path, err) : fail("lock", path, -errno, err);

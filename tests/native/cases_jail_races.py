@@ -14,12 +14,12 @@ AS_USER = f"setpriv --reuid={UID} --regid={GID} --clear-groups sh -c"
 CALLS_AT_LEAST = 90
 
 
-def win_at_every_call(t, prepare, attack, check):
+def win_at_every_call(t, prepare, attack, check, owner=0):
     """prepare(jail): what is there before; attack(jail): a script of the user's; check(jail, what prepare returned, how
     the jailer ended). Returns how many starts were refused."""
     before, refusals, nth, calls = mounts(t.dir), 0, 1, 1
     while nth <= calls:
-        jail = Jail(t, ident=f"race-{nth}")
+        jail = Jail(t, owner=owner, ident=f"race-{nth}")
         os.makedirs(jail.root)
         mine = prepare(jail)
         done = jail.run(prefix=(FAIL_NTH, str(nth), f"@{AS_USER} '{attack(jail)}' >>{t.path('attack')} 2>&1", t.path("report")))
@@ -78,9 +78,8 @@ def jail_whose_device_is_replaced_while_it_is_made_gives_nothing_away(t):
     equal("some were refused", True, win_at_every_call(t, prepare, attack, check) > 0)
 
 
-@case
-def jail_whose_program_is_replaced_while_it_is_made_runs_its_own(t):
-    """Who lives there under walls gives its name to a program that would have none."""
+def replace_program(t, owner, attack_with):
+    """Who lives there under walls gives its name, or its bytes, to a program that would have none."""
     other = t.path("other")
     shutil.copy(JAILER, other)
     os.chmod(other, 0o755)
@@ -90,7 +89,7 @@ def jail_whose_program_is_replaced_while_it_is_made_runs_its_own(t):
         shutil.copy(other, jail.path("other"))
 
     def attack(jail):
-        return f"cd {jail.root} && mv -f other probe"
+        return f"cd {jail.root} && {attack_with}"
 
     won = []
 
@@ -98,8 +97,24 @@ def jail_whose_program_is_replaced_while_it_is_made_runs_its_own(t):
         won.append(not os.path.exists(jail.path("other")))
         lacks("stderr", "Failed to parse arguments: ", done.stderr)
         equal("what ran, or was refused", True, "end 1" in done.stdout if done.returncode == 0 else "Error: " in done.stderr)
-    win_at_every_call(t, prepare, attack, check)
-    equal("some gave it the name", True, any(won))
+    win_at_every_call(t, prepare, attack, check, owner)
+    return won
+
+
+@case
+def jail_whose_bound_program_is_replaced_while_it_is_made_runs_its_own(t):
+    equal("some gave it the name", True, any(replace_program(t, 0, "mv -f other probe")))
+
+
+@case
+def jail_whose_copied_program_is_replaced_while_it_is_made_runs_its_own(t):
+    equal("some gave it the name", True, any(replace_program(t, UID, "mv -f other probe")))
+
+
+@case
+def jail_whose_copied_program_is_written_while_it_is_made_runs_its_own(t):
+    """What is there before the copy is can be; the copy is not the user's."""
+    equal("some wrote to what was there", True, any(replace_program(t, UID, "chmod u+w probe; cat other >probe && rm other")))
 
 
 @case

@@ -108,9 +108,30 @@ def rootless_jail_needs_a_base_of_the_users_own(t):
     os.chmod(jail.base, 0o777)
     refused(jail, jail.run(), f"{jail.base} belongs to user 0, not to user {USER} who starts this jail", {})
     os.chown(jail.base, USER, USER)
-    refused(jail, jail.run(), f"--rootless: everybody may write to {jail.base}. chmod o-w", {})
+    refused(jail, jail.run(), f"--rootless: others may write to {jail.base}. chmod go-w", {})
     os.chmod(jail.base, 0o775)
-    equal("exit status", 0, jail.run().returncode)
+    os.chown(jail.base, USER, 100)
+    refused(jail, jail.run(), f"--rootless: others may write to {jail.base}. chmod go-w", {})
+    os.chown(jail.base, USER, USER)
+    equal("exit status, with a group of the user's own", 0, jail.run().returncode)
+
+
+@case
+def rootless_jail_below_a_directory_of_others_is_refused(t):
+    """Who may change it could put another tree in the jail's place."""
+    jail = Rootless(t)
+    for uid, mode, trusted in ((1234, 0o755, False), (0, 0o777, False), (USER, 0o757, False), (0, 0o1777, True), (0, 0o775, True),
+                               (USER, 0o700, True)):
+        above = t.path(f"above-{uid}-{mode}")
+        os.makedirs(f"{above}/base")
+        os.chown(f"{above}/base", USER, USER)
+        os.chown(above, uid, USER if uid == USER else 0)
+        os.chmod(above, mode)
+        done = jail.run(chroot_base_dir=f"{above}/base")
+        if trusted:
+            equal(f"exit status, below {above}", 0, done.returncode)
+        else:
+            refused(jail, done, f"--rootless: {above}, on the way to {above}/base, is other users' to change", {})
 
 
 @case

@@ -287,6 +287,23 @@ def policy_is_not_kept_where_somebody_else_is_at_home(net):
 
 @case
 @in_namespace
+def policy_is_not_looked_for_where_somebody_else_is_at_home(net):
+    """A link of theirs leads root's command to the pins of another program, which it would remove."""
+    os.mkdir("/sys/fs/bpf/theirs")
+    os.mkdir("/sys/fs/bpf/theirs/pins")
+    os.mkdir(PIN_DIR)
+    os.symlink("/sys/fs/bpf/theirs", os.path.join(PIN_DIR, ID))
+    os.chown(PIN_DIR, 12345, 12345)
+    net.write({"mac": GUEST_MAC, "addresses": [GUEST], "egress": DENY, "ingress": DENY})
+    for words in (("--remove", "--tap", "tap0"), ("--show",), ("--file", "policy.json")):
+        done = net.command(*words)
+        equal(f"status, {words}", 1, done.returncode)
+        contains(f"stderr, {words}", f"{PIN_DIR} is not root's alone", done.stderr)
+    equal("what is there", ["pins"], os.listdir("/sys/fs/bpf/theirs"))
+
+
+@case
+@in_namespace
 def policy_forgets_exchanges_that_are_idle_for_minutes(net):
     net.attach(egress=UDP_6000, ingress=DENY)
     listener = net.listener()
