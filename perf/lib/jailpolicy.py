@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The network policy's program, run by the kernel on one frame again and again (BPF_PROG_TEST_RUN, by bpftool),
-beside a program that does nothing. In namespaces of this process's own."""
+beside a program that does nothing: on one of an exchange that is known from the first run on, and on a fragment,
+which is judged by the rules each time. In namespaces of this process's own."""
 
 import ctypes
 import json
@@ -17,6 +18,8 @@ RUNS = 5
 CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000
 EMPTY = 'int f(void *skb) { return 0; }\nchar l[] __attribute__((section("license"))) = "GPL";\n'
 MAC = "02:00:00:00:00:02"
+MORE_FRAGMENTS = 0x2000
+FRAMES = {"known": 0, "judged": MORE_FRAGMENTS}
 
 
 def run(*command):
@@ -26,10 +29,10 @@ def run(*command):
     return done.stdout
 
 
-def frame():
-    """TCP from the guest to 10.0.0.1:443, as long as a full segment."""
+def frame(fragment):
+    """TCP from the guest to 10.0.0.1:443, as long as a full segment. fragment: that field of IPv4's head."""
     tcp = struct.pack("!HHIIBBHHH", 50000, 443, 1, 1, 0x50, 0x10, 1000, 0, 0) + b"x" * 1440
-    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(tcp), 1, 0, 64, 6, 0, bytes([10, 0, 0, 2]), bytes([10, 0, 0, 1]))
+    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(tcp), 1, fragment, 64, 6, 0, bytes([10, 0, 0, 2]), bytes([10, 0, 0, 1]))
     return bytes.fromhex("020000000001") + bytes.fromhex(MAC.replace(":", "")) + b"\x08\0" + ip + tcp
 
 
@@ -64,14 +67,15 @@ def measure(args, directory):
     run("mount", "--make-rprivate", "/")
     run("mount", "-t", "bpf", "bpf", "/sys/fs/bpf")
     run("ip", "tuntap", "add", "tap0", "mode", "tap")
-    paths = {name: os.path.join(directory, name) for name in ("frame", "policy.json", "empty.c", "empty.o")}
-    with open(paths["frame"], "wb") as file:
-        file.write(frame())
+    paths = {name: os.path.join(directory, name) for name in (*FRAMES, "policy.json", "empty.c", "empty.o")}
+    for name, fragment in FRAMES.items():
+        with open(paths[name], "wb") as file:
+            file.write(frame(fragment))
     with open(paths["empty.c"], "w", encoding="ascii") as file:
         file.write(EMPTY.replace("int f", '__attribute__((section("tc"))) int f'))
     run("clang", "-target", "bpf", "-O2", "-c", paths["empty.c"], "-o", paths["empty.o"])
     run("bpftool", "prog", "load", paths["empty.o"], "/sys/fs/bpf/empty")
-    result = {"empty_ns": timed(("pinned", "/sys/fs/bpf/empty"), paths["frame"]), "rules_ns": {}}
+    result = {"empty_ns": timed(("pinned", "/sys/fs/bpf/empty"), paths["known"]), **{f"{name}_ns": {} for name in FRAMES}}
     jailer = common.built(args, "mayfly-jailer")
     for count in RULES:
         with open(paths["policy.json"], "w", encoding="ascii") as file:
@@ -80,6 +84,7 @@ def measure(args, directory):
         run(jailer, "policy", "--id", "perf", *where, "--file", paths["policy.json"])
         shown = run("tc", "filter", "show", "dev", "tap0", "ingress")
         spec = ("id", re.search(r"\bid (\d+)", shown).group(1))
-        result["rules_ns"][str(count)] = timed(spec, paths["frame"])
+        for name in FRAMES:
+            result[f"{name}_ns"][str(count)] = timed(spec, paths[name])
     result["translated_bytes"] = translated(spec)
     return result

@@ -66,12 +66,14 @@ def _policy(result):
     found = result.get("policy")
     if not found:
         return ""
-    rules, empty = found["rules_ns"], found["empty_ns"]
+    empty = found["empty_ns"]
     rows = [["an empty program", empty, "", "", "", ""]]
-    for count, took in rules.items():
-        is_last = count == max(rules, key=int)
-        rows.append([f"{count} rules", took, f"{took / empty:.1f}", "≤ 5" if is_last else "",
-                     f"{took / rules['10']:.2f}", "≤ 1.1" if is_last else ""])
+    for name, words in (("known", "of a known exchange"), ("judged", "judged by the rules")):
+        rules = found[f"{name}_ns"]
+        for count, took in rules.items():
+            is_last = count == max(rules, key=int)
+            rows.append([f"{words}, {count} rules", took, f"{took / empty:.1f}", "≤ 5" if is_last and name == "known" else "",
+                         f"{took / rules['10']:.2f}", "≤ 1.1" if is_last else ""])
     return table(["network policy, an allowed frame", "ns a run, least", "to an empty program", "aim", "to 10 rules", "aim"],
                  rows) + f"\nThe program of what comes from the guest: {found['translated_bytes']:,} bytes translated.\n"
 
