@@ -40,5 +40,5 @@ CONSOLE=$out unshare --mount bash -euc '
     rmdir /sys/fs/cgroup/firecracker/vm-1 /sys/fs/cgroup/firecracker
 ' bash "$tree" "$dir/commands" >"$out" 2>&1 || fail 'the commands of the README' "$out"
 expect_line '/ # ' "$out" "the guest's shell"
-expect_line '^user 10001$' "$out" "the monitor's user"
+expect_line 'user 10001$' "$out" "the monitor's user"
 expect_line '^limit 209715200$' "$out" "the jail's limit"
