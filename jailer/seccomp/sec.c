@@ -49,12 +49,12 @@ static bool forbids(uint32_t result)
 }
 
 /* One filter's. */
-static void settle(struct sock_filter *insns, uint32_t count, bool audit)
+static void settle(struct sock_filter *insns, uint32_t count, bool is_builtin, bool audit)
 {
     uint32_t pid = (uint32_t)getpid();
     for (uint32_t i = 0; i < count; i++) {
         struct sock_filter *insn = &insns[i];
-        if (insn->code == (BPF_JMP | BPF_JEQ | BPF_K) && insn->k == SEC_OWN_PID)
+        if (is_builtin && insn->code == (BPF_JMP | BPF_JEQ | BPF_K) && insn->k == SEC_OWN_PID)
             insn->k = pid;
         else if (audit && insn->code == (BPF_RET | BPF_K) && forbids(insn->k))
             insn->k = SECCOMP_RET_LOG;
@@ -64,6 +64,7 @@ static void settle(struct sock_filter *insns, uint32_t count, bool audit)
 int sec_set_settle(struct sec_set *set, bool audit, struct err *err)
 {
     size_t count = 0;
+    bool is_builtin = !set->storage;
     for (int which = 0; which < SEC_FILTERS_COUNT; which++)
         count += set->programs[which].count;
     struct sock_filter *storage = malloc((count + 1) * sizeof(*storage));
@@ -75,7 +76,7 @@ int sec_set_settle(struct sec_set *set, bool audit, struct err *err)
         if (program->count == 0)
             continue;
         memcpy(at, program->insns, program->count * sizeof(*at));
-        settle(at, program->count, audit);
+        settle(at, program->count, is_builtin, audit);
         program->insns = at;
         at += program->count;
     }

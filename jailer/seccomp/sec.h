@@ -50,10 +50,10 @@ struct sec_set sec_set_builtin(void);
 MUST_CHECK int sec_set_load(const char *path, struct sec_set *ret_set, struct err *err);
 
 /*
- * Puts in what is known only at run time: this process's id; and, for `audit`, that what would be
- * trapped is written to the kernel's log, and happens. Ahead of all threads: a thread that installs
- * must need no memory, which its filter may not let it give back. Returns 0 or -ENOMEM; then *set
- * stays as it is.
+ * Puts in what is known only at run time: this process's id, into the built-in filters; and, for
+ * `audit`, that what would be trapped is written to the kernel's log, and happens. Ahead of all
+ * threads: a thread that installs must need no memory, which its filter may not let it give back.
+ * Returns 0 or -ENOMEM; then *set stays as it is.
  */
 MUST_CHECK int sec_set_settle(struct sec_set *set, bool audit, struct err *err);
 

@@ -10,9 +10,13 @@
 
 static void print_checks(const struct sec_rule *rule)
 {
-    for (uint32_t i = 0; i < rule->checks_count; i++)
-        (void)printf("%s%u&0x%" PRIx64 "=0x%" PRIx64, i ? "," : "", rule->checks[i].arg,
-                     rule->checks[i].mask, rule->checks[i].value);
+    for (uint32_t i = 0; i < rule->checks_count; i++) {
+        (void)printf("%s%u&0x%" PRIx64, i ? "," : "", rule->checks[i].arg, rule->checks[i].mask);
+        if (rule->checks[i].value == SEC_OWN_PID)
+            (void)printf("=own-pid");
+        else
+            (void)printf("=0x%" PRIx64, rule->checks[i].value);
+    }
     if (rule->checks_count == 0)
         (void)printf("-");
 }
