@@ -53,9 +53,9 @@ static dev_t device_number(const struct jail *jail, enum jail_device device)
                    is_host_s ? (unsigned)jail->userfault_minor : devices[device].minor);
 }
 
-/* A directory of mode 0700. ret_fd: it, opened. path: for sentences. */
-static int own_directory(struct jail *jail, int dir_fd, const char *name, const char *path,
-                         int *ret_fd, struct err *err)
+/* A directory: found, or made. ret_fd: it, opened. path: for sentences. */
+static int open_directory(struct jail *jail, int dir_fd, const char *name, const char *path,
+                          int *ret_fd, struct err *err)
 {
     bool made = mkdirat(dir_fd, name, 0700) == 0;
     if (!made && errno != EEXIST)
@@ -63,13 +63,22 @@ static int own_directory(struct jail *jail, int dir_fd, const char *name, const 
     int rc = made ? jail_undo_note(&jail->undo, dir_fd, name, true, err) : 0;
     if (rc < 0)
         return rc;
-    FD_AUTO int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 || fchmod(fd, 0700) < 0 || fchown(fd, jail->uid, jail->gid) < 0)
-        return err_set(err, -errno,
-                       "Failed to change permissions and ownership of %s in the jail: %s (%s)",
-                       path, ERR_OS(errno), err_name(errno));
-    *ret_fd = fd_steal(&fd);
-    return 0;
+    *ret_fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (*ret_fd >= 0)
+        return 0;
+    rc = -errno;
+    return err_set(err, rc, "Failed to open directory %s in the jail: %s (%s)%s", path, ERR_OS(rc),
+                   err_name(rc), rc == -ENOTDIR ? ". A link or a file is there: remove it" : "");
+}
+
+/* Of the monitor's own, with mode 0700. */
+static int own_directory(const struct jail *jail, int fd, const char *path, struct err *err)
+{
+    if (fchmod(fd, 0700) == 0 && fchown(fd, jail->uid, jail->gid) == 0)
+        return 0;
+    return err_set(err, -errno,
+                   "Failed to change permissions and ownership of %s in the jail: %s (%s)", path,
+                   ERR_OS(errno), err_name(errno));
 }
 
 /* Is that the node that would be made? ret_is_half: or what stands there where a jailer was killed
@@ -157,18 +166,28 @@ static int make_nodes(struct jail *jail, int dev_fd, int net_fd, struct err *err
     return rc;
 }
 
+/* All are looked at before one is changed. */
 int jail_make_devices(struct jail *jail, struct err *err)
 {
-    FD_AUTO int root_fd = FD_NONE;
-    FD_AUTO int dev_fd = FD_NONE;
-    FD_AUTO int net_fd = FD_NONE;
-    FD_AUTO int run_fd = FD_NONE;
-    int rc = own_directory(jail, AT_FDCWD, "/", "/", &root_fd, err);
+    enum { ROOT, DEV, NET, RUN, COUNT };
+    static const struct {
+        const char *name;
+        const char *path;
+        int above; /* COUNT: its name is a path */
+    } wanted[COUNT] = {[ROOT] = {"/", "/", COUNT},
+                       [DEV] = {"dev", "/dev", ROOT},
+                       [NET] = {"net", "/dev/net", DEV},
+                       [RUN] = {"run", "/run", ROOT}};
+    int fds[COUNT] = {FD_NONE, FD_NONE, FD_NONE, FD_NONE};
+    int rc = 0;
+    for (int i = 0; i < COUNT && rc == 0; i++)
+        rc = open_directory(jail, wanted[i].above == COUNT ? AT_FDCWD : fds[wanted[i].above],
+                            wanted[i].name, wanted[i].path, &fds[i], err);
+    for (int i = 0; i < COUNT && rc == 0; i++)
+        rc = own_directory(jail, fds[i], wanted[i].path, err);
     if (rc == 0)
-        rc = own_directory(jail, root_fd, "dev", "/dev", &dev_fd, err);
-    if (rc == 0)
-        rc = own_directory(jail, dev_fd, "net", "/dev/net", &net_fd, err);
-    if (rc == 0)
-        rc = own_directory(jail, root_fd, "run", "/run", &run_fd, err);
-    return rc < 0 ? rc : make_nodes(jail, dev_fd, net_fd, err);
+        rc = make_nodes(jail, fds[DEV], fds[NET], err);
+    for (int i = 0; i < COUNT; i++)
+        fd_close(&fds[i]);
+    return rc;
 }

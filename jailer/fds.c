@@ -8,9 +8,12 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/close_range.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -50,6 +53,18 @@ static int parse_one(const char *text, struct err *err)
     return fd;
 }
 
+static int check_tap(int fd, struct err *err)
+{
+    struct ifreq request = {.ifr_flags = 0};
+    if (ioctl(fd, TUNGETIFF, &request) == 0 && (request.ifr_flags & IFF_TAP))
+        return 0;
+    return err_set(
+        err, -EINVAL,
+        "--keep-fd %d is /dev/net/tun, but no TAP: TUNSETIFF with IFF_TAP, IFF_NO_PI and "
+        "IFF_VNET_HDR makes it one",
+        fd);
+}
+
 static int check_type(int fd, struct err *err)
 {
     struct stat st;
@@ -57,7 +72,7 @@ static int check_type(int fd, struct err *err)
         return err_set(err, -errno, "--keep-fd %d: %s: nothing was inherited under this number", fd,
                        ERR_OS(errno));
     if (S_ISCHR(st.st_mode) && jail_device_is_tun(st.st_rdev))
-        return 0;
+        return check_tap(fd, err);
     if (fd_is_unix_listener(fd))
         return 0;
     return err_set(err, -EINVAL,

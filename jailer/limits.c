@@ -21,10 +21,11 @@ int jail_join_netns(const struct jail *jail, struct err *err)
     FD_AUTO int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* not waiting for a FIFO */
     if (fd < 0)
         return err_set(err, -errno, "Failed to open file %s: %s", path, ERR_OS(errno));
-    if (setns(fd, CLONE_NEWNET) < 0)
-        return err_set(err, -errno, "Failed to join network namespace: netns: %s (%s)",
-                       ERR_OS(errno), path);
-    return 0;
+    if (setns(fd, CLONE_NEWNET) == 0)
+        return 0;
+    int rc = -errno;
+    return err_set(err, rc, "Failed to join network namespace: netns: %s (%s%s)", ERR_OS(rc), path,
+                   rc == -EINVAL ? " is none: ip netns add NAME makes one, /run/netns/NAME" : "");
 }
 
 static int set_limit(int resource, const char *name, uint64_t value, struct err *err)

@@ -76,8 +76,10 @@ static int put(const struct words *words, struct err *err)
 static int check(const struct words *words, struct err *err)
 {
     int what = words->show + words->remove + (words->file != NULL);
-    if (!words->id || what == 0 || (words->attach && !words->file))
+    if (!words->id || what == 0)
         return err_set(err, -EINVAL, "--id is needed, and one of --file, --show and --remove");
+    if (words->attach && !words->file)
+        return err_set(err, -EINVAL, "--attach needs --file");
     if (what > 1)
         return err_set(err, -EINVAL, "--file, --show and --remove exclude each other");
     if ((words->attach || words->remove) != (words->tap != NULL))

@@ -43,11 +43,12 @@ static int read_mac(struct json_val val, uint8_t ret_mac[6], struct err *err)
     uint8_t mac[6] = {1}; /* a group's: what is none is refused as well */
     for (int i = 0; text && is_mac(text) && i < 6; i++)
         mac[i] = (uint8_t)strtoul(text + (ptrdiff_t)i * 3, NULL, 16);
-    if (mac[0] & 1)
+    static const uint8_t none[6];
+    if ((mac[0] & 1) || memcmp(mac, none, sizeof(mac)) == 0)
         return json_err_unexpected(
             val, err,
-            "mac has to be six pairs of hexadecimal digits, xx:xx:xx:xx:xx:xx, and no "
-            "group's");
+            "mac has to be six pairs of hexadecimal digits, xx:xx:xx:xx:xx:xx, neither "
+            "a group's nor all zeros");
     memcpy(ret_mac, mac, sizeof(mac));
     return 0;
 }
@@ -78,6 +79,9 @@ static int read_prefix(struct json_val val, struct pol_key *ret_key, struct err 
         key.address[10] = key.address[11] = 0xff;
     else if (inet_pton(AF_INET6, address, key.address) != 1)
         return json_err_unexpected(val, err, expected);
+    static const uint8_t mapped[12] = {[10] = 0xff, 0xff};
+    if (!is_v4 && memcmp(key.address, mapped, sizeof(mapped)) == 0)
+        return json_err_unexpected(val, err, "an address of IPv4 is expected as a.b.c.d");
     unsigned long bits_max = is_v4 ? 32 : 128;
     unsigned long bits = bits_max;
     if (text[len] == '/') {

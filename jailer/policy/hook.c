@@ -182,3 +182,17 @@ int pol_hook_remove(unsigned ifindex)
         rc = detach(ifindex, i);
     return rc;
 }
+
+int pol_hook_is_in_use(uint32_t map_id)
+{
+    unsigned count = 0;
+    for (uint32_t id = 0; bpf_prog_get_next_id(id, &id) == 0;) {
+        int rc = uses_map(id, map_id);
+        if (rc < 0 && rc != -ENOENT) /* it has gone meanwhile */
+            return rc;
+        count += rc > 0;
+    }
+    if (errno != ENOENT)
+        return -errno;
+    return count >= POL_HOOK_WAYS;
+}

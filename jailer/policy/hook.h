@@ -36,3 +36,7 @@ MUST_CHECK int pol_hook_owner(unsigned ifindex, uint32_t map_id);
 /* Takes off what is at the hooks; nothing: as well. Returns 0 or -errno: then one of them may still
  * be there. */
 MUST_CHECK int pol_hook_remove(unsigned ifindex);
+
+/* Is a program of this map's loaded for each way still? Then it is attached, in whatever network
+ * namespace: nothing else holds it. Returns 1, 0 or -errno. */
+MUST_CHECK int pol_hook_is_in_use(uint32_t map_id);

@@ -347,6 +347,25 @@ int pol_attach(const char *id, const char *tap, const struct pol_policy *policy,
 
 /* ------------------------------------------------------------------ later */
 
+/* Does the policy judge frames still? */
+static int check_in_use(const char *id, int live_fd, struct err *err)
+{
+    struct bpf_map_info info = {.id = 0};
+    uint32_t size = sizeof(info);
+    if (bpf_obj_get_info_by_fd(live_fd, &info, &size) < 0)
+        return fail("read", "live", -errno, err);
+    int rc = pol_hook_is_in_use(info.id);
+    if (rc < 0)
+        return fail("look for the programs of", id, rc, err);
+    if (rc > 0)
+        return 0;
+    return err_set(err, -ENODEV,
+                   "Network policy: that of %s is attached to nothing any more, or one way only: "
+                   "its TAP has gone, or somebody took it off. Nothing was changed. Remove it "
+                   "(--remove --tap TAP), then attach it (--attach --tap TAP --file FILE)",
+                   id);
+}
+
 int pol_update(const char *id, const struct pol_policy *policy, struct err *err)
 {
     FD_AUTO int lock_fd = lock_pins(id, err);
@@ -358,7 +377,10 @@ int pol_update(const char *id, const struct pol_policy *policy, struct err *err)
     FD_AUTO int tries_fd = open_pin(id, "tries", 0, err);
     if (tries_fd < 0)
         return tries_fd;
-    int rc = put_in_force(live_fd, tries_fd, policy);
+    int rc = check_in_use(id, live_fd, err);
+    if (rc < 0)
+        return rc;
+    rc = put_in_force(live_fd, tries_fd, policy);
     if (rc < 0)
         return err_set(err, rc,
                        "Network policy: the rules of %s cannot be replaced: %s (%s). The old ones "

@@ -8,8 +8,8 @@ import socket
 import stat
 import subprocess
 
-from jail_tools import GID, JAILER, PROBE, UID, Jail, is_dead, is_private, listing, mounts, probe, refused, try_rmdir
-from native import BINARY, case, contains, equal, guest, lacks, wait_until
+from jail_tools import GID, JAILER, PROBE, UID, Jail, is_dead, is_private, listing, mounts, open_tap, probe, refused, try_rmdir
+from native import BINARY, case, contains, equal, guest, wait_until
 from snapshot_tools import numbers
 
 
@@ -279,7 +279,7 @@ def jail_keeps_sockets_and_taps_in_their_order(t):
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(t.path("api"))
     listener.listen()
-    tap = os.open("/dev/net/tun", os.O_RDWR)
+    tap = open_tap()
     keep = ("--keep-fd", f"{tap}=tap0", "--keep-fd", str(listener.fileno()))
     for more, pid in (((), None), (("--new-pid-ns",), "1")):
         done = jail.run(*keep, *more, pass_fds=(tap, listener.fileno()))
@@ -300,7 +300,9 @@ def jail_keeps_no_other_kind_of_descriptor(t):
     ends = socket.socketpair()
     file = open(t.path("probe"), "rb")
     reader, writer = os.pipe()
-    for fd, what in ((ends[0].fileno(), "another kind of socket"), (file.fileno(), "a file"), (reader, "a pipe")):
+    tun = os.open("/dev/net/tun", os.O_RDWR)
+    for fd, what in ((ends[0].fileno(), "another kind of socket"), (file.fileno(), "a file"), (reader, "a pipe"),
+                     (tun, "/dev/net/tun, but no TAP: TUNSETIFF with IFF_TAP, IFF_NO_PI and IFF_VNET_HDR makes it one")):
         refused(jail, jail.run("--keep-fd", str(fd), pass_fds=(fd,)), f"--keep-fd {fd} is {what}", {})
     for text, sentence in (("900", "--keep-fd 900: Bad file descriptor (os error 9)"), ("1", "0, 1 and 2 are kept anyway"),
                            ("x", "N or N=NAME is expected"), ("9999999", "N or N=NAME is expected"),
@@ -308,8 +310,8 @@ def jail_keeps_no_other_kind_of_descriptor(t):
         refused(jail, jail.run("--keep-fd", text), sentence, {})
     for end in (*ends, file):
         end.close()
-    os.close(reader)
-    os.close(writer)
+    for fd in (reader, writer, tun):
+        os.close(fd)
 
 
 REFUSED = [
@@ -433,6 +435,9 @@ def jail_whose_directories_are_links_is_refused(t):
         done = jail.run()
         equal(f"exit status, {name}", 1, done.returncode)
         equal(f"victim, {name}", ([], 0), (os.listdir(victim), os.stat(victim).st_uid))
+        if depth > 2:  # nothing of what was there has another owner
+            contains("stderr", f"Failed to open directory /{os.path.basename(name)} in the jail: Not a directory", done.stderr)
+            equal("owner of the root", 0, os.stat(jail.root).st_uid)
         shutil.rmtree(jail.base)
 
 

@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 
-from jail_tools import FAIL_CALL, mounts, probe, refused
+from jail_tools import FAIL_CALL, mounts, open_tap, probe, refused
 from native import BINARY, case, contains, equal, guest, wait_until
 from rootless_tools import RANGE, USER, Rootless
 
@@ -127,7 +127,7 @@ def rootless_jail_names_devices_that_it_does_not_have(t):
 @case
 def rootless_jail_keeps_a_tap_and_a_socket(t):
     jail = Rootless(t)
-    tap = os.open("/dev/net/tun", os.O_RDWR)
+    tap = open_tap()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(t.path("api"))
         listener.listen()

@@ -2,22 +2,18 @@
 """Jails as node agents start them: the clients' own lists of arguments (clients.md B2), inherited descriptors as the
 monitor finds them, limits that bind, network namespaces, crowds."""
 
-import fcntl
 import json
 import os
 import shutil
 import socket
-import struct
 import subprocess
 
 from api import Client
-from jail_tools import BUILD, GID, JAILER, UID, Jail, is_dead, listing, mounts, probe, refused, remove_cgroups, try_rmdir
+from jail_tools import BUILD, GID, JAILER, UID, Jail, is_dead, listing, mounts, open_tap, probe, refused, remove_cgroups, try_rmdir
 from native import BINARY, case, contains, equal, guest, skip, wait_until
 from snapshot_tools import numbers
 
 REFERENCE_NAME = os.path.join(BUILD, "compat/jailer")
-TUNSETIFF = 0x400454CA
-TAP_FLAGS = 0x0002 | 0x1000 | 0x4000  # IFF_TAP, IFF_NO_PI, IFF_VNET_HDR
 
 
 def environment(pid):
@@ -39,7 +35,7 @@ def listening(path):
 @case
 def jail_names_kept_descriptors_to_the_process_that_ends_up_there(t):
     listener = listening(t.path("api"))
-    tap = os.open("/dev/net/tun", os.O_RDWR)
+    tap = open_tap()
     keep = ("--keep-fd", f"{listener.fileno()}=api", "--keep-fd", f"{tap}=tap0")
     for number, (more, own_pid) in enumerate((((), None), (("--daemonize",), None), (("--new-pid-ns",), "1"),
                                               (("--daemonize", "--new-pid-ns"), "1"))):
@@ -62,11 +58,7 @@ def jail_names_kept_descriptors_to_the_process_that_ends_up_there(t):
 @case
 def jailed_monitor_serves_an_inherited_socket_and_takes_an_inherited_tap(t):
     listener = listening(t.path("theirs"))
-    tap = os.open("/dev/net/tun", os.O_RDWR)
-    try:
-        fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", b"mayflyjail%d", TAP_FLAGS))
-    except PermissionError:
-        skip("TAPs cannot be made here")
+    tap = open_tap()
     jail = Jail(t, program=BINARY, name="firecracker")
     place_kernel(jail)
     process = jail.start("--keep-fd", f"{listener.fileno()}=api", "--keep-fd", f"{tap}=tap0", "--new-pid-ns",

@@ -339,7 +339,9 @@ def policy_removed_leaves_nothing(net):
 BAD = [
     ("no_json", "{", "EOF while parsing"),
     ("no_mac", {key: POLICY[key] for key in POLICY if key != "mac"}, "the policy needs mac"),
-    ("a_group_mac", {**POLICY, "mac": "01:00:00:00:00:02"}, "and no group's"),
+    ("a_group_mac", {**POLICY, "mac": "01:00:00:00:00:02"}, "neither a group's nor all zeros"),
+    ("a_mac_of_zeros", {**POLICY, "mac": "00:00:00:00:00:00"}, "neither a group's nor all zeros"),
+    ("ipv4_within_ipv6", {**POLICY, "addresses": ["::ffff:10.0.0.1"]}, "an address of IPv4 is expected as a.b.c.d"),
     ("a_short_mac", {**POLICY, "mac": "02:0:0:0:0:2"}, "six pairs of hexadecimal digits"),
     ("no_address", {**POLICY, "addresses": []}, "1 to 64 addresses"),
     ("an_address_that_is_none", {**POLICY, "addresses": ["10.0.0"]}, "an address of IPv4 or IPv6 is expected"),

@@ -5,10 +5,11 @@ with a helper outside to speak to whom it may not."""
 import os
 import socket
 import struct
+import subprocess
 import time
 
-from native import case, equal
-from policy_tools import (GUEST, GUEST6, GUEST_MAC, HOST, HOST6, OTHER, arp, ether, in_namespace, ip, ipv4, ipv6, tcp, udp,
+from native import case, contains, equal, wait_until
+from policy_tools import (GUEST, GUEST6, GUEST_MAC, HOST, HOST6, OTHER, POLICY, arp, ether, in_namespace, ip, ipv4, ipv6, tcp, udp,
                           udp6)
 from traffic_tools import open_tap
 
@@ -178,6 +179,19 @@ def policy_drops_what_would_be_thousands_of_frames(net):
         counters = net.counters()
         equal(f"passed, dropped, with segments of {segment}", (passed, kind), (counters["out_packets"], counters["dropped_kind"]))
     os.close(tap)
+
+
+@case
+@in_namespace
+def policy_whose_program_was_taken_off_is_not_changed(net):
+    """What is put in force without anybody who judges by it would look like a policy."""
+    net.attach()
+    for kill in ("tc filter del dev tap0 ingress", "ip link del tap0"):
+        equal("status", 0, subprocess.run(kill.split(), check=False).returncode)
+        net.write({**POLICY, "egress": DENY})
+        # The kernel lets a program go a moment later.
+        done = wait_until("a refusal", lambda: next((done for done in [net.command("--file", "policy.json")] if done.returncode), None))
+        contains("stderr", "that of vm-1 is attached to nothing any more, or one way only", done.stderr)
 
 
 @case

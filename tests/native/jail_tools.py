@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """One jail of a test: a base directory, a program to put in it, the jailer's run, what is left of it."""
 
+import fcntl
 import os
 import shutil
 import signal
 import stat
+import struct
 import subprocess
 
 from api import Client
-from native import BINARY, Mismatch, equal, wait_until
+from native import BINARY, Mismatch, equal, skip, wait_until
 
 BUILD = os.path.dirname(BINARY)
 JAILER = os.path.join(BUILD, "mayfly-jailer")
@@ -22,6 +24,19 @@ UID, GID = 54321, 54322
 # kernel has (landlock_create_ruleset) and the warning that tells (write).
 SPARED = {262, 257, 0, 259, 72, 260, 138, 428, 442, 444, 1}
 UMOUNT2 = 166
+TUNSETIFF = 0x400454CA
+TAP_FLAGS = 0x0002 | 0x1000 | 0x4000  # IFF_TAP, IFF_NO_PI, IFF_VNET_HDR
+
+
+def open_tap():
+    """A TAP as monitors take them, which goes with its descriptor."""
+    tap = os.open("/dev/net/tun", os.O_RDWR)
+    try:
+        fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", b"mayflyjail%d", TAP_FLAGS))
+    except PermissionError:
+        os.close(tap)
+        skip("TAPs cannot be made here")
+    return tap
 
 
 def mounts(below):

@@ -249,8 +249,8 @@ static const struct advice *look_weaknesses(const struct app_host *host, struct 
 {
     static const struct advice advice = {
         "system calls and exits of guests take longer, by the processor",
-        "apt-get install --only-upgrade linux-image-amd64 intel-microcode amd64-microcode   # and "
-        "boot without mitigations=off"};
+        "apt-get install linux-image-amd64 intel-microcode   # or amd64-microcode, of Debian's "
+        "non-free-firmware; and boot without mitigations=off"};
     char path[PATH_ROOM];
     (void)snprintf(path, sizeof(path), "%s" WEAKNESSES, host->root);
     DIR *dir = opendir(path);

@@ -42,12 +42,24 @@ static void test_jail_policy_parse__least_one__defaults_and_addresses(void **sta
     assert_int_equal(policy.config.mac[5], 10);
     assert_int_equal(policy.config.default_verdict[POL_OUT], POL_ALLOW);
     assert_int_equal(policy.config.default_verdict[POL_IN], POL_DENY);
-    assert_int_equal(policy.sources_count, 1);
+    assert_int_equal(policy.sources_count, 2);
     assert_int_equal(policy.sources[0].prefix_len, 136);
     assert_int_equal(policy.sources[0].address[11], 0xff);
     assert_int_equal(policy.sources[0].address[15], 2);
     assert_int_equal(policy.config.allow_metadata, 0);
     assert_int_equal(policy.config.packets_per_s, 0);
+    pol_policy_done(&policy);
+}
+
+static void test_jail_policy_parse__mac__has_its_link_local_address(void **state)
+{
+    (void)state;
+    struct pol_policy policy = parsed(EGRESS(""));
+    static const uint8_t expected[16] = {0xfe, 0x80, 0x0, 0x0,  0x0,  0x0, 0x0, 0x0,
+                                         0x0,  0x0,  0x0, 0xff, 0xfe, 0x0, 0x0, 0xa};
+    assert_int_equal(policy.sources[1].family, POL_IPV6);
+    assert_int_equal(policy.sources[1].prefix_len, POL_FAMILY_BITS + 128);
+    assert_memory_equal(policy.sources[1].address, expected, sizeof(expected));
     pol_policy_done(&policy);
 }
 
@@ -123,7 +135,7 @@ static void test_jail_policy_parse__bad_wholes__are_refused(void **state)
     expect_refused("[]", "a policy has to be an object");
     expect_refused("{}", "the policy needs mac");
     expect_refused(HEAD REST, "the policy needs egress");
-    expect_refused("{\"mac\": \"03:00:00:00:00:01\"}", "and no group's");
+    expect_refused("{\"mac\": \"03:00:00:00:00:01\"}", "neither a group's nor all zeros");
     expect_refused("{\"mac\": \"02:00:00:00:00:1\"}", "six pairs");
     expect_refused("{\"mac\": \"02:00:00:00:00:0x\"}", "six pairs");
     expect_refused("{\"addresses\": [\"10.0.0\"]}", "an address of IPv4 or IPv6");
@@ -136,6 +148,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_jail_policy_parse__least_one__defaults_and_addresses),
+        cmocka_unit_test(test_jail_policy_parse__mac__has_its_link_local_address),
         cmocka_unit_test(test_jail_policy_parse__rules_of_one_prefix__are_one_entry_in_order),
         cmocka_unit_test(test_jail_policy_parse__prefix_of_everything__has_no_bits),
         cmocka_unit_test(test_jail_policy_parse__bad_rules__are_refused_by_line_and_column),
