@@ -12,6 +12,7 @@
 #include "base/cmdline.h"
 #include "base/fd.h"
 #include "jailer/jail.h"
+#include "jailer/rootless.h"
 
 #define MISC_SIZE_MAX (64u << 10)
 
@@ -39,8 +40,10 @@ static int check_executable(struct jail *jail, struct err *err)
     jail->exec_dev = st.st_dev;
     jail->exec_ino = st.st_ino;
     jail->exec_is_users = jail->args->rootless && st.st_uid == geteuid();
-    jail->exec_is_safe = (st.st_uid == 0 || jail->exec_is_users) &&
-                         !(st.st_mode & (S_IWGRP | S_IWOTH | S_ISUID | S_ISGID));
+    bool is_open =
+        jail->exec_is_users ? jail_rootless_is_open_to_group(&st) : (st.st_mode & S_IWGRP) != 0;
+    jail->exec_is_safe = (st.st_uid == 0 || jail->exec_is_users) && !is_open &&
+                         !(st.st_mode & (S_IWOTH | S_ISUID | S_ISGID));
     jail->exec_name = strrchr(jail->exec_path, '/') + 1;
     return 0;
 }

@@ -353,13 +353,28 @@ static int read_all(struct json_val root, struct pol_policy *policy, struct err 
     return rc;
 }
 
-/* The address that every interface has, by its MAC (RFC 4291, appendix A). */
-static struct pol_key link_local_of(const uint8_t mac[6])
+static bool is_within(const struct pol_key *address, const struct pol_key *prefix)
 {
+    if (prefix->family != address->family)
+        return false;
+    for (uint32_t bit = 0; bit < prefix->prefix_len - POL_FAMILY_BITS; bit++)
+        if ((address->address[bit / 8] ^ prefix->address[bit / 8]) & (0x80 >> bit % 8))
+            return false;
+    return true;
+}
+
+/* The address that Linux gives an interface by its MAC (RFC 4291, appendix A), unless it is among
+ * the sources: then it is the guest's for all purposes. */
+static struct pol_key link_local_of(const struct pol_policy *policy)
+{
+    const uint8_t *mac = policy->config.mac;
     struct pol_key key = {.family = POL_IPV6, .prefix_len = POL_FAMILY_BITS + 128};
     const uint8_t address[16] = {0xfe, 0x80, [8] = mac[0] ^ 2, mac[1], mac[2],
                                  0xff, 0xfe, mac[3],           mac[4], mac[5]};
     memcpy(key.address, address, sizeof(address));
+    for (uint32_t i = 0; i < policy->sources_count; i++)
+        if (is_within(&key, &policy->sources[i]))
+            key.prefix_len = 0;
     return key;
 }
 
@@ -371,7 +386,7 @@ int jail_policy_parse(const char *text, size_t len, struct pol_policy *ret_polic
     if (rc == 0)
         rc = read_all(json_root(doc), &policy, err);
     if (rc == 0)
-        policy.sources[policy.sources_count++] = link_local_of(policy.config.mac);
+        policy.link_local = link_local_of(&policy);
     json_free(doc);
     if (rc < 0)
         pol_policy_done(&policy);

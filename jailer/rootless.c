@@ -51,8 +51,7 @@ static int choose_id(const char *path, const char *option, uint32_t own, uint32_
     return 0;
 }
 
-/* Is the directory open to a group that is more than this user? A private one has its number. */
-static bool is_groups(const struct stat *st)
+bool jail_rootless_is_open_to_group(const struct stat *st)
 {
     return (st->st_mode & S_IWGRP) && (st->st_gid != getegid() || getegid() != geteuid());
 }
@@ -64,7 +63,7 @@ static bool is_others(const struct stat *st)
     bool is_sticky = st->st_mode & S_ISVTX;
     bool is_own = st->st_uid == geteuid();
     return (!is_own && st->st_uid != 0) || (!is_sticky && (st->st_mode & S_IWOTH)) ||
-           (!is_sticky && is_own && is_groups(st));
+           (!is_sticky && is_own && jail_rootless_is_open_to_group(st));
 }
 
 /* Who else could write there, or to a directory on the way, could put another tree in the jail's
@@ -81,7 +80,7 @@ static int check_base(const struct jail *jail, struct err *err)
             "--rootless: %s belongs to user %u, not to user %u who starts this jail. Give "
             "--chroot-base-dir a directory of the user's own.",
             jail->base_path, st.st_uid, geteuid());
-    if ((st.st_mode & S_IWOTH) || is_groups(&st))
+    if ((st.st_mode & S_IWOTH) || jail_rootless_is_open_to_group(&st))
         return err_set(err, -EPERM, "--rootless: others may write to %s. chmod go-w %s",
                        jail->base_path, jail->base_path);
     memcpy(path, jail->base_path, sizeof(path));

@@ -6,9 +6,16 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <sys/stat.h>
+
 #include "base/attr.h"
 #include "base/err.h"
 #include "jailer/jail.h"
+
+/* May a group that is more than this user write to it? A user's private group has the user's
+ * number. */
+bool jail_rootless_is_open_to_group(const struct stat *st);
 
 /*
  * Judges what only root can do; which ids the jail gets: the user's own, or one of the user's range

@@ -58,7 +58,7 @@ struct frame {
     __u32 quote_off;   /* where the packet begins that it is about */
     bool is_neighbour; /* IPv6's ARP, and who listens to which group of the link */
     bool is_claim;     /* to the address `claimed` */
-    bool is_router;    /* what only routers say: advertisements, redirects, queries */
+    bool is_router;    /* what only routers say: advertisements, redirects, queries of groups */
     __u8 claimed[16];
 };
 
@@ -146,7 +146,19 @@ static __always_inline bool read_icmp4(struct __sk_buff *skb, __u32 off, struct 
     frame->is_message = type == 3 || type == 11 || type == 12;
     frame->quote_off = frame->read_end = off + 8;
     frame->is_answer = type == 0;
+    frame->is_router = type == 5 || type == 9;
     return read_number(skb, off, type, type == 0 || type == 8, frame);
+}
+
+/* off: of the head. Queries and advertisements are a router's. */
+static __always_inline bool read_igmp(struct __sk_buff *skb, __u32 off, struct frame *frame)
+{
+    __u8 type;
+    if (bpf_skb_load_bytes(skb, off, &type, 1) < 0)
+        return false;
+    frame->read_end = off + 1;
+    frame->is_router = type == 0x11 || type == 0x30 || type == 0x32;
+    return true;
 }
 
 static __always_inline void take_addresses(const struct ipv4 *ip, struct frame *frame)
@@ -184,6 +196,8 @@ static __always_inline bool read_ipv4(struct __sk_buff *skb, __u32 off, struct f
     frame->is_fragment = (ip.fragment & bpf_htons(FRAGMENT_MASK)) != 0;
     if (frame->is_fragment)
         return true;
+    if (ip.protocol == IPPROTO_IGMP)
+        return read_igmp(skb, off + len, frame);
     return ip.protocol == IPPROTO_ICMP ? read_icmp4(skb, off + len, frame)
                                        : read_ports(skb, off + len, frame);
 }
@@ -209,7 +223,7 @@ static __always_inline bool read_icmp6(struct __sk_buff *skb, __u32 off, __u8 ho
     bool is_group = ((type >= 130 && type <= 132) || type == 143) && hops == 1 &&
                     frame->target[0] == 0xff && frame->target[1] == 2;
     frame->is_neighbour = (type >= 133 && type <= 137) || is_group;
-    frame->is_router = type == 130 || type == 134 || type == 137;
+    frame->is_router = type == 130 || type == 134 || type == 137 || type == 151 || type == 153;
     /* An advertisement; a question whether somebody else has it, which keeps others from it. */
     frame->is_claim = type == 136 || (type == 135 && is_nowhere(frame->source));
     frame->is_answer = type == 129;

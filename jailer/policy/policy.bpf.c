@@ -19,8 +19,6 @@
 #include "jailer/policy/limits.bpf.h"
 #include "jailer/policy/wire.h"
 
-#define SEGMENTS_MAX 1024u /* of one frame: a guest that means well asks for some fifty */
-
 /* By sizes, not types: one with types is no template for one without before Linux 6.2. */
 struct trie {
     __uint(type, BPF_MAP_TYPE_LPM_TRIE);
@@ -192,7 +190,8 @@ static __always_inline bool is_own(const struct frame *frame, const struct pol_c
         return true;
     if (config->allow_dhcp && is_dhcp_request(frame))
         return true;
-    return lookup(sources, frame->family, frame->source) != NULL;
+    const struct pol_prefix *own = lookup(sources, frame->family, frame->source);
+    return own && (own->rules_count != POL_OF_LINK || frame->is_neighbour);
 }
 
 static __always_inline bool is_metadata(const __u8 address[16])
@@ -317,9 +316,10 @@ static __always_inline bool may_be_neighbours(const struct frame *frame, __u32 d
 static __always_inline bool is_sound(__u32 generation, const struct pol_config *config,
                                      const struct pol_flow_key *key)
 {
-    return (config->allow_metadata || !is_metadata(key->peer)) &&
-           lookup(POL_SLOT(generation) * POL_TRIES_OF_SLOT + POL_TRIE_SOURCES, key->family,
-                  key->guest);
+    const struct pol_prefix *own = lookup(
+        POL_SLOT(generation) * POL_TRIES_OF_SLOT + POL_TRIE_SOURCES, key->family, key->guest);
+    return (config->allow_metadata || !is_metadata(key->peer)) && own &&
+           own->rules_count != POL_OF_LINK;
 }
 
 static __always_inline void remember(const struct pol_flow_key *key, __u32 generation, __u32 began,

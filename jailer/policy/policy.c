@@ -75,6 +75,10 @@ static int fill_rules(int fd, const struct pol_entry *entries, uint32_t count)
 static int fill_sources(int fd, const struct pol_policy *policy)
 {
     static const struct pol_prefix any = {.rules_count = 0};
+    static const struct pol_prefix of_link = {.rules_count = POL_OF_LINK};
+    if (policy->link_local.prefix_len != 0 &&
+        bpf_map_update_elem(fd, &policy->link_local, &of_link, BPF_ANY) < 0)
+        return -errno;
     for (uint32_t i = 0; i < policy->sources_count; i++)
         if (bpf_map_update_elem(fd, &policy->sources[i], &any, BPF_ANY) < 0)
             return -errno;

@@ -28,8 +28,9 @@ struct pol_policy {
     struct pol_config config;
     struct pol_entry *entries[POL_DIRECTIONS];
     uint32_t entries_count[POL_DIRECTIONS];
-    struct pol_key sources[POL_SOURCES_MAX + 1]; /* with the link-local one of the MAC */
+    struct pol_key sources[POL_SOURCES_MAX];
     uint32_t sources_count;
+    struct pol_key link_local; /* the MAC's; of prefix_len 0: it is among the sources */
 };
 
 /* Frees the entries and empties the policy. */

@@ -26,7 +26,7 @@ struct pol_rule {
 };
 
 struct pol_prefix {
-    __u32 rules_count;
+    __u32 rules_count; /* of a source: 0, or POL_OF_LINK */
     struct pol_rule rules[POL_PREFIX_RULES_MAX];
 };
 
@@ -54,6 +54,9 @@ struct pol_config {
 /* The tries of a slot, by slot * POL_TRIES_OF_SLOT: rules by direction, and the guest's
  * addresses. */
 enum { POL_TRIE_SOURCES = POL_DIRECTIONS, POL_TRIES_OF_SLOT };
+
+/* A source of neighbour discovery and reports of groups alone: the MAC's link-local address. */
+#define POL_OF_LINK 1
 
 /* What is in force. A policy is filled in beside the one before it, then one word is changed. */
 struct pol_live {

@@ -117,6 +117,20 @@ def rootless_jail_needs_a_base_of_the_users_own(t):
 
 
 @case
+def rootless_jail_binds_the_users_own_program(t):
+    """What nobody else may write: the monitor, which has the user's ids, cannot either by that mount. Others are copied."""
+    for mode, group, is_bound in ((0o755, USER, True), (0o700, USER, True), (0o775, USER, True), (0o775, 100, False), (0o757, USER, False)):
+        jail = Rootless(t, owner=USER, ident=f"vm-{mode}-{group}")
+        os.chown(jail.exec_file, USER, group)
+        os.chmod(jail.exec_file, mode)
+        done = jail.run()
+        equal(f"exit status, mode {mode:o}", 0, done.returncode)
+        equal(f"ids, mode {mode:o}", f"{USER} {USER} {USER}", probe(done.stdout)["uids"])
+        size = os.path.getsize(jail.exec_file)
+        equal(f"bytes in the jail, mode {mode:o}", 0 if is_bound else size, os.path.getsize(jail.path("probe")))
+
+
+@case
 def rootless_jail_below_a_directory_of_others_is_refused(t):
     """Who may change it could put another tree in the jail's place."""
     jail = Rootless(t)

@@ -42,7 +42,7 @@ static void test_jail_policy_parse__least_one__defaults_and_addresses(void **sta
     assert_int_equal(policy.config.mac[5], 10);
     assert_int_equal(policy.config.default_verdict[POL_OUT], POL_ALLOW);
     assert_int_equal(policy.config.default_verdict[POL_IN], POL_DENY);
-    assert_int_equal(policy.sources_count, 2);
+    assert_int_equal(policy.sources_count, 1);
     assert_int_equal(policy.sources[0].prefix_len, 136);
     assert_int_equal(policy.sources[0].address[11], 0xff);
     assert_int_equal(policy.sources[0].address[15], 2);
@@ -57,9 +57,9 @@ static void test_jail_policy_parse__mac__has_its_link_local_address(void **state
     struct pol_policy policy = parsed(EGRESS(""));
     static const uint8_t expected[16] = {0xfe, 0x80, 0x0, 0x0,  0x0,  0x0, 0x0, 0x0,
                                          0x0,  0x0,  0x0, 0xff, 0xfe, 0x0, 0x0, 0xa};
-    assert_int_equal(policy.sources[1].family, POL_IPV6);
-    assert_int_equal(policy.sources[1].prefix_len, POL_FAMILY_BITS + 128);
-    assert_memory_equal(policy.sources[1].address, expected, sizeof(expected));
+    assert_int_equal(policy.link_local.family, POL_IPV6);
+    assert_int_equal(policy.link_local.prefix_len, POL_FAMILY_BITS + 128);
+    assert_memory_equal(policy.link_local.address, expected, sizeof(expected));
     pol_policy_done(&policy);
 }
 
