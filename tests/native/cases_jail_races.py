@@ -78,6 +78,24 @@ def jail_whose_device_is_replaced_while_it_is_made_gives_nothing_away(t):
     equal("some were refused", True, win_at_every_call(t, prepare, attack, check) > 0)
 
 
+@case
+def jail_whose_device_is_replaced_by_another_of_its_kind_does_not_give_that_away(t):
+    """One of root's that somebody has by another name."""
+    def prepare(jail):
+        os.chown(jail.root, UID, GID)
+        os.mknod(jail.path("spare"), 0o600 | stat.S_IFCHR, os.makedev(10, 200))
+        os.link(jail.path("spare"), os.path.join(t.dir, f"{jail.id}-spare"))
+        return os.path.join(t.dir, f"{jail.id}-spare")
+
+    def attack(jail):
+        return f"cd {jail.root} && mv -f spare dev/net/tun"
+
+    def check(_jail, spare, _done):
+        equal("owner of the other one", 0, os.stat(spare).st_uid)
+        os.unlink(spare)
+    equal("some were refused", True, win_at_every_call(t, prepare, attack, check) > 0)
+
+
 def replace_program(t, owner, attack_with):
     """Who lives there under walls gives its name, or its bytes, to a program that would have none."""
     other = t.path("other")
