@@ -2,8 +2,8 @@
 /*
  * From jailer to monitor: into the background, into a PID namespace, into the cgroup, pid file,
  * ids, exec (cli.md I.2, steps 12 to 14); of a PID namespace's first process the pid file comes
- * last, from outside. Whoever stays behind waits until the monitor's file runs,
- * so that what goes wrong is told where the jailer was started.
+ * last, from outside. Whoever stays behind waits until the monitor's file runs, so that what goes
+ * wrong is told where the jailer was started.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -76,6 +76,45 @@ static __always_inline bool is_nowhere(const __u8 address[16])
     return (halves[0] | halves[1]) == 0;
 }
 
+static __always_inline bool is_same(const __u8 a[16], const __u8 b[16])
+{
+    __u64 one[2], other[2];
+    __builtin_memcpy(one, a, 16);
+    __builtin_memcpy(other, b, 16);
+    return one[0] == other[0] && one[1] == other[1];
+}
+
+static __always_inline bool is_link_local(const __u8 address[16])
+{
+    return address[0] == 0xfe && (address[1] & 0xc0) == 0x80;
+}
+
+static __always_inline bool is_dhcp(const struct frame *frame, bool from_guest)
+{
+    __be16 client = bpf_htons(68), server = bpf_htons(67);
+    return frame->protocol == IPPROTO_UDP && frame->has_ports &&
+           frame->source_port == (from_guest ? client : server) &&
+           frame->target_port == (from_guest ? server : client);
+}
+
+/* From who has no address yet to whoever has some. */
+static __always_inline bool is_dhcp_request(const struct frame *frame)
+{
+    __u8 nowhere4[16], everybody4[16];
+    from_ipv4(nowhere4, 0);
+    from_ipv4(everybody4, 0xffffffff);
+    return frame->family == POL_IPV4 && is_dhcp(frame, true) && is_same(frame->source, nowhere4) &&
+           is_same(frame->target, everybody4);
+}
+
+static __always_inline bool is_metadata(const __u8 address[16])
+{
+    __u8 service4[16];
+    static const __u8 service6[16] = {0xfd, 0, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54};
+    from_ipv4(service4, bpf_htonl(0xa9fea9fe));
+    return is_same(address, service4) || is_same(address, service6);
+}
+
 /* off: where the head of TCP or UDP begins, which these are the first bytes of. */
 static __always_inline void take_ports(__u32 off, const __u16 ports[2], struct frame *frame)
 {

@@ -106,12 +106,9 @@ static __always_inline bool is_same_mac(const __u8 a[6], const __u8 b[6])
     return differs == 0;
 }
 
-static __always_inline bool is_same(const __u8 a[16], const __u8 b[16])
+static __always_inline __u32 sources_of(__u32 generation)
 {
-    __u64 one[2], other[2];
-    __builtin_memcpy(one, a, 16);
-    __builtin_memcpy(other, b, 16);
-    return one[0] == other[0] && one[1] == other[1];
+    return POL_SLOT(generation) * POL_TRIES_OF_SLOT + POL_TRIE_SOURCES;
 }
 
 static __always_inline void *lookup(__u32 trie_idx, __u8 family, const __u8 address[16])
@@ -160,29 +157,6 @@ static __always_inline int judge_arp(struct __sk_buff *skb, const struct pol_con
     return TC_ACT_OK;
 }
 
-static __always_inline bool is_link_local(const __u8 address[16])
-{
-    return address[0] == 0xfe && (address[1] & 0xc0) == 0x80;
-}
-
-static __always_inline bool is_dhcp(const struct frame *frame, bool from_guest)
-{
-    __be16 client = bpf_htons(68), server = bpf_htons(67);
-    return frame->protocol == IPPROTO_UDP && frame->has_ports &&
-           frame->source_port == (from_guest ? client : server) &&
-           frame->target_port == (from_guest ? server : client);
-}
-
-/* From who has no address yet to whoever has some. */
-static __always_inline bool is_dhcp_request(const struct frame *frame)
-{
-    __u8 nowhere4[16], everybody4[16];
-    from_ipv4(nowhere4, 0);
-    from_ipv4(everybody4, 0xffffffff);
-    return frame->family == POL_IPV4 && is_dhcp(frame, true) && is_same(frame->source, nowhere4) &&
-           is_same(frame->target, everybody4);
-}
-
 static __always_inline bool is_own(const struct frame *frame, const struct pol_config *config,
                                    __u32 sources)
 {
@@ -192,14 +166,6 @@ static __always_inline bool is_own(const struct frame *frame, const struct pol_c
         return true;
     const struct pol_prefix *own = lookup(sources, frame->family, frame->source);
     return own && (own->rules_count != POL_OF_LINK || frame->is_neighbour);
-}
-
-static __always_inline bool is_metadata(const __u8 address[16])
-{
-    __u8 service4[16];
-    static const __u8 service6[16] = {0xfd, 0, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54};
-    from_ipv4(service4, bpf_htonl(0xa9fea9fe));
-    return is_same(address, service4) || is_same(address, service6);
 }
 
 /* ------------------------------------------------------------------ where it may go */
@@ -316,8 +282,7 @@ static __always_inline bool may_be_neighbours(const struct frame *frame, __u32 d
 static __always_inline bool is_sound(__u32 generation, const struct pol_config *config,
                                      const struct pol_flow_key *key)
 {
-    const struct pol_prefix *own = lookup(
-        POL_SLOT(generation) * POL_TRIES_OF_SLOT + POL_TRIE_SOURCES, key->family, key->guest);
+    const struct pol_prefix *own = lookup(sources_of(generation), key->family, key->guest);
     return (config->allow_metadata || !is_metadata(key->peer)) && own &&
            own->rules_count != POL_OF_LINK;
 }
@@ -410,7 +375,7 @@ static __always_inline int judge_ip(struct __sk_buff *skb, __u32 generation, __u
         return drop(POL_DROP_KIND);
     __builtin_memset(frame, 0, sizeof(*frame));
     __u16 kind = bpf_ntohs(start->eth.h_proto);
-    __u32 sources = POL_SLOT(generation) * POL_TRIES_OF_SLOT + POL_TRIE_SOURCES;
+    __u32 sources = sources_of(generation);
     bool is_read = read_usual(start, frame);
     if (!is_read)
         is_read =
@@ -475,8 +440,7 @@ static __always_inline int judge(struct __sk_buff *skb, __u32 direction)
     else if (kind != ETH_P_ARP)
         verdict = judge_ip(skb, generation, direction, config, &start);
     else if (direction == POL_OUT)
-        verdict =
-            judge_arp(skb, config, POL_SLOT(generation) * POL_TRIES_OF_SLOT + POL_TRIE_SOURCES);
+        verdict = judge_arp(skb, config, sources_of(generation));
     else
         verdict = TC_ACT_OK;
     if (verdict != TC_ACT_OK)

@@ -38,8 +38,7 @@ void sec_set_done(struct sec_set *set)
 }
 
 /* What ends a thread or the process, and a custom filter's errors and calls for a tracer, which are
- * errors without one. Not the built-in errno of
- * clone3, which is what glibc has to hear. */
+ * errors without one. Not the built-in errno of clone3, which is what glibc has to hear. */
 static bool forbids(uint32_t result)
 {
     uint32_t action = result & SECCOMP_RET_ACTION_FULL;
